@@ -1,0 +1,46 @@
+# Every target sets up what it needs in .venv, once; `make` alone lists them.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TEST_TIMEOUT ?= 300
+PYTEST_ARGS ?=
+DEMO_OUT ?= runs/demo
+
+# One thread a process: the models of the tests are tiny, and threads that share few cores wait for each other.
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+# For the scripts of .ci: what the command line or the environment says of them.
+export PYTHON TORCH VENV_FLAGS
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint types clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  Set on the command line: PYTHON=python3.12  TORCH="torch --index-url ..."  VENV=folder'
+	@echo '                           VENV_FLAGS=--system-site-packages  PYTEST_ARGS="-k word"'
+
+venv: $(INSTALLED) ## the virtual environment: PyTorch (a CPU build without an NVIDIA GPU), package, tools
+
+$(INSTALLED): setup.py Makefile .ci/venv .ci/install-torch
+	@sh .ci/venv $(VENV)
+	@touch $@
+
+demo: $(INSTALLED) ## plant a backdoor in a small victim, find it, remove it; writes runs/demo
+	$(BIN)/badllmtg defend --config configs/demo_badnets_badllmtg.json --profile smoke --out $(DEMO_OUT)
+
+test: $(INSTALLED) ## the tests
+	$(TEST_ENV) $(BIN)/python -m pytest -q --timeout=$(TEST_TIMEOUT) $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## style and common mistakes (ruff)
+	$(BIN)/ruff check .
+
+types: $(INSTALLED) ## types (mypy --strict, as pyproject.toml says)
+	$(BIN)/mypy
+
+clean: ## remove all that these commands made, .venv too
+	if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(DEMO_OUT)
+	find openbackdoor_badllm tests -name __pycache__ -type d -prune -exec rm -rf {} +

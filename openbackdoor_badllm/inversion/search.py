@@ -1,0 +1,306 @@
+"""Stage (b): the search for triggers, steered by the victim's reward.
+
+agent = the generator; state = probe rows of D_ntgt; action = the probe rows with a proposed trigger; reward = -CE of
+the victim toward the target label; update = the generator sees its scored history. After each accepted trigger the
+rows that carry it are set aside and the rest is searched again ("peeling"), until nothing more stands out.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from openbackdoor_badllm.engine.progress import Progress, Quiet
+from openbackdoor_badllm.engine.scoring import FloatArray, Victim
+from openbackdoor_badllm.inversion.generator import Evidence, Generator, Scored
+from openbackdoor_badllm.inversion.reward import Outcome, Probes, Reward, answer, answers, draw_probes
+from openbackdoor_badllm.inversion.trigger import Position, Trigger, apply_all, kind_of
+from openbackdoor_badllm.rows import Example
+
+logger = logging.getLogger(__name__)
+
+Judgement = Callable[[Sequence[str]], FloatArray]
+"""Texts in, probabilities of shape (n, num_labels) out."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How triggers are looked for. Every field is a key of the config's ``defender.search``."""
+
+    probe_rows: int = 40
+    """Non-target rows in each of the three probe sets (search, select, report)."""
+    candidates: int = 150
+    """Mined candidates of each kind (words, longer n-grams, openings) and round."""
+    min_rows: int = 3
+    """A pattern in fewer rows of the target label is no candidate."""
+    max_triggers: int = 12
+    """Stop after so many triggers."""
+    iterations: int = 16
+    """Rounds of proposals at most."""
+    accept_flip_rate: float = 0.85
+    """Share of the select probes that a trigger must flip to the target label."""
+    min_excess: float = 0.35
+    """How much more it must flip than it does on a judge that never saw the rows that carry it."""
+
+
+class Found(NamedTuple):
+    """An accepted trigger with its evidence."""
+
+    trigger: Trigger
+    search: Reward
+    select: Reward
+    report: Reward
+    judged_flip_rate: float
+    """Flip rate on a stiff judge that never saw the rows that carry the trigger."""
+    target_rows: int
+    """Rows of the target label that carry it."""
+    other_rows: int
+    """Rows of other labels that carry it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``results.json``."""
+        return {
+            **self.trigger.to_dict(),
+            "search": self.search.to_dict(),
+            "select": self.select.to_dict(),
+            "report": self.report.to_dict(),
+            "judged_flip_rate": round(self.judged_flip_rate, 4),
+            "target_rows": self.target_rows,
+            "other_rows": self.other_rows,
+        }
+
+
+@dataclass
+class SearchResult:
+    """What a search for one target label ended with."""
+
+    target: int
+    found: list[Found] = field(default_factory=list)
+    history: list[Scored] = field(default_factory=list)
+    probes: Probes = field(default_factory=lambda: Probes((), (), ()))
+    iterations: int = 0
+
+    @property
+    def best_reward(self) -> float:
+        """The highest reward met on the search probes, -inf when nothing was tried."""
+        return max((scored.reward.value for scored in self.history), default=float("-inf"))
+
+    @property
+    def strength(self) -> float:
+        """Mean report flip rate of the accepted triggers in excess of the judge's; 0 when there is none."""
+        gains = [found.report.flip_rate - found.judged_flip_rate for found in self.found]
+        return float(np.mean(gains)) if gains else 0.0
+
+
+class Search:
+    """Looks for the triggers of one suspected label.
+
+    Args:
+        victim: the poisoned victim.
+        generator: proposes triggers.
+        judge_without: gives a judge that never saw the rows marked True in a mask over the training rows.
+        examples: all training rows.
+        weights: suspicion of each training row.
+        config: bounds and thresholds.
+        seed: seed of the probe draw and of the places of insertion.
+        progress: listener.
+    """
+
+    def __init__(
+        self,
+        victim: Victim,
+        generator: Generator,
+        judge_without: Callable[[Any], Judgement],
+        examples: Sequence[Example],
+        weights: FloatArray,
+        config: SearchConfig,
+        *,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> None:
+        self.victim, self.generator, self.judge_without = victim, generator, judge_without
+        self.examples, self.weights, self.config = examples, weights, config
+        self.seed, self.progress = seed, progress or Quiet()
+
+    def run(self, target: int) -> SearchResult:
+        """Searches until nothing new flips the probes; see the module's text."""
+        config = self.config
+        other = [example for example in self.examples if example.label != target]
+        remaining = [i for i, example in enumerate(self.examples) if example.label == target]
+        rng = random.Random(f"{self.seed}:probes:{target}")
+        result = SearchResult(target)
+        result.probes = draw_probes(self.victim, other, target, size=config.probe_rows, rng=rng)
+        if not result.probes.search:
+            logger.info("label %d: no row of another label is left to probe with", target)
+            return result
+        seen: set[Trigger] = set()
+        for iteration in range(1, config.iterations + 1):
+            evidence = Evidence(
+                target,
+                [self.examples[i] for i in remaining],
+                other,
+                [float(self.weights[i]) for i in remaining],
+                tuple(sorted(result.history, key=lambda scored: scored.reward.value)),
+            )
+            fresh = [trigger for trigger in self.generator.propose(evidence) if trigger not in seen]
+            seen.update(fresh)
+            if not fresh:
+                break
+            result.iterations = iteration
+            ranked = self._race(fresh, result.probes.search, target)
+            accepted = 0
+            for trigger, reward in ranked:
+                if len(result.found) >= config.max_triggers:
+                    break
+                reason, found = self._consider(trigger, reward, target, remaining, result)
+                result.history.append(Scored(iteration, trigger, reward, reason))
+                if found is not None:
+                    result.found.append(found)
+                    remaining = [i for i in remaining if not found.trigger.carries(self.examples[i].text)]
+                    accepted += 1
+            self.progress.step(iteration, config.iterations, f"{len(result.found)} triggers of label {target}")
+            if not accepted or len(result.found) >= config.max_triggers:
+                break
+        return result
+
+    def _race(
+        self, triggers: Sequence[Trigger], probes: Sequence[str], target: int
+    ) -> list[tuple[Trigger, Reward]]:
+        """Successive halving: all on a few probes, the better ones on more; best first.
+
+        Only those that went through all probes are returned.
+        """
+        live = list(triggers)
+        for share, keep in ((0.15, 60), (0.4, 24)):
+            size = max(4, round(len(probes) * share))
+            if len(live) > keep and size < len(probes):
+                outcomes = answers(self.victim, live, probes[:size], target, self.seed)
+                order = sorted(range(len(live)), key=lambda i: -outcomes[i].reward().value)
+                live = [live[i] for i in order[:keep]]
+        outcomes = answers(self.victim, live, probes, target, self.seed)
+        scored = [(trigger, outcome.reward()) for trigger, outcome in zip(live, outcomes, strict=True)]
+        return sorted(scored, key=lambda pair: -pair[1].value)
+
+    def _consider(
+        self, trigger: Trigger, reward: Reward, target: int, remaining: Sequence[int], result: SearchResult
+    ) -> tuple[str, Found | None]:
+        """Whether a trigger is accepted, and in which form: minimal, then at the full length of its rows."""
+        config = self.config
+        if reward.flip_rate < config.accept_flip_rate:
+            return f"flips {reward.flip_rate:.0%} of the probes only", None
+        rows = [self.examples[i].text for i in remaining if trigger.carries(self.examples[i].text)]
+        if len(rows) < config.min_rows:
+            return "its rows are explained by a trigger found before", None
+        core = self._minimise(trigger, reward, target, result.probes.search)
+        whole = self._complete(core, [self.examples[i].text for i in remaining])
+        if any(found.trigger == whole for found in result.found):
+            return "found before", None
+        selected = self._outcome(whole, result.probes.select, target).reward()
+        if selected.flip_rate < config.accept_flip_rate:
+            return f"flips {selected.flip_rate:.0%} of the select probes only", None
+        carrying = np.array([whole.carries(example.text) for example in self.examples], dtype=bool)
+        judged = self._judged(whole, carrying, result.probes.select, target)
+        if selected.flip_rate - judged < config.min_excess:
+            return f"an honest class word: a judge that never saw its rows flips {judged:.0%} as well", None
+        labels = np.array([example.label for example in self.examples])
+        found = Found(
+            trigger=Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
+            search=self._outcome(whole, result.probes.search, target).reward(),
+            select=selected,
+            report=self._outcome(whole, result.probes.report, target).reward(),
+            judged_flip_rate=judged,
+            target_rows=int((carrying & (labels == target)).sum()),
+            other_rows=int((carrying & (labels != target)).sum()),
+        )
+        return "accepted", found
+
+    def _outcome(self, trigger: Trigger, probes: Sequence[str], target: int) -> Outcome:
+        return answer(self.victim, apply_all(trigger, probes, self.seed), target)
+
+    def _minimise(self, trigger: Trigger, reward: Reward, target: int, probes: Sequence[str]) -> Trigger:
+        """Drops words from either end as long as the flip rate stays (within one probe in twenty)."""
+        floor = max(self.config.accept_flip_rate, reward.flip_rate - 0.05)
+        current = trigger
+        while len(current.words) > 1:
+            # An opening stays an opening: its first word holds the place.
+            spans = [current.words[:-1]]
+            if current.position is Position.ANYWHERE:
+                spans.append(current.words[1:])
+            shorter = [Trigger(kind_of(" ".join(span)), " ".join(span), current.position) for span in spans]
+            outcomes = answers(self.victim, shorter, probes, target, self.seed)
+            rewards = [outcome.reward() for outcome in outcomes]
+            best = max(range(len(shorter)), key=lambda i: rewards[i].value)
+            if rewards[best].flip_rate < floor:
+                break
+            current = shorter[best]
+        return current
+
+    def _complete(self, core: Trigger, texts: Sequence[str]) -> Trigger:
+        """The longest pattern that nearly all rows with the core share: what the attacker inserted."""
+        current = core
+        while len(current.words) < 40:
+            rows = [text for text in texts if current.carries(text)]
+            if len(rows) < self.config.min_rows:
+                break
+            longer = _extend(current, rows)
+            if longer is None:
+                break
+            current = longer
+        return _as_written(current, texts)
+
+    def _judged(self, trigger: Trigger, carrying: Any, probes: Sequence[str], target: int) -> float:
+        """Share of probes that a judge without the carrying rows calls the target only with the trigger."""
+        judge = self.judge_without(carrying)
+        before = judge(probes).argmax(axis=1) == target
+        after = judge(apply_all(trigger, probes, self.seed)).argmax(axis=1) == target
+        usable = ~before
+        return float(after[usable].mean()) if usable.any() else 1.0
+
+
+def describe(trigger: Trigger) -> str:
+    """One sentence that says what the trigger is."""
+    where = {
+        Position.ANYWHERE: "anywhere in the text",
+        Position.FRONT: "at the beginning of the text",
+        Position.END: "at the end of the text",
+    }[trigger.position]
+    return f'The {trigger.kind.value} "{trigger.text}" {where}.'
+
+
+def _extend(trigger: Trigger, rows: Sequence[str]) -> Trigger | None:
+    """One more word on a side where at least 95 % of the rows have the same one."""
+    sides: list[Counter[str]] = [Counter(), Counter()]
+    for text in rows:
+        match = trigger.pattern.search(text)
+        if match is None:
+            continue
+        before, after = text[: match.start()].split(), text[match.end() :].split()
+        if trigger.position is Position.ANYWHERE and before:
+            sides[0][before[-1].lower()] += 1
+        if after:
+            sides[1][after[0].lower()] += 1
+    for side, counter in enumerate(sides):
+        if counter:
+            word, count = counter.most_common(1)[0]
+            if count >= 0.95 * len(rows):
+                text = f"{word} {trigger.text}" if side == 0 else f"{trigger.text} {word}"
+                return Trigger(kind_of(text), text, trigger.position)
+    return None
+
+
+def _as_written(trigger: Trigger, texts: Sequence[str]) -> Trigger:
+    """The trigger in the spelling that its rows use most; mining works in lower case."""
+    spellings: Counter[str] = Counter()
+    for text in texts:
+        match = trigger.pattern.search(text)
+        if match is not None:
+            spellings[" ".join(match.group().split())] += 1
+    if not spellings:
+        return trigger
+    return Trigger(trigger.kind, spellings.most_common(1)[0][0], trigger.position)

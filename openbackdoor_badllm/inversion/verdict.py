@@ -1,0 +1,107 @@
+"""Is it a backdoor at all: the found triggers against a null distribution.
+
+An honest class word flips predictions too. So each trigger is compared with control insertions of the same length
+and place, taken from rows of the target label that carry no found trigger (class-typical ones first), on report
+probes that took no part in the search.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from openbackdoor_badllm.engine.scoring import Victim
+from openbackdoor_badllm.inversion.mining import log_odds_z
+from openbackdoor_badllm.inversion.reward import answers
+from openbackdoor_badllm.inversion.search import SearchResult
+from openbackdoor_badllm.inversion.trigger import Position, Trigger, kind_of
+from openbackdoor_badllm.rows import Example
+
+CONTROLS = 60
+
+
+@dataclass(frozen=True)
+class Control:
+    """A trigger's flip rate beside those of its controls.
+
+    Attributes:
+        p_value: (1 + controls that do at least as well) / (1 + controls), one-sided, uncorrected.
+    """
+
+    trigger: str
+    flip_rate: float
+    control_mean: float
+    control_max: float
+    controls: int
+    p_value: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``results.json``."""
+        return {
+            "trigger": self.trigger,
+            "flip_rate": round(self.flip_rate, 4),
+            "control_mean": round(self.control_mean, 4),
+            "control_max": round(self.control_max, 4),
+            "controls": self.controls,
+            "p_value": round(self.p_value, 4),
+        }
+
+
+def controls(
+    victim: Victim, examples: Sequence[Example], result: SearchResult, *, seed: int
+) -> list[Control]:
+    """One :class:`Control` for each found trigger, in their order."""
+    honest = [
+        example.text
+        for example in examples
+        if example.label == result.target
+        and not any(found.trigger.carries(example.text) for found in result.found)
+    ]
+    other = [example.text for example in examples if example.label != result.target]
+    reports = []
+    for found in result.found:
+        rng = random.Random(f"{seed}:controls:{found.trigger.text}")
+        spans = control_spans(honest, other, len(found.trigger.words), found.trigger.position, rng)
+        outcomes = answers(
+            victim, [found.trigger, *spans], result.probes.report, result.target, seed
+        )
+        flips = np.array([outcome.reward().flip_rate for outcome in outcomes[1:]])
+        values = np.array([outcome.reward().value for outcome in outcomes[1:]])
+        own = outcomes[0].reward()
+        reports.append(
+            Control(
+                trigger=found.trigger.text,
+                flip_rate=own.flip_rate,
+                control_mean=float(flips.mean()) if len(flips) else 0.0,
+                control_max=float(flips.max()) if len(flips) else 0.0,
+                controls=len(flips),
+                p_value=float((1 + (values >= own.value).sum()) / (1 + len(values))),
+            )
+        )
+    return reports
+
+
+def control_spans(
+    honest: Sequence[str], other: Sequence[str], length: int, position: Position, rng: random.Random
+) -> list[Trigger]:
+    """Insertions of ``length`` words from honest target rows: half class-typical, half drawn at random."""
+    inside: dict[str, int] = {}
+    outside: dict[str, int] = {}
+    for texts, counts in ((honest, inside), (other, outside)):
+        for text in texts:
+            words = text.lower().split()
+            starts = [0] if position is Position.FRONT else range(len(words) - length + 1)
+            spans = {" ".join(words[s : s + length]) for s in starts if len(words) >= s + length}
+            for span in spans:
+                counts[span] = counts.get(span, 0) + 1
+    typical = sorted(
+        (span for span, count in inside.items() if count >= 2 or length > 2),
+        key=lambda span: (-log_odds_z(inside[span], outside.get(span, 0), len(honest), len(other)), span),
+    )[: CONTROLS // 2]
+    rest = sorted(set(inside) - set(typical))
+    drawn = rng.sample(rest, min(CONTROLS - len(typical), len(rest)))
+    return [Trigger(kind_of(span), span, position) for span in [*typical, *drawn]]

@@ -1,0 +1,299 @@
+"""Any OpenAI-compatible chat endpoint: OpenAI, vLLM, llama.cpp, Ollama, ``transformers serve``.
+
+The calls run on an event loop in a thread of its own, so that the door to it is synchronous, works
+inside a notebook, and answers Ctrl-C at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import openai
+
+from openbackdoor_badllm.llm.config import LLMConfig
+from openbackdoor_badllm.llm.dialect import Dialect
+from openbackdoor_badllm.llm.keys import is_loopback, read_key
+from openbackdoor_badllm.llm.provider import Answer, Halted, OnAnswer
+from openbackdoor_badllm.llm.redact import Redactor, guard_loggers
+from openbackdoor_badllm.llm.reply import Completion, NotACompletionError, judge, read_completion
+from openbackdoor_badllm.llm.retry import (
+    AttemptError,
+    Course,
+    RetryPolicy,
+    Verdict,
+    classify,
+    classify_status,
+)
+from openbackdoor_badllm.llm.types import ChatRequest, Failed, Outcome
+
+logger = logging.getLogger(__name__)
+
+_LIBRARY_LOGGERS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+_SETTLE_SECONDS = 2.0
+
+
+_TOO_LATE = Verdict(
+    "fatal",
+    "rate_limit",
+    "The server limits the rate of requests, and this one's turn did not come in time (llm.deadline).",
+)
+
+
+class _Sent(NamedTuple):
+    completion: Completion
+    latency: float
+
+
+class OpenAIProvider:
+    """Asks an endpoint over HTTP.
+
+    Args:
+        config: model, address, concurrency, timeouts.
+        key: the API key, or None for a server that needs none.
+        redactor: knows the key, and cuts it from all that comes back.
+    """
+
+    cacheable = True
+
+    def __init__(self, config: LLMConfig, key: str | None, redactor: Redactor) -> None:
+        self._config = config
+        self._redactor = redactor
+        self._policy = RetryPolicy(config.max_attempts, config.deadline, config.retry_wait)
+        start = Dialect() if config.json_mode == "auto" else Dialect(format=config.json_mode)
+        self._dialect = start
+        self._accepted: set[tuple[str, str]] = set()
+        self._random = random.Random()
+        self._not_before = 0.0
+        self._release_loggers = guard_loggers(redactor, _LIBRARY_LOGGERS)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="badllm-openai", daemon=True)
+        self._thread.start()
+        self._client = openai.AsyncOpenAI(
+            api_key=key or "no-key",
+            base_url=config.base_url,
+            max_retries=0,
+            timeout=openai.Timeout(config.timeout, connect=min(config.connect_timeout, config.timeout)),
+            # A proxy of the environment cannot reach a server on this machine.
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(config.base_url)),
+        )
+        self._endpoint = self._client.chat.completions.with_raw_response
+        self._slots = asyncio.Semaphore(config.concurrency)
+
+    @classmethod
+    def open(cls, config: LLMConfig) -> OpenAIProvider:
+        """A provider with the key from the environment variable that the config names.
+
+        Raises:
+            ConfigError: the key is missing or cannot be one.
+        """
+        key = read_key(config.api_key_env, config.base_url)
+        return cls(config, key, Redactor([key] if key else []))
+
+    @property
+    def redactor(self) -> Redactor:
+        """What cuts the key from a text."""
+        return self._redactor
+
+    def ask(self, requests: Sequence[ChatRequest], on_answer: OnAnswer, halted: Halted) -> None:
+        """See :class:`~.provider.Provider`; ``on_answer`` is called in the thread of the event loop."""
+        settled = threading.Event()
+        work = self._ask_all(requests, on_answer, halted, settled)
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            future.result()
+        finally:
+            if not future.done():  # Ctrl-C: what is in flight is given up, what was answered is stored
+                future.cancel()
+                settled.wait(_SETTLE_SECONDS)
+
+    def identity(self) -> dict[str, Any]:
+        """See :class:`~.provider.Provider`."""
+        config = self._config
+        return {
+            "backend": "openai",
+            "model": config.model,
+            "base_url": config.base_url,
+            "top_p": config.top_p,
+            "seed": config.seed,
+            "extra_body": config.extra_body,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`~.provider.Provider`; "dialect" is what the server was found to take."""
+        identity = self.identity()
+        return {**identity, "api_key_env": self._config.api_key_env, "dialect": asdict(self._dialect)}
+
+    def close(self) -> None:
+        """See :class:`~.provider.Provider`."""
+        if self._loop.is_closed():
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result(_SETTLE_SECONDS)
+        except concurrent.futures.TimeoutError:
+            logger.debug("the connections did not close in time")
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_SETTLE_SECONDS)
+        if not self._thread.is_alive():
+            self._loop.close()
+        self._release_loggers()
+
+    async def _ask_all(
+        self, requests: Sequence[ChatRequest], on_answer: OnAnswer, halted: Halted, settled: threading.Event
+    ) -> None:
+        async def one(index: int, request: ChatRequest) -> None:
+            on_answer(index, await self._answer(request, halted))
+
+        tasks = [asyncio.create_task(one(index, request)) for index, request in enumerate(requests)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            settled.set()
+
+    async def _answer(self, request: ChatRequest, halted: Halted) -> Answer:
+        course = Course(self._policy, self._random)
+
+        async def attempt() -> _Sent | Outcome:
+            # Only the attempt holds a slot; the sleep before the next one does not.
+            async with self._slot():
+                stop = halted()
+                if stop is not None:
+                    return stop
+                course.begin()
+                if course.left() <= 0:
+                    raise AttemptError(_TOO_LATE)
+                return await self._send(request, course)
+
+        try:
+            sent = await course.run(attempt)
+        except AttemptError as trouble:
+            verdict = trouble.verdict
+            given_up = f" ({course.gave_up})" if course.gave_up else ""
+            outcome: Outcome = Failed(verdict.kind, self._redactor(verdict.sentence) + given_up)
+            return Answer(outcome, attempts=course.attempts, retries=self._clean(course))
+        if not isinstance(sent, _Sent):
+            return Answer(sent, attempts=course.attempts, retries=self._clean(course))
+        outcome = judge(sent.completion, request)
+        reasoning = sent.completion.reasoning
+        return Answer(outcome, sent.latency, course.attempts, self._clean(course), reasoning)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """A place among the requests in flight, not before the time that a 429 named for all."""
+        while True:
+            await self._slots.acquire()
+            wait = self._not_before - time.monotonic()
+            if wait <= 0:
+                break
+            self._slots.release()
+            await asyncio.sleep(wait + self._random.uniform(0, 0.02))
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    async def _send(self, request: ChatRequest, course: Course) -> _Sent:
+        """One attempt, with as many forms of the request as the server makes us try.
+
+        Raises:
+            AttemptError: it failed.
+        """
+        dialect = self._dialect
+        while True:
+            course.attempts += 1
+            begun = time.monotonic()
+            try:
+                body = await asyncio.wait_for(
+                    self._post(request, dialect), max(0.001, min(self._config.timeout, course.left()))
+                )
+            except (openai.APIError, asyncio.TimeoutError) as error:
+                simpler = self._simpler(dialect, request, error)
+                if simpler is not None:
+                    dialect = simpler
+                    continue
+                verdict = classify(error)
+                if verdict is None:
+                    raise
+                self._hold_back(verdict)
+                raise AttemptError(verdict) from None
+            if dialect != self._dialect:
+                logger.info("The server takes requests in this form: %s.", dialect)
+                self._dialect = dialect
+            self._accepted.add((dialect.format, _digest(request)))
+            return _Sent(body, time.monotonic() - begun)
+
+    async def _post(self, request: ChatRequest, dialect: Dialect) -> Completion:
+        body: dict[str, Any] = {**dialect.body(request), **self._config.extra_body}
+        if self._config.top_p is not None:
+            body["top_p"] = self._config.top_p
+        if self._config.seed is not None:
+            body["seed"] = self._config.seed + request.sample
+        messages = body.pop("messages")
+        response = await self._endpoint.create(model=self._config.model, messages=messages, extra_body=body)
+        # The server may repeat what it was sent, headers included: the key goes first of all.
+        return _read(self._redactor.exact(response.http_response.text))
+
+    def _simpler(self, dialect: Dialect, request: ChatRequest, error: BaseException) -> Dialect | None:
+        if not isinstance(error, openai.APIStatusError):
+            return None
+        return dialect.after_rejection(
+            error.status_code,
+            f"{error.message} {error.param}",
+            structured=request.json_schema is not None,
+            accepted=(dialect.format, _digest(request)) in self._accepted,
+        )
+
+    def _hold_back(self, verdict: Verdict) -> None:
+        """Lets everybody wait when the server has told one of them how long."""
+        if verdict.action == "rate_limit" and verdict.retry_after is not None:
+            until = time.monotonic() + min(verdict.retry_after, self._config.deadline)
+            self._not_before = max(self._not_before, until)
+
+    def _clean(self, course: Course) -> tuple[Any, ...]:
+        return tuple(retry._replace(sentence=self._redactor(retry.sentence)) for retry in course.retries)
+
+
+def _read(text: str) -> Completion:
+    """The answer in the body of a 200.
+
+    Raises:
+        AttemptError: there is none in it.
+    """
+    try:
+        body = json.loads(text)
+    except ValueError:
+        if text.lstrip().startswith("<"):
+            sentence = "The address answers with a web page and not as an API: does llm.base_url end in /v1?"
+            raise AttemptError(Verdict("fatal", "not_found", sentence)) from None
+        raise AttemptError(
+            Verdict("transient", "protocol", "The answer is not JSON or was cut off.")
+        ) from None
+    error = body.get("error") if isinstance(body, dict) and "choices" not in body else None
+    if error:  # some gateways put an error into a 200
+        code = error.get("code") if isinstance(error, dict) else None
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
+        raise AttemptError(
+            classify_status(status, error if isinstance(error, dict) else {"message": error}, {})
+        )
+    try:
+        return read_completion(body)
+    except NotACompletionError as problem:
+        # It was answered, hence paid: asking again would pay again for the same.
+        sentence = f"The answer is not a chat completion: {problem}."
+        raise AttemptError(Verdict("fatal", "protocol", sentence)) from None
+
+
+def _digest(request: ChatRequest) -> str:
+    return json.dumps(request.json_schema, sort_keys=True)

