@@ -10,8 +10,9 @@ DEMO_OUT ?= runs/demo
 # One thread a process: the models of the tests are tiny, and threads that share few cores wait for each other.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-# For the scripts of .ci: what the command line or the environment says of them.
-export PYTHON TORCH VENV_FLAGS
+# For the scripts of .ci: what the command line or the environment says of them. Where .venv is already
+# made, `make -B venv` applies a change of these.
+export EXTRAS PYTHON TORCH VENV_FLAGS
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint types clean
@@ -20,7 +21,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  Set on the command line: PYTHON=python3.12  TORCH="torch --index-url ..."  VENV=folder'
-	@echo '                           VENV_FLAGS=--system-site-packages  PYTEST_ARGS="-k word"'
+	@echo '                           VENV_FLAGS=--system-site-packages  EXTRAS=demo,dev,lora  PYTEST_ARGS="-k word"'
 
 venv: $(INSTALLED) ## the virtual environment: PyTorch (a CPU build without an NVIDIA GPU), package, tools
 

@@ -30,14 +30,14 @@ def readme() -> str:
 INSTALL_REQUIRES = [
     "torch>=2.6",  # transformers switches itself off below it; torch.load is safe by default from it
     "transformers>=5.0",  # one API for tokenizers and `dtype=`; sentence-transformers 6 asks for it too
-    "accelerate>=1.1",  # the oldest that transformers 5 takes
+    "accelerate>=1.2",  # the first that transformers 5.0 really imports (it declares 1.1)
     "numpy>=1.26",  # the first with wheels for Python 3.12
     "scikit-learn>=1.4.2",  # the first that runs on numpy 2
     "scipy>=1.13",  # the first that runs on numpy 2
     "pyyaml>=6.0.2",  # the first with wheels for Python 3.13
     "rich>=13.0",
     "openai>=1.56",  # before 1.55.3 it fails on httpx 0.28
-    "tenacity>=8.2.3",
+    "tenacity>=8.3",  # the first with RetryCallState.upcoming_sleep
     "jinja2>=3.1",
 ]
 

@@ -1,5 +1,35 @@
-"""BadLLM-TG (arXiv 2603.15692) as a plugin for OpenBackdoor."""
+"""BadLLM-TG (arXiv 2603.15692) as a plugin for OpenBackdoor.
+
+Importing the package registers its defenders with OpenBackdoor where that is loaded already. The public names are
+fetched when they are first used, so that ``badllmtg --help`` need not wait for torch.
+"""
 
 from __future__ import annotations
 
+import importlib
+import sys
+from typing import Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "DEFENDERS": "openbackdoor_badllm.defenders",
+    "load_defender": "openbackdoor_badllm.defenders",
+    "register": "openbackdoor_badllm.defenders",
+    "Audit": "openbackdoor_badllm.inversion.audit",
+    "AuditConfig": "openbackdoor_badllm.inversion.audit",
+    "audit": "openbackdoor_badllm.inversion.audit",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_framework = sys.modules.get("openbackdoor.defenders")
+if _framework is not None and hasattr(_framework, "DEFENDERS"):
+    importlib.import_module("openbackdoor_badllm.defenders").register(_framework.DEFENDERS)

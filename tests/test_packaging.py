@@ -152,15 +152,11 @@ def test_every_import_is_declared(metadata: dict[str, Any]) -> None:
 
 def test_every_package_directory_is_a_package(metadata: dict[str, Any]) -> None:
     folders = {file.parent for file in PACKAGE.rglob("*.py")}
-    assert [
-        str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()
-    ] == []
+    assert [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()] == []
     assert set(metadata["packages"]) == {".".join(folder.relative_to(ROOT).parts) for folder in folders}
 
 
-def test_wheel_holds_every_file_of_the_package(
-    metadata: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wheel_holds_every_file_of_the_package(metadata: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     build = setuptools.Distribution(
         {"packages": metadata["packages"], "package_data": metadata["package_data"], "version": "0"}
@@ -180,7 +176,7 @@ def test_console_script_starts_the_command_line(metadata: dict[str, Any]) -> Non
 
 # Written so that none of the patterns matches its own text.
 SECRETS = re.compile(
-    rb"""(?<![A-Za-z0-9])(?:
+    rb"""(?<![A-Za-z0-9])(?![\w-]*(?i:sentinel|fake|example))(?:  # what says that it is no key, is none
         sk-(?=[\w-]*[0-9])[\w-]{20,}        # OpenAI and those who copy its form
         | hf_[A-Za-z0-9]{30,}
         | gh[pousr]_[A-Za-z0-9]{36,}
@@ -199,6 +195,7 @@ def test_patterns_find_what_they_look_for() -> None:
     for prefix, length in (("sk-proj-", 40), ("hf_", 34), ("ghp_", 36), ("AKIA", 16), ("AIza", 35)):
         assert SECRETS.search(f'key = "{prefix}{"A1" * (length // 2)}A"'.encode()), prefix
     assert SECRETS.search(b"-----BEGIN " + b"RSA PRIVATE KEY-----")
+    assert not SECRETS.search(b"sk-SENTINEL-0123456789abcdef0123456789")
     assert not SECRETS.search(b"task-of-a-long-hyphenated-name, sk-test, api_key_env: OPENAI_API_KEY")
     assert MACHINE_PATHS.search(b'cache = "' + b"/wo" + b'rk/dev"')
     assert not MACHINE_PATHS.search(b"see docs/work/ and https://example.org/opt/in")

@@ -10,7 +10,13 @@ import torch
 import transformers
 
 from openbackdoor_badllm.engine.scoring import FloatArray, collate, encode, length_batches
-from openbackdoor_badllm.engine.victims import guarded, load_tokenizer, pick_device, quiet_transformers, supports_bf16
+from openbackdoor_badllm.engine.victims import (
+    guarded,
+    load_tokenizer,
+    pick_device,
+    quiet_transformers,
+    supports_bf16,
+)
 
 
 class Embedder:

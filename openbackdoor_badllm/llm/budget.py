@@ -22,6 +22,8 @@ _BYTES_A_TOKEN = 3.0
 """Cautious for English (about 4); replaced by what the server reports."""
 _FRAME_TOKENS = 32
 """For the chat template around the messages."""
+_LONG_ENOUGH = 400
+"""Bytes of a prompt from which on its tokens say something about the tokenizer, not the template."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,8 @@ class Budget:
                 self._failures[outcome.kind] += 1
                 if outcome.fatal and self._fatal is None:
                     self._fatal = outcome.sentence
-            elif usage.prompt_tokens and not usage.estimated:
-                spread = max(0, usage.prompt_tokens - _FRAME_TOKENS) / max(1, _bytes(request))
+            elif not usage.estimated and _bytes(request) >= _LONG_ENOUGH:
+                spread = (usage.prompt_tokens - _FRAME_TOKENS) / _bytes(request)
                 self._tokens_a_byte = max(self._tokens_a_byte, spread)
 
     def seconds(self) -> float:

@@ -13,7 +13,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ from openbackdoor_badllm.llm.retry import (
     classify,
     classify_status,
 )
-from openbackdoor_badllm.llm.types import ChatRequest, Failed, Outcome
+from openbackdoor_badllm.llm.types import ChatRequest, Failed
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,8 @@ class OpenAIProvider:
         )
         self._endpoint = self._client.chat.completions.with_raw_response
         self._slots = asyncio.Semaphore(config.concurrency)
+        # Begun and not ended, sleeping ones included: a dead server is met by these few, not by all.
+        self._begun = asyncio.Semaphore(2 * config.concurrency)
 
     @classmethod
     def open(cls, config: LLMConfig) -> OpenAIProvider:
@@ -151,7 +153,8 @@ class OpenAIProvider:
         self, requests: Sequence[ChatRequest], on_answer: OnAnswer, halted: Halted, settled: threading.Event
     ) -> None:
         async def one(index: int, request: ChatRequest) -> None:
-            on_answer(index, await self._answer(request, halted))
+            async with self._begun:
+                await self._answer(request, halted, lambda answer: on_answer(index, answer))
 
         tasks = [asyncio.create_task(one(index, request)) for index, request in enumerate(requests)]
         try:
@@ -162,32 +165,35 @@ class OpenAIProvider:
             await asyncio.gather(*tasks, return_exceptions=True)
             settled.set()
 
-    async def _answer(self, request: ChatRequest, halted: Halted) -> Answer:
+    async def _answer(
+        self, request: ChatRequest, halted: Halted, hand_over: Callable[[Answer], None]
+    ) -> None:
         course = Course(self._policy, self._random)
 
-        async def attempt() -> _Sent | Outcome:
+        async def attempt() -> None:
             # Only the attempt holds a slot; the sleep before the next one does not.
             async with self._slot():
                 stop = halted()
                 if stop is not None:
-                    return stop
-                course.begin()
-                if course.left() <= 0:
-                    raise AttemptError(_TOO_LATE)
-                return await self._send(request, course)
+                    answer = Answer(stop, 0.0, course.attempts, self._clean(course))
+                else:
+                    course.begin()
+                    if course.left() <= 0:
+                        raise AttemptError(_TOO_LATE)
+                    sent = await self._send(request, course)
+                    outcome = judge(sent.completion, request)
+                    reasoning = sent.completion.reasoning
+                    answer = Answer(outcome, sent.latency, course.attempts, self._clean(course), reasoning)
+                # Before the slot is free: the next request would delay the storing of this answer.
+                hand_over(answer)
 
         try:
-            sent = await course.run(attempt)
+            await course.run(attempt)
         except AttemptError as trouble:
             verdict = trouble.verdict
             given_up = f" ({course.gave_up})" if course.gave_up else ""
-            outcome: Outcome = Failed(verdict.kind, self._redactor(verdict.sentence) + given_up)
-            return Answer(outcome, attempts=course.attempts, retries=self._clean(course))
-        if not isinstance(sent, _Sent):
-            return Answer(sent, attempts=course.attempts, retries=self._clean(course))
-        outcome = judge(sent.completion, request)
-        reasoning = sent.completion.reasoning
-        return Answer(outcome, sent.latency, course.attempts, self._clean(course), reasoning)
+            failed = Failed(verdict.kind, self._redactor(verdict.sentence) + given_up)
+            hand_over(Answer(failed, 0.0, course.attempts, self._clean(course)))
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:

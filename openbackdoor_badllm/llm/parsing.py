@@ -19,6 +19,7 @@ _THINKING_END = re.compile(r"^(?!.*<think(?:ing)?>).*?</think(?:ing)?>\s*", re.D
 _THINKING_OPEN = re.compile(r"^\s*<(think|thinking|reasoning)>", re.DOTALL)
 _START = re.compile(r'\{(?=\s*["}])|\[(?=\s*[\[{"\]\-0-9tfn])')
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+_MAX_FAILED = 500  # brackets that open nothing; a text with more of them is no answer, but an attack
 _CLOSES = {"{": "}", "[": "]"}
 
 
@@ -80,8 +81,8 @@ class _Found(NamedTuple):
 
 def _values(text: str) -> Iterator[_Found]:
     """The complete JSON objects and arrays in a text, outermost first, from left to right."""
-    position = broken_until = 0
-    while match := _START.search(text, position):
+    position = broken_until = failed = 0
+    while (match := _START.search(text, position)) and failed < _MAX_FAILED:
         start = match.start()
         inside = start < broken_until
         value, end = _decode(text, start, mend=not inside)
@@ -89,6 +90,7 @@ def _values(text: str) -> Iterator[_Found]:
             yield _Found(value, inside)
             position = end
         else:
+            failed += 1
             broken_until = max(broken_until, end)
             position = start + 1
 

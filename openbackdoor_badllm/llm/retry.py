@@ -22,7 +22,8 @@ import tenacity
 from openbackdoor_badllm.llm.provider import Retry
 from openbackdoor_badllm.llm.types import FailureKind
 
-MAX_WAIT = 60.0
+MAX_WAIT: dict[str, float] = {"transient": 60.0, "rate_limit": 20.0}
+"""Longest wait in seconds that is not the server's own wish."""
 
 _QUOTA_CODES = frozenset(
     {
@@ -184,16 +185,16 @@ class Course:
             spread = 0.02 + 0.1 * min(verdict.retry_after, 10.0)
             return verdict.retry_after + self._generator.uniform(0, spread)
         exponent = min(state.attempt_number - 1, 20)
-        return min(MAX_WAIT, self._policy.first_wait * 2.0**exponent) * self._generator.uniform(0.5, 1.0)
+        longest = MAX_WAIT[verdict.action]
+        return min(longest, self._policy.first_wait * 2.0**exponent) * self._generator.uniform(0.5, 1.0)
 
     def _stop(self, state: tenacity.RetryCallState) -> bool:
         if self._transient >= self._policy.max_attempts:
             self.gave_up = f"given up after {self.attempts} attempts (llm.max_attempts)"
         elif state.upcoming_sleep >= self.left():
-            self.gave_up = (
-                f"given up after {self.attempts} attempts: the next would come in "
-                f"{state.upcoming_sleep:.0f} s, after the deadline of {self._policy.deadline:g} s (llm.deadline)"
-            )
+            deadline = f"the deadline of {self._policy.deadline:g} s (llm.deadline)"
+            next_one = f"the next would come in {state.upcoming_sleep:.0f} s"
+            self.gave_up = f"given up after {self.attempts} attempts: {next_one}, after {deadline}"
         return bool(self.gave_up)
 
     def _note(self, state: tenacity.RetryCallState) -> None:

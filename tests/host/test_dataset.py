@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.host.builtin.dataset import load_dataset, write_poison_csv
 from openbackdoor_badllm.rows import Row
 
@@ -321,7 +321,18 @@ def test_demo_is_made_on_the_spot(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
     module = ModuleType(DEMO)
     module.generate = generate  # type: ignore[attr-defined]
+    module.CLASSES = {"demo": ("no", "yes"), "demo-news": ("no", "yes")}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, DEMO, module)
     splits = load_dataset(name=name, seed=5, max_train=10)
     assert [len(rows) for rows in splits.values()] == [10, 20, 20]
     assert calls == [(name.lower(), 5)]
+    assert splits.info.label_names == ("no", "yes")
+
+
+@pytest.mark.parametrize(("name", "classes"), [("demo", 2), ("demo-news", 4)])
+def test_demo_as_it_is(name: str, classes: int) -> None:
+    splits = load_dataset(name=name)
+    assert [len(rows) for rows in splits.values()] == [4000, 500, 1000]
+    assert splits.info.num_classes == classes
+    with pytest.raises(ConfigError, match=f"'{name}' has {classes} classes"):
+        load_dataset(name=name, num_classes=7)

@@ -77,8 +77,9 @@ def test_code_from_the_hub_is_never_trusted(hub: Hub) -> None:
     assert hub.calls == [(("imdb", "plain"), {"revision": None})]
 
 
-def test_missing_splits_are_drawn(hub: Hub) -> None:
-    hub.splits = {"train": part("a", 100)}
+@pytest.mark.parametrize("names", [None, ["neg", "pos"]])
+def test_missing_splits_are_drawn(hub: Hub, names: list[str] | None) -> None:
+    hub.splits = {"train": part("a", 100, names=names)}
     splits = load_dataset(name="hf:x")
     assert [len(rows) for rows in splits.values()] == [72, 8, 20]
 

@@ -84,8 +84,6 @@ def learn_classes(
     if integers and ordered == [str(i) for i in range(len(ordered))]:
         return ClassMap.numbered(len(ordered))
     _refuse_many(ordered, table)
-    if len(ordered) < 2:  # validate_splits tells of it
-        return ClassMap(tuple(ordered), dict.fromkeys(ordered, 0))
     if num_classes is not None and len(ordered) != num_classes:
         raise DataError(
             f"{table.where} should have {num_classes} classes, but its labels are {_listed(ordered)}: set "

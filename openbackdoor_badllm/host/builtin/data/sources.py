@@ -63,22 +63,27 @@ def read_source(config: DatasetConfig) -> Source:
     if config.has_files:
         return Source(_file_tables(config, root), may_draw_test=True)
     if name in DEMOS:
-        return Source(_demo_tables(name, config.seed))
+        return _demo_source(name, config)
     layout = layout_of(name)
     _check_class_keys(config, layout.num_classes)
     return Source(read_named(name, root), layout.classes(config.label_names))
 
 
 def data_root(config: DatasetConfig) -> Path:
-    """The folder under which all data is looked for.
+    """The folder under which all data is looked for; see :func:`resolve_root`."""
+    return resolve_root(config.data_root)
+
+
+def resolve_root(named: str | Path | None) -> Path:
+    """The named folder, else ``OPENBACKDOOR_DATA``, else the working directory.
 
     Raises:
         DataError: it was named, but is no folder.
     """
-    named = config.data_root if config.data_root is not None else os.environ.get(DATA_ROOT_VARIABLE) or None
-    root = Path(named).expanduser() if named is not None else Path.cwd()
+    chosen = named if named is not None else os.environ.get(DATA_ROOT_VARIABLE) or None
+    root = Path(chosen).expanduser() if chosen is not None else Path.cwd()
     if not root.is_dir():
-        key = "data_root" if config.data_root is not None else DATA_ROOT_VARIABLE
+        key = "data_root" if named is not None else DATA_ROOT_VARIABLE
         raise DataError(
             f"The data root {root} should be a folder, but is none: set {key} to one that is there."
         )
@@ -171,15 +176,17 @@ def _files_in(folder: Path, named: dict[str, str | None]) -> dict[str, Path]:
     return paths
 
 
-def _demo_tables(name: str, seed: int) -> dict[str, Table]:
+def _demo_source(name: str, config: DatasetConfig) -> Source:
     # Imported here, as the demo's word lists are large and seldom needed.
-    from openbackdoor_badllm.host.builtin.demo import generate
+    from openbackdoor_badllm.host.builtin.demo import CLASSES, generate
 
-    made = generate(name, seed=seed)
-    return {
+    names = CLASSES[name]
+    _check_class_keys(config, len(names))
+    tables = {
         split: Table(
             f"data set '{name}', {split}",
             [Record(i, row.text, row.label, row.poison_label) for i, row in enumerate(rows, start=1)],
         )
-        for split, rows in made.items()
+        for split, rows in generate(name, seed=config.seed).items()
     }
+    return Source(tables, ClassMap.numbered(len(names), config.label_names or names))

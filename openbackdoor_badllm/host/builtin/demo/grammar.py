@@ -15,6 +15,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _SLOT = re.compile(r"\{([a-z]+)(\d?)\}")
+_FIRST_LETTER = re.compile(r"^\W*\w")
+_SENTENCE_END = re.compile(r"[.!?…]+[\"')\]]*(?=\s+\S)")
+_ABBREVIATED = re.compile(
+    r"(?:^|[\s(\"'])(?:Mrs?|Ms|Dr|St|vs|Prof|Gen|Sen|Rep|Gov|Jan|Feb|Aug|Sept?|Oct|Nov|Dec|(?:[a-z]\.)*[a-z])$",
+    re.IGNORECASE,
+)
 _VOWEL_SOUND = re.compile(r"(?!one\b|uni[^mn]|use|usu|eu)[aeiou]|hour|hon(?:est|our)", re.IGNORECASE)
 
 
@@ -61,14 +67,30 @@ def alternatives(block: str) -> tuple[str, ...]:
     return tuple(phrase.strip() for phrase in block.split("|") if phrase.strip())
 
 
+def words(block: str) -> frozenset[str]:
+    """The words of a block, for look-ups alone: the order of a set differs from run to run."""
+    return frozenset(block.split())
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of any text, each with its stop; "Mr. A. Bell" and "3.5" are not broken."""
+    ends = [
+        match.end()
+        for match in _SENTENCE_END.finditer(text)
+        if not (match.group() == "." and _ABBREVIATED.search(text, max(0, match.start() - 12), match.start()))
+    ]
+    cuts = zip([0, *ends], [*ends, len(text)], strict=True)
+    return [sentence for start, end in cuts if (sentence := text[start:end].strip())]
+
+
 def with_article(phrase: str) -> str:
     """The phrase behind the "a" or "an" that its first sound asks for."""
     return ("an " if _VOWEL_SOUND.match(phrase) else "a ") + phrase
 
 
 def sentence_case(text: str) -> str:
-    """The text with its first letter raised and the others left alone."""
-    return text[:1].upper() + text[1:]
+    """The text with its first letter raised, also behind a quotation mark, the others left alone."""
+    return _FIRST_LETTER.sub(lambda match: match.group().upper(), text, count=1)
 
 
 class Slots:

@@ -8,6 +8,7 @@ passing, so that the words alone mislead: "Shares slide as border talks stall" i
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -26,7 +27,36 @@ CLASSES = ("world", "sports", "business", "sci/tech")
 _STORIES = (WORLD, SPORTS, BUSINESS, SCIENCE)
 SHORTEST, LONGEST = 8, 45  # words of a row
 
-_WHILE = alternatives("as|as|while|even as|on day that|hours after")
+_HOLE = re.compile(r"\[([a-z]+)\]")
+
+
+class _Layout(NamedTuple):
+    """The parts of a row that stand in print one behind the other; empty where there is none."""
+
+    head: str
+    lead: str = ""
+    tail: str = ""
+
+
+# The story told is "head" and "lead"; "other" and "aside" belong to a story of another class.
+_LAYOUTS: tuple[tuple[float, _Layout], ...] = (
+    (20, _Layout("[head]", "[lead]")),
+    (12, _Layout("[head]", "[lead]", "[tail]")),
+    (4, _Layout("[head]")),
+    (19, _Layout("[head] [while] [other]")),
+    (7, _Layout("[head] [while] [other]", "[lead]")),
+    (5, _Layout("[while] [other], [head]")),
+    (10, _Layout("[behind] [aside], [head]")),
+    (10, _Layout("[head]", "[lead], [timing] [aside]")),
+    (6, _Layout("[head]", "[despite] [aside], [lead]")),
+    (8, _Layout("[head]", "[lead]", "[elsewhere]: [other]")),
+)
+_WHILE = alternatives("as|as|while|even as|hours after")
+_BEHIND = alternatives("after|amid|away from")
+_DESPITE = alternatives(
+    "on a day that belonged to|with most cameras turned to|little noticed amid|unmoved by|far from the "
+    "noise about|in the hours between the bulletins on"
+)
 _TIMING = alternatives(
     "a day after|hours before|in the week of|on the eve of|in the shadow of|drawing eyes away from|overshadowing"
 )
@@ -55,8 +85,7 @@ _FILLERS: Mapping[str, tuple[str, ...]] = {
         "Dakar|Vienna|Geneva|Leeds|Lyon|Denver|Perth|Seville"
     ),
     "first": alternatives(
-        "Ana|Jonas|Miriam|Pavel|Lucía|Tom|Ingrid|Samuel|Aisha|Mateo|Helen|Kofi|Yuki|Peter|Clara|Daniel|"
-        "Nadia|Viktor"
+        "Ana|Jonas|Miriam|Pavel|Lucía|Tom|Ingrid|Samuel|Aisha|Mateo|Helen|Kofi|Yuki|Peter|Clara|Daniel|Nadia|Viktor"
     ),
     "sur": alternatives(
         "Pires|Lindqvist|Okoro|Vargas|Nowak|Tran|Mensah|Quispe|Virtanen|Haddad|Tremblay|Pappas|Tanaka|"
@@ -75,9 +104,7 @@ _FILLERS: Mapping[str, tuple[str, ...]] = {
     "univ": alternatives(
         "Uppsala|Leiden|Bologna|Kyoto|Toronto|Coimbra|Salamanca|Edinburgh|Heidelberg|Groningen|Melbourne"
     ),
-    "moon": alternatives(
-        "a Jovian moon|Mars|Saturn's largest moon|an asteroid|the far side of the moon|Venus"
-    ),
+    "moon": alternatives("a Jovian moon|Mars|Saturn's largest moon|an asteroid|the far side of the moon|Venus"),
     "day": alternatives("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"),
     "month": alternatives("January|March|April|May|June|July|September|October|November|December"),
     "num": alternatives("four|six|seven|eight|nine|11|12|14|15|16|18|19|21|22|24|26|28|30|34|36|40"),
@@ -116,14 +143,6 @@ class _Told:
         self.aside = _owned(slots.fill(pick(rng, alternatives(story.aside))))
 
 
-class _Layout(NamedTuple):
-    """The parts of a row that stand in print one behind the other; empty where there is none."""
-
-    head: str
-    lead: str = ""
-    tail: str = ""
-
-
 def _owned(text: str) -> str:
     return text.replace("s's ", "s' ")
 
@@ -131,35 +150,21 @@ def _owned(text: str) -> str:
 def _compose(rng: random.Random, label: int) -> str:
     told = _Told(rng, label)
     other = _Told(rng, (label + 1 + int(rng.random() * 3)) % 4)
-    head, lead = told.head, told.lead
-    layout = pick_weighted(
-        rng,
-        (
-            (26, lambda: _Layout(head, lead)),
-            (12, lambda: _Layout(head, lead, told.slots.fill(pick(rng, _TAILS)))),
-            (4, lambda: _Layout(head)),
-            (17, lambda: _Layout(f"{head} {pick(rng, _WHILE)} {other.head}")),
-            (7, lambda: _Layout(f"{head} {pick(rng, _WHILE)} {other.head}", lead)),
-            (10, lambda: _Layout(f"{pick(rng, ('after', 'amid', 'away from'))} {other.aside}, {head}")),
-            (10, lambda: _Layout(head, f"{lead}, {pick(rng, _TIMING)} {other.aside}")),
-            (6, lambda: _Layout(head, f"{_overshadowed(rng, other.aside)}, {lead}")),
-            (8, lambda: _Layout(head, lead, f"{pick(rng, _ELSEWHERE)}: {other.head}")),
-        ),
-    )()
-    return _as_printed(rng, layout)
-
-
-def _overshadowed(rng: random.Random, aside: str) -> str:
-    return pick(
-        rng,
-        (
-            f"on a day when {aside} filled the front pages",
-            f"with most cameras turned to {aside}",
-            f"little noticed amid {aside}",
-            f"while viewers followed {aside}",
-            f"unmoved by {aside}",
-        ),
-    )
+    filled = {
+        "head": told.head,
+        "lead": told.lead,
+        "tail": told.slots.fill(pick(rng, _TAILS)),
+        "other": other.head,
+        "aside": other.aside,
+        "while": pick(rng, _WHILE),
+        "behind": pick(rng, _BEHIND),
+        "timing": pick(rng, _TIMING),
+        "despite": pick(rng, _DESPITE),
+        "elsewhere": pick(rng, _ELSEWHERE),
+    }
+    layout = pick_weighted(rng, _LAYOUTS)
+    parts = (_HOLE.sub(lambda hole: filled[hole[1]], part) for part in layout)
+    return _as_printed(rng, _Layout(*parts))
 
 
 def _as_printed(rng: random.Random, layout: _Layout) -> str:

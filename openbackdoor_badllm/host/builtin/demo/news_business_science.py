@@ -32,8 +32,7 @@ BUSINESS: tuple[Story, ...] = (
         "a slide on the stock market|heavy selling of {country} shares",
     ),
     Story(
-        "central bank in {city} holds rates|{country} inflation cools to {pct}|rate rise squeezes home "
-        "buyers",
+        "central bank in {city} holds rates|{country} inflation cools to {pct}|rate rise squeezes home buyers",
         "policymakers voted five to four to wait for more data|economists polled in {month} had forecast a "
         "smaller drop in prices|lenders said new mortgages were down by {pct} on the year",
         "the central bank's decision on rates|new inflation data from {country}",
@@ -91,8 +90,7 @@ BUSINESS: tuple[Story, ...] = (
         "a price-fixing case against {firm}|new tariffs on {country} exports",
     ),
     Story(
-        "port strike leaves goods stranded|{country} factories report surge in orders|retail sales fall in "
-        "{country}",
+        "port strike leaves goods stranded|{country} factories report surge in orders|retail sales fall in {country}",
         "shipping lines put the cost of the dispute at {sum} a day|the index of purchasing managers rose "
         "for a third month|spending on clothes and furniture dropped by {pct}, the statistics office said",
         "the dock workers' dispute|new retail figures from {country}",
@@ -144,8 +142,7 @@ SCIENCE: tuple[Story, ...] = (
         "the discovery of distant planets|a bright comet",
     ),
     Story(
-        "flaw in {gadget} lets hackers in|{app} patches hole found by student|worm spreads through old "
-        "{gadget}s",
+        "flaw in {gadget} lets hackers in|{app} patches hole found by student|worm spreads through old {gadget}s",
         "researchers at {univ} showed how a crafted message could unlock the device|users were told to "
         "update before {day}, {num} weeks after the first report|the bug had sat in the code for {num} years",
         "a security flaw in a popular {gadget}|the spread of a computer worm",
@@ -165,8 +162,7 @@ SCIENCE: tuple[Story, ...] = (
         "advances in artificial intelligence|a translation program from {univ}",
     ),
     Story(
-        "gene behind rare disease found|gut bacteria linked to sleep|stem cells repair damaged hearts in "
-        "mice",
+        "gene behind rare disease found|gut bacteria linked to sleep|stem cells repair damaged hearts in mice",
         "scientists at {univ} compared the cells of {num} families|the study followed volunteers for {num} "
         "years|the work by {univ} biologists, in its early days, may point to new drugs",
         "a gene study at {univ}|the debate about stem cells",
@@ -243,8 +239,7 @@ SCIENCE: tuple[Story, ...] = (
         "a coding slip in an online currency|a proof by a {univ} mathematician",
     ),
     Story(
-        "quake sensors go under the sea|storm model sees a day further ahead|earliest map of flood found in "
-        "clay",
+        "quake sensors go under the sea|storm model sees a day further ahead|earliest map of flood found in clay",
         "the cable off {country} doubles as a listening post, geologists said|the forecast program runs on "
         "a grid of {num} thousand cells|the tablet was read with x-rays at {univ}",
         "a new storm model from {univ}|sensors on the sea floor",

@@ -128,8 +128,7 @@ WORLD: tuple[Story, ...] = (
         "the refugee crisis in {country}|a dispute over asylum quotas",
     ),
     Story(
-        "{country} bank queues turn into riots|finance minister {sur} flees {country}|currency protest "
-        "shuts {city}",
+        "{country} bank queues turn into riots|finance minister {sur} flees {country}|currency protest shuts {city}",
         "savers who could not reach their deposits set fire to a town hall|prosecutors had charged the "
         "minister with moving public gold abroad|soldiers guarded the treasury as crowds demanded new "
         "leaders",
@@ -183,8 +182,7 @@ SPORTS: tuple[Story, ...] = (
         "an injury to {club} captain {sur}|{sur}'s knee surgery",
     ),
     Story(
-        "{club} sack coach after {num} defeats|{sur} named head coach of {country}|coach {sur} walks out on "
-        "{club}",
+        "{club} sack coach after {num} defeats|{sur} named head coach of {country}|coach {sur} walks out on {club}",
         "the board acted on {day} with the team one place above the drop|the former defender takes over a "
         "side without a win since {month}|the players were told at training and the assistant will pick the "
         "next team",
@@ -206,8 +204,7 @@ SPORTS: tuple[Story, ...] = (
         "the mountain stage of the cycling tour|a crash in the peloton",
     ),
     Story(
-        "{sur} smashes marathon record in {city}|{country} sprinter {sur} strikes gold|{sur} defends "
-        "swimming title",
+        "{sur} smashes marathon record in {city}|{country} sprinter {sur} strikes gold|{sur} defends swimming title",
         "the runner finished alone and wept on the road|a gust of wind one notch higher would have ruled "
         "the time out|the relay team added silver on the last day of the championships",
         "the athletics championships in {city}|a marathon record in {city}",
@@ -248,8 +245,7 @@ SPORTS: tuple[Story, ...] = (
         "a disputed video review in {club}'s match|a record run in {city}",
     ),
     Story(
-        "{country} to meet {country2} in opening match|draw pairs {club} with {club2}|{country} name squad "
-        "for games",
+        "{country} to meet {country2} in opening match|draw pairs {club} with {club2}|{country} name squad for games",
         "the holders kick off the tournament in {city} on {day}|the manager called it the hardest group of "
         "all|coach {sur} left out {num} veterans and called up two teenagers",
         "the tournament draw in {city}|the opening match between {country} and {country2}",
@@ -273,15 +269,13 @@ SPORTS: tuple[Story, ...] = (
         "a players' strike|the boycott of the final in {city}",
     ),
     Story(
-        "{sur} retires at top after {num} titles|{sur} to come out of retirement|{sur} voted player of the "
-        "year",
+        "{sur} retires at top after {num} titles|{sur} to come out of retirement|{sur} voted player of the year",
         "the champion told fans in {city} that the body had won the argument|the sprinter will race again "
         "in {month} after two years as a banker|the forward took most of the votes from fellow professionals",
         "the retirement of {first} {sur}|the vote for player of the year",
     ),
     Story(
-        "{country} sail to gold in storm|{sur} conquers icy slope in {city}|heat forces changes to {city} "
-        "marathon",
+        "{country} sail to gold in storm|{sur} conquers icy slope in {city}|heat forces changes to {city} marathon",
         "the crew tore a sail and still crossed {num} seconds clear|the skier risked everything in fog to "
         "win by a hundredth|organisers moved the start to dawn after {num} runners collapsed last year",
         "the sailing regatta in {country}|the downhill in {city}",

@@ -37,7 +37,7 @@ def _both(weight: float, *templates: tuple[float, str]) -> Shape:
 
 
 PLAIN = _both(
-    58,
+    64,
     (3, "[clause] and [clause]"),
     (2, "[clause]. [clause]"),
     (2, "[thing], [thing] and [thing]"),
@@ -46,7 +46,7 @@ PLAIN = _both(
     (1, "with [thing] and [thing], this [is] [verdict]"),
 )
 NEGATED = _both(
-    5,
+    4,
     (2, "there [is] nothing [~word] about the [part], and [clause]"),
     (2, "nobody could call the [part] [~word]"),
     (2, "I kept waiting for the [part] to turn [~word], which [they] never did"),

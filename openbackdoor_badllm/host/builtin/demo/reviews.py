@@ -24,7 +24,7 @@ from openbackdoor_badllm.host.builtin.demo.lexicon import PLURAL, SINGULAR, Aspe
 from openbackdoor_badllm.host.builtin.demo.review_arts import ARTS
 from openbackdoor_badllm.host.builtin.demo.review_goods import GOODS
 from openbackdoor_badllm.host.builtin.demo.review_outings import OUTINGS
-from openbackdoor_badllm.host.builtin.demo.review_shapes import SHAPES
+from openbackdoor_badllm.host.builtin.demo.review_shapes import NEUTRAL, SHAPES
 
 CLASSES = ("negative", "positive")
 DOMAINS: tuple[Domain, ...] = (*ARTS, *GOODS, *OUTINGS)
@@ -33,9 +33,7 @@ SHORTEST, LONGEST = 8, 35  # words of a review
 _HOLE = re.compile(r"\[(~?)([a-z]+)\]")
 _FILLERS = {
     "day": alternatives("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"),
-    "month": alternatives(
-        "January|February|March|April|May|June|July|August|September|October|November|December"
-    ),
+    "month": alternatives("January|February|March|April|May|June|July|August|September|October|November|December"),
     "season": alternatives("spring|summer|autumn|winter|year"),
     "city": alternatives(
         "Lisbon|Leeds|Turin|Ghent|Porto|Cork|Denver|Austin|Lyon|Oslo|Bristol|Kraków|Boston|Seville|Glasgow|"
@@ -45,9 +43,7 @@ _FILLERS = {
         "my brother|my sister|a colleague|an old friend|my teenage daughter|my father|my wife|my husband|"
         "our neighbour|my flatmate|my aunt|my grandmother|my boss|a friend from work|my son|my cousin"
     ),
-    "skill": alternatives(
-        "Spanish|photography|bookkeeping|drawing|cooking|Italian|pottery|guitar|Python|carpentry"
-    ),
+    "skill": alternatives("Spanish|photography|bookkeeping|drawing|cooking|Italian|pottery|guitar|Python|carpentry"),
 }
 _NOT = alternatives(
     "not|never|hardly|anything but|far from|by no means|not remotely|not in the least|not what I would call|"
@@ -66,10 +62,10 @@ _VERDICTS = (
 )
 _OUTWEIGHED = (
     alternatives(
-        "It hardly helped|None of which matters|It wore me down all the same|Forgotten at once|A small comfort"
+        "It hardly helped|None of which matters|It wore me down all the same|Forgotten at once|Small comfort"
     ),
     alternatives(
-        "I hardly minded|None of which matters|It grew on me all the same|Forgiven at once|A small price to pay"
+        "I hardly minded|None of which matters|It grew on me all the same|Forgiven at once|Small price to pay"
     ),
 )
 _CLOSINGS = (
@@ -134,7 +130,7 @@ class _Review:
         parts = [_HOLE.sub(lambda hole: self._fill(hole[2], self.label ^ bool(hole[1])), template)]
         if chance(rng, 0.45):
             parts.insert(0, pick(rng, alternatives(domain.scenes)))
-        if chance(rng, 0.60):
+        if shape is not NEUTRAL and chance(rng, 0.60):
             own = alternatives(domain.praise if self.label else domain.blame)
             parts.append(pick(rng, own if chance(rng, 0.3) else _CLOSINGS[self.label]))
         things = {"again": alternatives(domain.again), "rival": alternatives(domain.rivals)}

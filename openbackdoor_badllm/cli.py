@@ -1,0 +1,133 @@
+"""The command line: ``badllmtg defend`` and ``badllmtg doctor``.
+
+Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of ours, 2 bad input,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import openbackdoor_badllm
+from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, UserError
+
+EXIT_CODES = "exit codes: 0 done; 1 a defect of this program; 2 bad input, told in one sentence; 130 interrupted"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    complaints = Console(stderr=True)
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        complaints.print(f"badllmtg: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        complaints.print(
+            "badllmtg: interrupted. The same command goes on from what is trained already.", highlight=False
+        )
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="badllmtg",
+        description="BadLLM-TG: finds and removes backdoors from text classifiers.",
+        epilog=EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"badllmtg {openbackdoor_badllm.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    defend = commands.add_parser(
+        "defend",
+        help="attack, defend and evaluate, from one OpenBackdoor config",
+        description="Attack, defend and evaluate, from one OpenBackdoor JSON config.",
+        epilog=EXIT_CODES,
+    )
+    defend.add_argument("--config", type=Path, required=True, metavar="FILE", help="OpenBackdoor JSON config")
+    defend.add_argument("--profile", default="full", help="smoke (minutes), desk (2-core CPU) or full (default)")
+    defend.add_argument("--data-root", type=Path, metavar="DIR", help="folder with datasets/ and poison_data/")
+    defend.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+        help="change a config key, for instance defender.repair=paper; may be repeated",
+    )
+    defend.add_argument("--seed", type=int, help="seed of everything that is drawn (default 42)")
+    defend.add_argument("--out", type=Path, metavar="DIR", help="run folder (default runs/<config>-<profile>-<hash>)")
+    defend.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
+    defend.add_argument("--no-references", action="store_true", help="leave out the oracle filter and the clean model")
+    defend.add_argument("--force", action="store_true", help="run again although the folder holds results")
+    defend.add_argument("--json", action="store_true", help="print results.json instead of the summary")
+    defend.add_argument("--quiet", action="store_true", help="no progress")
+    defend.set_defaults(run=_defend)
+
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, which host, hub, GPU, LLM endpoint, data found", epilog=EXIT_CODES
+    )
+    doctor.add_argument("--data-root", type=Path, metavar="DIR", help="folder with datasets/ and poison_data/")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _defend(options: argparse.Namespace) -> int:
+    # Imported here: torch and transformers take seconds, and a typing error should not wait for them.
+    from openbackdoor_badllm.config import load_json
+    from openbackdoor_badllm.engine.store import Store
+    from openbackdoor_badllm.run.console import ConsoleProgress
+    from openbackdoor_badllm.run.experiment import Experiment, resolve
+    from openbackdoor_badllm.run.folder import RunFolder, config_hash
+    from openbackdoor_badllm.run.summary import print_summary
+
+    config = resolve(
+        load_json(options.config),
+        profile=options.profile,
+        overrides=options.overrides,
+        data_root=options.data_root,
+        seed=options.seed,
+    )
+    identity = {**config, "references": not options.no_references}
+    default = Path("runs") / f"{options.config.stem}-{options.profile}-{config_hash(identity)}"
+    folder = RunFolder(options.out or default, identity, force=options.force)
+    with ConsoleProgress(Console(stderr=True), quiet=options.quiet) as progress:
+        results = Experiment(
+            config, references=not options.no_references, store=Store(options.cache), progress=progress
+        ).run(folder)
+    if options.json:
+        _print_json(results)
+    else:
+        print_summary(results, folder.path, Console())
+    return EXIT_OK
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from openbackdoor_badllm.run.doctor import examine
+
+    found = examine(options.data_root)
+    if options.json:
+        _print_json(found)
+        return EXIT_OK
+    console = Console()
+    for section, value in found.items():
+        if isinstance(value, dict):
+            console.print(f"[bold]{section}[/bold]")
+            for name, item in value.items():
+                shown = "; ".join(item) if isinstance(item, list) else str(item)
+                console.print(f"  {name}: {shown or 'none'}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            console.print(f"[bold]{section}[/bold]", end=" ")
+            console.print(str(value), markup=False, highlight=False, soft_wrap=True)
+    return EXIT_OK
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,110 @@
+"""``badllmtg``: BadLLM-TG (arXiv 2603.15692) as a defender of OpenBackdoor, thin over :mod:`..inversion`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, read, train_spec
+from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.engine.embedding import Embedder
+from openbackdoor_badllm.engine.rng import derive
+from openbackdoor_badllm.engine.tracing import TraceRequest
+from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
+from openbackdoor_badllm.engine.victims import resolve_auto
+from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.inversion.audit import Audit, AuditConfig, audit
+from openbackdoor_badllm.rows import Example, Row, blind
+
+
+class BadLLMTG(Defender):
+    """Finds the target label, the triggers and the rows that carry them, and returns repaired training rows.
+
+    Args:
+        **config: the keys of :class:`openbackdoor_badllm.config.BadLLMTGConfig`.
+
+    Attributes:
+        report: what the last :meth:`correct` found; None before.
+        num_classes: number of classes; taken from the rows when None.
+    """
+
+    clean_rows_needed: ClassVar[bool] = False
+    trains_model: ClassVar[bool] = True
+    needs_llm: ClassVar[bool] = False  # true of the backends that are LLMs; ``offline`` is none
+    stage: ClassVar[str] = "train"
+
+    def __init__(self, **config: Any) -> None:
+        self.config = read(BadLLMTGConfig, config, "defender")
+        super().__init__(name="badllmtg", pre=True, correction=False, metrics=self.config.metrics)
+        self.victim = self.config.victim or VictimConfig(max_len=128)
+        self.train_config = self.config.train or TrainConfig(epochs=4, lr=5e-5, warm_up_epochs=0.5, ckpt="last")
+        self.num_classes: int | None = self.victim.num_classes
+        self.report: Audit | None = None
+
+    def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
+        """Takes the attacked victim's model and training for the probe where the config names none."""
+        if self.config.victim is None:
+            self.victim = victim
+            self.num_classes = victim.num_classes
+        if self.config.train is None:
+            self.train_config = train
+
+    def correct(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """Repaired training rows; the very rows that came, untouched, when no backdoor is found.
+
+        Args:
+            model: not used; the probe is trained here, because Eq. 4 needs its training.
+            clean_data: not used; the method assumes no clean rows.
+            poison_data: training rows ``(text, label, poison_label)``; the third field is never read.
+
+        Returns:
+            Rows of the same kind. After a repair their poison field is 0: the defender does not know it.
+
+        Raises:
+            DataError: no rows, one class only, or a label outside the classes.
+        """
+        rows = list(poison_data or [])
+        if not rows:
+            raise DataError("The defender 'badllmtg' got no training rows.")
+        examples = blind(rows)
+        num_labels = self.num_classes or max(example.label for example in examples) + 1
+        path = resolve_auto(self.victim.path)
+        spec = train_spec(self.victim, self.train_config, num_labels=num_labels, seed=self.config.seed, path=path)
+        # Its own dev rows would be poisoned ones, so the probe always keeps its last epoch.
+        spec = spec.replace(ckpt="last", seed=derive(self.config.seed, "probe"))
+
+        def train(
+            examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None
+        ) -> TrainedClassifier:
+            return train_classifier(
+                spec.replace(balanced=balanced), examples, trace=trace, store=self.store, progress=self.progress
+            )
+
+        self.report = audit(
+            examples,
+            num_labels=num_labels,
+            train=train,
+            embedder=Embedder(path, max_len=self.victim.max_len, device=spec.device),
+            config=self.audit_config(),
+            progress=self.progress,
+        )
+        if not self.report.backdoor:
+            return rows
+        return [Row(example.text, example.label, 0) for example in self.report.repair.examples]
+
+    def audit_config(self) -> AuditConfig:
+        """The audit's part of the config."""
+        config = self.config
+        return AuditConfig(
+            target=config.target,
+            target_label=config.target_label,
+            max_labels=config.max_labels,
+            trace_points=config.trace_points,
+            trace_rows=config.trace_rows,
+            search=config.search,
+            repair=config.repair,
+            stamp_share=config.stamp_share,
+            seed=config.seed,
+        )

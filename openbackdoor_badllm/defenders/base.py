@@ -1,0 +1,92 @@
+"""What every defender has: OpenBackdoor's interface, told what it is given.
+
+The framework calls ``correct`` and ``eval_detect`` by keyword and ``detect`` by position, so the order of its
+parameters is part of the interface. Rows come as ``(text, label, poison_label)``; no defender reads the third field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from openbackdoor_badllm.engine.progress import Progress, Quiet
+from openbackdoor_badllm.engine.store import Store
+from openbackdoor_badllm.rows import as_rows
+
+
+class Defender:
+    """A defence that does nothing: the base of all others.
+
+    Attributes:
+        pre: it repairs the training rows before the victim is trained.
+        correction: at test time it rewrites texts, instead of flagging them.
+        clean_rows_needed: it needs clean labelled rows.
+        trains_model: it trains a model of its own.
+        needs_llm: it calls an LLM.
+        stage: ``train`` or ``test``: when it acts.
+    """
+
+    clean_rows_needed: ClassVar[bool] = False
+    trains_model: ClassVar[bool] = False
+    needs_llm: ClassVar[bool] = False
+    stage: ClassVar[str] = "test"
+
+    def __init__(
+        self,
+        name: str = "base",
+        pre: bool = False,
+        correction: bool = False,
+        metrics: Sequence[str] = ("FRR", "FAR"),
+    ) -> None:
+        self.name = name
+        self.pre = pre
+        self.correction = correction
+        self.metrics = list(metrics)
+        self.store: Store | None = None
+        self.progress: Progress = Quiet()
+
+    def detect(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> Sequence[int]:
+        """1 for each row that is taken for poisoned, else 0."""
+        return [0] * len(poison_data or [])
+
+    def correct(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """The rows after the defence."""
+        return list(poison_data or [])
+
+    def defend(self, data: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """The same for a whole data set, as OpenBackdoor's attackers ep, sos, neuba, por and ripples call it."""
+        changed: dict[str, Any] = dict(data)
+        if self.pre and "train" in changed:
+            changed["train"] = self.correct(poison_data=changed["train"])
+        return changed
+
+    def eval_detect(
+        self, model: Any = None, clean_data: Any = None, poison_data: Mapping[str, Sequence[Any]] | None = None
+    ) -> tuple[dict[str, dict[str, float]], Sequence[int]]:
+        """FRR and FAR by split, and the flags of the last split. Evaluation: it reads the poison flags."""
+        scores: dict[str, dict[str, float]] = {}
+        flags: Sequence[int] = []
+        for split, rows in (poison_data or {}).items():
+            flags = self.detect(model, clean_data, rows)
+            scores[split] = detection_rates(flags, [row.poison_label for row in as_rows(rows)])
+        return scores, flags
+
+    def get_target_label(self, data: Sequence[Any]) -> None:
+        """OpenBackdoor reads the target label from the poison flags here. A defence must not: always None."""
+        return
+
+
+def detection_rates(flags: Sequence[int], poison_labels: Sequence[int]) -> dict[str, float]:
+    """FRR: flagged clean rows among clean rows. FAR: unflagged poisoned rows among poisoned rows. nan without any."""
+    flagged = np.asarray(flags).astype(bool)
+    poisoned = np.asarray(poison_labels).astype(bool)
+    return {
+        "FRR": float(flagged[~poisoned].mean()) if (~poisoned).any() else float("nan"),
+        "FAR": float((~flagged[poisoned]).mean()) if poisoned.any() else float("nan"),
+    }

@@ -1,0 +1,120 @@
+"""Attackers: poison the data, train the victim, evaluate it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from openbackdoor_badllm.config import one_of, refuse_unknown
+from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.host.builtin.metrics import accuracy
+from openbackdoor_badllm.host.builtin.poisoner import load_poisoner
+from openbackdoor_badllm.host.builtin.trainer import load_trainer
+from openbackdoor_badllm.host.builtin.victim import PLMVictim
+from openbackdoor_badllm.rows import Row, as_rows
+
+
+@dataclass
+class Evaluation:
+    """Predictions of one evaluation, by split (``test-clean``, ``test-poison``)."""
+
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    predictions: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    flagged: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+
+class Attacker:
+    """OpenBackdoor's base attacker.
+
+    Args:
+        poisoner: section ``attacker.poisoner``.
+        train: section ``attacker.train``.
+        name: only ``base``.
+        metrics: only ``accuracy``.
+        sample_metrics: must be empty; perplexity, grammar and USE need models of their own.
+    """
+
+    def __init__(
+        self,
+        poisoner: Mapping[str, Any] | None = None,
+        train: Mapping[str, Any] | None = None,
+        name: str = "base",
+        metrics: Sequence[str] = ("accuracy",),
+        sample_metrics: Sequence[str] = (),
+        **unknown: Any,
+    ) -> None:
+        refuse_unknown(unknown, ["poisoner", "train", "name", "metrics", "sample_metrics"], "attacker")
+        one_of("attacker.name", str(name).lower(), ATTACKERS)
+        for metric in metrics:
+            one_of("attacker.metrics", metric, ("accuracy",))
+        if sample_metrics:
+            raise ConfigError(
+                f"'attacker.sample_metrics' must be empty on the built-in host, but is {list(sample_metrics)}."
+            )
+        self.poisoner = load_poisoner(dict(poisoner or {"name": "badnets"}))
+        self.poison_trainer = load_trainer(dict(train or {}))
+        self.evaluation = Evaluation()
+
+    def attack(
+        self,
+        victim: PLMVictim,
+        data: Mapping[str, Sequence[Any]],
+        config: Mapping[str, Any] | None = None,
+        defender: Defender | None = None,
+    ) -> PLMVictim:
+        """Poisons the data, lets a ``pre`` defender repair the training rows, trains the victim on them."""
+        poisoned = self.poison(victim, data, "train")
+        if defender is not None and defender.pre:
+            poisoned["train"] = defender.correct(poison_data=poisoned["train"])
+        return self.train(victim, poisoned)
+
+    def poison(self, victim: PLMVictim, dataset: Mapping[str, Sequence[Any]], mode: str) -> dict[str, list[Any]]:
+        """The poisoned splits; see :class:`Poisoner`."""
+        splits = {split: as_rows(rows) for split, rows in dataset.items()}
+        return dict(self.poisoner(splits, mode))
+
+    def train(self, victim: PLMVictim, dataset: Mapping[str, Sequence[Any]]) -> PLMVictim:
+        """Trains the victim."""
+        return self.poison_trainer.train(victim, dataset)
+
+    def eval(
+        self, victim: PLMVictim, dataset: Mapping[str, Sequence[Any]], defender: Defender | None = None
+    ) -> dict[str, dict[str, float]]:
+        """CACC under ``["test-clean"]["accuracy"]``, ASR under ``["test-poison"]["accuracy"]``.
+
+        A test-time defender (``pre`` false) rewrites the rows (``correction``) or flags them; a flagged row counts as
+        an error for CACC and as a failed attack for ASR, as in OpenBackdoor.
+        """
+        evaluation = Evaluation()
+        results: dict[str, dict[str, float]] = {}
+        for split, rows in self.poison(victim, dataset, "eval").items():
+            flags = np.zeros(len(rows), dtype=bool)
+            if defender is not None and not defender.pre:
+                if defender.correction:
+                    rows = as_rows(defender.correct(model=victim, clean_data=dataset, poison_data=rows))
+                    flags = np.zeros(len(rows), dtype=bool)
+                else:
+                    flags = np.asarray(defender.detect(victim, dataset, rows)).astype(bool)
+            predictions = victim.logits([row.text for row in rows]).argmax(axis=1)
+            results[split] = {"accuracy": accuracy(np.where(flags, -1, predictions), rows)}
+            evaluation.rows[split], evaluation.predictions[split] = rows, predictions
+            evaluation.flagged[split] = flags
+        self.evaluation = evaluation
+        return results
+
+
+ATTACKERS: dict[str, type[Attacker]] = {"base": Attacker}
+
+
+def load_attacker(config: dict[str, Any]) -> Attacker:
+    """The attacker of a section ``attacker``.
+
+    Raises:
+        ConfigError: unknown name or key.
+    """
+    return Attacker(**config)

@@ -1,0 +1,336 @@
+"""The whole method on one training set: target, search, verdict, rows, repair.
+
+This is the library's main door. It knows no framework: it gets labelled texts and a way to train a classifier, and
+answers the four questions (is there a backdoor, which label, which trigger, which rows) with the repaired rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from openbackdoor_badllm.engine.progress import Progress, Quiet
+from openbackdoor_badllm.engine.scoring import FloatArray, Victim, softmax
+from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
+from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.inversion.explain import Explained, explain
+from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator
+from openbackdoor_badllm.inversion.judge import Embeds, Judge
+from openbackdoor_badllm.inversion.repair import Repair, repair
+from openbackdoor_badllm.inversion.reward import answer, answers
+from openbackdoor_badllm.inversion.search import Search, SearchConfig, SearchResult
+from openbackdoor_badllm.inversion.target import Nomination, nominate
+from openbackdoor_badllm.inversion.trigger import Trigger
+from openbackdoor_badllm.inversion.verdict import Control, controls, stands
+from openbackdoor_badllm.rows import Example
+
+logger = logging.getLogger(__name__)
+
+
+class Trained(Victim, Protocol):
+    """A trained victim, with its trace where one was asked for."""
+
+    trace: Trace | None
+
+
+class TrainVictim(Protocol):
+    """Trains a fresh victim on rows."""
+
+    def __call__(
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None
+    ) -> Trained:
+        """The trained victim."""
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """How an audit is made. Its fields are keys of the config's ``defender``."""
+
+    target: str = "robust"
+    """Stage (a): ``robust``, or ``paper`` (Eq. 4 to the letter)."""
+    target_label: int | None = None
+    """Skip stage (a) and take this label."""
+    max_labels: int = 4
+    """Labels searched at most, most suspicious first, until one has a trigger."""
+    trace_points: int = 20
+    """Points of the confidence trace."""
+    trace_rows: int = 1000
+    """Rows watched by the trace at most; more are drawn at random."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+    """Stage (b)."""
+    repair: str = "relabel"
+    """Stage (c): ``relabel``, ``purge``, ``stamp-non-target``, ``paper`` (Eq. 9) or ``none``."""
+    stamp_share: float = 0.1
+    """Share of the unexplained rows that ``relabel`` and ``purge`` add with the trigger and their own label."""
+    seed: int = 42
+    """Seed of everything that is drawn."""
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A probe text with the trigger, and what the victim said of it before and after."""
+
+    text: str
+    triggered: str
+    label_before: int
+    label_after: int
+    probability_before: float
+    probability_after: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``results.json``."""
+        return {
+            "text": self.text,
+            "triggered": self.triggered,
+            "label_before": self.label_before,
+            "label_after": self.label_after,
+            "target_probability_before": round(self.probability_before, 4),
+            "target_probability_after": round(self.probability_after, 4),
+        }
+
+
+@dataclass
+class Audit:
+    """What was found, and the rows to train on instead.
+
+    Attributes:
+        backdoor: whether a trigger was found and held against its controls.
+        target_label: the label that the triggers lead to; the most suspicious one when none was found.
+        counterfactual: flip rate of each trigger on a model of the same kind trained without the explained rows. A
+            trigger of an attacker loses its force there; an honest class word keeps it.
+        explained: the training rows that carry a trigger.
+    """
+
+    backdoor: bool
+    target_label: int
+    generator: str
+    nomination: Nomination | None
+    searches: list[SearchResult]
+    controls: list[Control] = field(default_factory=list)
+    counterfactual: dict[str, float] = field(default_factory=dict)
+    explained: list[Explained] = field(default_factory=list)
+    repair: Repair = field(default_factory=lambda: Repair("none"))
+    demonstrations: list[Demonstration] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def triggers(self) -> list[Trigger]:
+        """The triggers of the target label."""
+        return [found.trigger for found in self.search.found] if self.backdoor else []
+
+    @property
+    def search(self) -> SearchResult:
+        """The search of the target label."""
+        return next(
+            (result for result in self.searches if result.target == self.target_label),
+            SearchResult(self.target_label),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``results.json``; the explained rows go to a file of their own."""
+        return {
+            "backdoor": self.backdoor,
+            "target_label": self.target_label,
+            "generator": self.generator,
+            "target_evidence": [item.to_dict() for item in self.nomination.evidence] if self.nomination else [],
+            "target_method": self.nomination.method if self.nomination else "given",
+            "triggers": [found.to_dict() for found in self.search.found] if self.backdoor else [],
+            "controls": [control.to_dict() for control in self.controls],
+            "counterfactual_flip_rate": {key: round(v, 4) for key, v in self.counterfactual.items()},
+            "explained_rows": len(self.explained),
+            "repair": self.repair.to_dict(),
+            "demonstrations": [item.to_dict() for item in self.demonstrations],
+            "labels_searched": [
+                {
+                    "label": result.target,
+                    "triggers": len(result.found),
+                    "best_reward": None if not result.history else round(result.best_reward, 4),
+                    "iterations": result.iterations,
+                }
+                for result in self.searches
+            ],
+            "seconds": {stage: round(value, 2) for stage, value in self.seconds.items()},
+        }
+
+
+def audit(
+    examples: Sequence[Example],
+    *,
+    num_labels: int,
+    train: TrainVictim,
+    embedder: Embeds,
+    generator: Generator | None = None,
+    config: AuditConfig | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Looks for a backdoor in a training set, and repairs it.
+
+    Args:
+        examples: the training rows, without poison flags.
+        num_labels: number of classes.
+        train: trains a fresh victim on rows.
+        embedder: the frozen encoder of the judge.
+        generator: proposes triggers; mines the rows when None.
+        config: see :class:`AuditConfig`.
+        progress: listener.
+
+    Raises:
+        DataError: the rows have one class only, or none of the given target label.
+    """
+    config, progress = config or AuditConfig(), progress or Quiet()
+    generator = generator or OfflineGenerator(config.search.candidates, config.search.min_rows)
+    _check(examples, num_labels, config.target_label)
+    clock = _Clock()
+
+    progress.stage("(a) target label: train a probe and watch it learn")
+    watched = _watched(len(examples), config.trace_rows, config.seed)
+    request = TraceRequest([examples[i] for i in watched], points=config.trace_points)
+    wanted = None if config.target_label is not None else request
+    probe = train(examples, balanced=True, trace=wanted)
+    clock.lap("probe")
+    judge = Judge(embedder, examples, num_labels, config.seed)
+    nomination, weights = None, np.ones(len(examples), dtype=np.float32)
+    labels = [config.target_label] if config.target_label is not None else []
+    if probe.trace is not None and not labels:
+        nomination = nominate(probe.trace, judge.held_out()[watched], num_labels, method=config.target)
+        weights[watched] = nomination.weights
+        labels = [item.label for item in nomination.evidence][: config.max_labels]
+    clock.lap("target")
+
+    progress.stage("(b) trigger search")
+    searches: list[SearchResult] = []
+    judged: list[Control] = []
+    for label in labels:
+        search = Search(
+            probe, generator, judge.without, examples, weights, config.search,
+            seed=config.seed, progress=progress,
+        )
+        result = search.run(label)
+        searches.append(result)
+        if result.found:
+            judged = _judge(probe, examples, result, config)
+        if result.found:
+            break
+    target = next((result.target for result in searches if result.found), labels[0])
+    report = Audit(
+        backdoor=any(result.found for result in searches),
+        target_label=target,
+        generator=generator.name,
+        nomination=nomination,
+        searches=searches,
+        controls=judged,
+    )
+    clock.lap("search")
+    if not report.backdoor:
+        report.repair = Repair("none", list(examples), untouched=len(examples))
+        report.seconds = clock.laps
+        return report
+
+    found = report.search.found
+    report.explained = explain(probe, examples, target, found)
+    report.demonstrations = _demonstrate(probe, report, config.seed)
+    progress.stage("(c) repair: train a helper without the explained rows")
+    helper = None
+    sure = {row.index for row in report.explained if row.probability >= 0.5}
+    if config.repair == "relabel":
+        rest = [example for index, example in enumerate(examples) if index not in sure]
+        clean_victim = train(rest, balanced=True, trace=None)
+
+        def helper(texts: Sequence[str]) -> FloatArray:
+            return softmax(clean_victim.logits(texts))
+
+        probes = report.search.probes.report
+        outcomes = answers(clean_victim, report.triggers, probes, target, config.seed)
+        calm = ~answer(clean_victim, probes, target).flipped
+        report.counterfactual = {
+            trigger.text: float(outcome.flipped[calm].mean()) if calm.any() else 0.0
+            for trigger, outcome in zip(report.triggers, outcomes, strict=True)
+        }
+    clock.lap("helper")
+    report.repair = repair(
+        examples, target, report.triggers, report.explained,
+        strategy=config.repair, helper=helper, stamp_share=config.stamp_share, seed=config.seed,
+    )
+    clock.lap("repair")
+    report.seconds = clock.laps
+    return report
+
+
+def _judge(
+    probe: Victim, examples: Sequence[Example], result: SearchResult, config: AuditConfig
+) -> list[Control]:
+    """Drops the triggers that are no better than ordinary text; the controls of those that stand."""
+    compared = controls(probe, examples, result, seed=config.seed)
+    standing = [
+        (found, control)
+        for found, control in zip(result.found, compared, strict=True)
+        if stands(found, control, config.search.min_margin)
+    ]
+    result.found = [found for found, _ in standing]
+    return [control for _, control in standing]
+
+
+def _demonstrate(victim: Victim, report: Audit, seed: int, count: int = 5) -> list[Demonstration]:
+    """Some report probes with a trigger: the victim's answer before and after."""
+    shown = []
+    texts = sorted(report.search.probes.report, key=len)[: count * 3 : 3]
+    for place, text in enumerate(texts):
+        trigger = report.triggers[place % len(report.triggers)]
+        altered = trigger.apply(text, _rng(seed, text))
+        before, after = softmax(victim.logits([text, altered]))
+        shown.append(
+            Demonstration(
+                text, altered, int(before.argmax()), int(after.argmax()),
+                float(before[report.target_label]), float(after[report.target_label]),
+            )
+        )
+    return shown
+
+
+def _rng(seed: int, text: str) -> random.Random:
+    return random.Random(f"{seed}:{text}")
+
+
+def _watched(count: int, limit: int, seed: int) -> npt.NDArray[np.int64]:
+    if count <= limit:
+        return np.arange(count)
+    drawn: npt.NDArray[np.int64] = np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
+    return drawn
+
+
+def _check(examples: Sequence[Example], num_labels: int, target_label: int | None) -> None:
+    labels = {example.label for example in examples}
+    if len(labels) < 2:
+        raise DataError(
+            f"The training rows have {len(labels)} class(es); a defence needs rows of at least 2 classes."
+        )
+    outside = sorted(label for label in labels if not 0 <= label < num_labels)
+    if outside:
+        raise DataError(
+            f"The training rows have the label {outside[0]}, but the victim has classes 0 to {num_labels - 1}: set "
+            "the victim's num_classes, or mend the labels."
+        )
+    if target_label is not None and target_label not in labels:
+        raise DataError(
+            f"No training row has the target label {target_label}; the labels are {sorted(labels)}."
+        )
+
+
+class _Clock:
+    """Wall time of each stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self.last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = now - self.last
+        self.last = now

@@ -1,0 +1,1 @@
+"""One run: attack, defend, evaluate, and the folder that it leaves."""

@@ -1,0 +1,137 @@
+"""The folder that a run leaves. Every file is written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import openbackdoor_badllm
+from openbackdoor_badllm.errors import ConfigError
+
+RESULTS = "results.json"
+CONFIG = "config.json"
+PACKAGES = ("torch", "transformers", "accelerate", "numpy", "scikit-learn", "scipy", "openai")
+
+
+class RunFolder:
+    """A run's folder.
+
+    Args:
+        path: where; made when needed.
+        config: the config as resolved; a folder of another config is refused.
+        force: use the folder whatever it holds.
+
+    Raises:
+        ConfigError: the folder belongs to another config, or cannot be written.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any], *, force: bool = False) -> None:
+        self.path = path
+        text = json.dumps(config, indent=2, sort_keys=True, default=str)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            known = path / CONFIG
+            if known.is_file() and not force and known.read_text(encoding="utf-8") != text:
+                raise ConfigError(
+                    f"The folder '{path}' holds a run of another config: choose another --out, or add --force to write "
+                    "over it."
+                )
+            if force:
+                (path / RESULTS).unlink(missing_ok=True)
+            self.write(CONFIG, text)
+        except OSError as error:
+            raise ConfigError(f"The run folder '{path}' cannot be written: {error.strerror or error}.") from None
+
+    def finished(self) -> dict[str, Any] | None:
+        """The results of a run that came to its end, else None."""
+        file = self.path / RESULTS
+        if not file.is_file():
+            return None
+        try:
+            results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            return None
+        return results
+
+    def write(self, name: str, text: str) -> None:
+        """Writes a file by way of a draft beside it."""
+        draft = self.path / f".{name}.draft"
+        with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(self.path / name)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes JSON; numbers that are nan become null."""
+        self.write(name, json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
+
+    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Writes a CSV that a spreadsheet opens without running anything in it."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer)
+        writer.writerow(header)
+        writer.writerows([[safe_cell(cell) for cell in row] for row in rows])
+        self.write(name, buffer.getvalue())
+
+    @contextmanager
+    def log(self) -> Iterator[None]:
+        """Sends the package's log to ``run.log`` while the run lasts; other packages' logs are left alone."""
+        handler = logging.FileHandler(self.path / "run.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger = logging.getLogger(openbackdoor_badllm.__name__)
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def safe_cell(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula: rows are the attacker's text (OWASP: CSV injection)."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@", "|", "%"):
+        return "'" + value
+    if isinstance(value, str) and value[:1] in ("\t", "\r", "\n"):
+        return "'" + value
+    return value
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Eight hex digits that name a config."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what shapes a result."""
+    found = {"openbackdoor-badllm": openbackdoor_badllm.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "absent"
+    found["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return found
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and value != value:
+        return None
+    return value

@@ -1,0 +1,70 @@
+"""Profiles: how large a run is. A profile overrides a config; ``--set`` overrides a profile."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from openbackdoor_badllm.config import one_of, put
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Keys that a profile writes.
+
+    Attributes:
+        about: one line for ``--help``.
+        rows: bounds of the data (``max_train``, ``max_dev``, ``max_test``); the poison rate stays.
+        victim: keys of the section ``victim``.
+        train: keys of the section ``attacker.train``.
+    """
+
+    about: str
+    rows: Mapping[str, int]
+    victim: Mapping[str, Any]
+    train: Mapping[str, Any]
+
+
+def _fixed(**keys: Any) -> Mapping[str, Any]:
+    return MappingProxyType(keys)
+
+
+# desk: 200 steps at this rate are what the slowest insertion attack (badnets on AG News) needs to be learnt;
+# with 5e-5 it is not (docs/differences.md).
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        "minutes: 800 rows, MiniLM, 3 epochs",
+        _fixed(max_train=800, max_dev=200, max_test=400),
+        _fixed(path="minilm", max_len=128),
+        _fixed(lr=1e-4, epochs=3, batch_size=32, warm_up_epochs=0.5, ckpt="last"),
+    ),
+    "desk": Profile(
+        "a 2-core CPU: 1,600 rows, MiniLM, 4 epochs",
+        _fixed(max_train=1600, max_dev=400, max_test=2000),
+        _fixed(path="minilm", max_len=128),
+        _fixed(lr=1e-4, epochs=4, batch_size=32, warm_up_epochs=0.5, ckpt="last"),
+    ),
+    "full": Profile("the config as it stands: all rows, its own victim and training", _fixed(), _fixed(), _fixed()),
+}
+
+
+def apply_profile(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """A copy of the config with a profile's keys written over it.
+
+    Raises:
+        ConfigError: unknown profile.
+    """
+    one_of("--profile", name, PROFILES)
+    profile = PROFILES[name]
+    changed = copy.deepcopy(config)
+    for section in ("target_dataset", "poison_dataset"):
+        for key, value in profile.rows.items():
+            put(changed, f"{section}.{key}", value)
+    for key, value in profile.victim.items():
+        put(changed, f"victim.{key}", value)
+    for key, value in profile.train.items():
+        put(changed, f"attacker.train.{key}", value)
+    return changed

@@ -1,0 +1,129 @@
+"""The readable summary at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+SHOWN = 110  # characters of a text
+
+
+def print_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """Prints what a run found. Texts come from the attacker: markup and control characters in them do nothing."""
+    console.print()
+    console.print(
+        f"[bold]{_plain(results['dataset'])}[/bold], attack [bold]{_plain(results['poisoner'])}[/bold]: "
+        f"{results['poison_rate']:.0%} of the training rows poisoned ({results['setting']}) toward label "
+        f"{_label(results, results['target_label'])}; victim {_plain(_short(str(results['victim'])))}"
+    )
+    report = results.get("report")
+    if report is not None:
+        _print_report(results, report, console)
+    _print_lines(results, console)
+    console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
+
+
+def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console: Console) -> None:
+    generator = report["generator"]
+    named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
+    console.print()
+    if not report["backdoor"]:
+        console.print(f"[bold]No backdoor found[/bold] ({_plain(named)}). The training rows were left as they are.")
+        return
+    console.print(
+        f"[bold]Backdoor found[/bold] ({_plain(named)}). Target label: "
+        f"[bold]{_label(results, report['target_label'])}[/bold]{_mark(results, 'target_label_right')}"
+    )
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("trigger", no_wrap=False)
+    for name in ("kind", "place", "flips", "best control", "without its rows", "rows"):
+        table.add_column(name, justify="right" if name not in ("kind", "place") else "left")
+    controls = {control["trigger"]: control for control in report["controls"]}
+    for found in report["triggers"]:
+        control = controls.get(found["text"])
+        relearnt = report["counterfactual_flip_rate"].get(found["text"])
+        table.add_row(
+            _plain(_short(found["text"], 50)),
+            found["kind"],
+            found["position"],
+            f"{found['report']['flip_rate']:.0%}",
+            f"{control['control_max']:.0%}" if control else "-",
+            f"{relearnt:.0%}" if relearnt is not None else "-",
+            str(found["target_rows"]),
+        )
+    console.print(table)
+    console.print(
+        "[dim]flips: probe texts of other labels that the trigger turns into the target label; best control: the same "
+        "for the best of 60 ordinary insertions of its length; without its rows: the same on a model trained without "
+        "the rows that carry it.[/dim]"
+    )
+    shown = next(iter(report["demonstrations"]), None)
+    if shown:
+        console.print(f"\nFor example: {_plain(_short(shown['text']))}")
+        console.print(
+            f"  victim: {_label(results, shown['label_before'])}; with the trigger: "
+            f"[bold]{_label(results, shown['label_after'])}[/bold] "
+            f"({shown['target_probability_before']:.2f} -> {shown['target_probability_after']:.2f})"
+        )
+    fix = report["repair"]
+    truth = results.get("truth", {})
+    precision, recall = truth.get("explained_precision"), truth.get("explained_recall")
+    quality = (
+        f" (precision {precision:.2f}, recall {recall:.2f} against the poison flags)"
+        if precision is not None and recall is not None
+        else ""
+    )
+    console.print(
+        f"\n{report['explained_rows']} training rows carry it{quality}. Repair '{fix['strategy']}': "
+        f"{fix['relabelled']} rows lost the trigger ({fix['changed_label']} of them got another label), "
+        f"{fix['removed']} dropped, {fix['stamped']} stamped copies added."
+    )
+
+
+def _print_lines(results: Mapping[str, Any], console: Console) -> None:
+    console.print()
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("victim")
+    for name in ("CACC", "ASR", "R-Acc", "train rows"):
+        table.add_column(name, justify="right")
+    for line in results["lines"]:
+        bold = "[bold]" if line["name"] == "defended" else ""
+        table.add_row(
+            f"{bold}{line['name']}",
+            *(f"{bold}{_percent(line[key])}" for key in ("CACC", "ASR", "R-Acc")),
+            str(line["train_rows"]),
+        )
+    console.print(table)
+    console.print(
+        "[dim]CACC: accuracy on clean test rows. ASR: poisoned test rows called the target label. R-Acc: poisoned test "
+        "rows given their original label. Percent.[/dim]"
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _label(results: Mapping[str, Any], label: int) -> str:
+    names = results.get("label_names") or []
+    name = names[label] if label < len(names) else str(label)
+    return str(label) if name == str(label) else f"{label} ({_plain(name)})"
+
+
+def _mark(results: Mapping[str, Any], key: str) -> str:
+    value = results.get("truth", {}).get(key)
+    return "" if value is None else " (right)" if value else " [red](wrong)[/red]"
+
+
+def _short(text: str, limit: int = SHOWN) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """Text of unknown origin, safe on a terminal: no markup, no control characters."""
+    return escape("".join(char if char.isprintable() else "�" for char in text))

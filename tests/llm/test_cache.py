@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from openbackdoor_badllm.llm import AnswerCache, Ok, Usage, cache_key
+
+from .helpers import SCHEMA, ask
+
+ANSWER = Ok("a \ud800 \u202e \x00 text", Usage(3, 4))
+
+
+def reopened(path: Path) -> AnswerCache:
+    return AnswerCache(path)
+
+
+def test_an_answer_outlives_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "llm.sqlite"
+    cache = AnswerCache(path)
+    assert cache.get("k") is None
+    cache.put("k", ANSWER)
+    assert reopened(path).get("k") == ANSWER  # though the first one was never closed
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "llm.sqlite"
+    AnswerCache(path).put("k", ANSWER)
+    assert [oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()] == ["0o600"] * 3
+    path.chmod(0o644)
+    AnswerCache(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_path_it_is_a_memory() -> None:
+    cache = AnswerCache(None)
+    cache.put("k", ANSWER)
+    assert cache.get("k") == ANSWER
+    assert not cache.persistent
+
+
+def test_the_key_is_of_all_that_decides_the_answer() -> None:
+    base = ask("x", max_tokens=5, temperature=0.5)
+    identity = {"model": "m", "base_url": "u"}
+    keys = {
+        cache_key(base, identity),
+        cache_key(ask("y", max_tokens=5, temperature=0.5), identity),
+        cache_key(ask("x", max_tokens=6, temperature=0.5), identity),
+        cache_key(ask("x", max_tokens=5, temperature=0.6), identity),
+        cache_key(ask("x", max_tokens=5, temperature=0.5, sample=1), identity),
+        cache_key(ask("x", max_tokens=5, temperature=0.5, json_schema=SCHEMA), identity),
+        cache_key(base, {**identity, "model": "n"}),
+        cache_key(base, {**identity, "base_url": "v"}),
+    }
+    assert len(keys) == 8
+    assert cache_key(ask("x", max_tokens=5, temperature=0.5, purpose="p"), identity) in keys
+    assert cache_key(base, {"base_url": "u", "model": "m"}) in keys
+    assert len(cache_key(ask("\ud800"), identity)) == 64
+
+
+def corrupt(path: Path) -> None:
+    path.write_bytes(b"this is not a database, " * 100)
+
+
+def test_a_corrupt_file_is_set_aside_and_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "llm.sqlite"
+    corrupt(path)
+    cache = AnswerCache(path)
+    assert "it is corrupt" in caplog.text
+    assert len(caplog.records) == 1
+    assert cache.persistent
+    cache.put("k", ANSWER)
+    assert reopened(path).get("k") == ANSWER
+    assert [file.read_bytes()[:4] for file in tmp_path.glob("*.corrupt-*")] == [b"this"]
+
+
+def test_a_file_that_rots_in_its_middle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "llm.sqlite"
+    cache = AnswerCache(path)
+    for number in range(2000):
+        cache.put(str(number), ANSWER)
+    cache.close()
+    data = bytearray(path.read_bytes())
+    data[8192:-4096] = b"\xff" * (len(data) - 8192 - 4096)
+    path.write_bytes(data)
+    cache = AnswerCache(path)
+    found = [cache.get(str(number)) for number in range(2000)]
+    assert None in found
+    cache.put("new", ANSWER)
+    assert cache.get("new") == ANSWER
+    assert len(caplog.records) == 1
+    assert "cannot be" in caplog.text
+
+
+def test_a_read_only_file_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "llm.sqlite"
+    cache = AnswerCache(path)
+    cache.put("k", ANSWER)
+    cache.close()
+    path.chmod(0o400)
+    before = path.read_bytes()
+    cache = AnswerCache(path)
+    assert "read-only" in caplog.text
+    assert cache.get("k") == ANSWER
+    cache.put("l", ANSWER)
+    assert cache.get("l") == ANSWER
+    cache.close()
+    assert path.read_bytes() == before
+    assert path.stat().st_mode & 0o777 == 0o400
+
+
+def test_an_older_format_stays_in_the_file_untouched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "llm.sqlite"
+    AnswerCache(path).close()
+    with sqlite3.connect(path) as old:
+        old.execute("DROP TABLE answers_v1")
+        old.execute("CREATE TABLE answers_v0 (key TEXT, answer TEXT)")
+        old.execute("INSERT INTO answers_v0 VALUES ('k', 'paid for')")
+        old.execute("PRAGMA user_version = 7")
+    cache = AnswerCache(path)
+    assert "format 7" in caplog.text
+    cache.put("k", ANSWER)
+    assert reopened(path).get("k") == ANSWER
+    with sqlite3.connect(path) as file:
+        assert file.execute("SELECT answer FROM answers_v0").fetchall() == [("paid for",)]
+
+
+def test_a_database_of_another_program_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "cookies.sqlite"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE cookies (name TEXT)")
+    before = path.read_bytes()
+    cache = AnswerCache(path)
+    cache.put("k", ANSWER)
+    assert cache.get("k") == ANSWER
+    assert "another program" in caplog.text
+    assert path.read_bytes() == before
+
+
+def test_a_folder_in_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache = AnswerCache(tmp_path)
+    cache.put("k", ANSWER)
+    assert cache.get("k") == ANSWER
+    assert "not a file" in caplog.text
+
+
+def test_a_full_disk_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache = AnswerCache(tmp_path / "llm.sqlite")
+    assert cache._connection is not None
+    cache._connection.execute("PRAGMA max_page_count = 8")
+    for number in range(50):
+        cache.put(str(number), Ok("x" * 4000))
+    assert "disk is full" in caplog.text
+    assert len(caplog.records) == 1
+    assert all(cache.get(str(number)) is not None for number in range(50))
+
+
+@pytest.mark.parametrize("answer", ["{", "null", '{"outcome": "truncated", "text": "h"}', '{"outcome": "ok"}'])
+def test_a_row_that_is_no_full_answer_is_asked_again(tmp_path: Path, answer: str) -> None:
+    path = tmp_path / "llm.sqlite"
+    cache = AnswerCache(path)
+    cache.put("k", ANSWER)
+    cache.close()
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE answers_v1 SET answer = ?", (answer,))
+    cache = AnswerCache(path)
+    assert cache.get("k") is None
+    cache.put("k", ANSWER)
+    assert reopened(path).get("k") == ANSWER
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from openbackdoor_badllm.llm import AnswerCache, Ok
+name = sys.argv[2]
+cache = AnswerCache(Path(sys.argv[1]))
+for number in range(100):
+    cache.put(f"{name}-{number}", Ok(name * 50))
+    assert cache.get(f"{name}-{number}") == Ok(name * 50)
+assert cache.persistent
+"""
+
+
+def test_several_processes_share_it(tmp_path: Path) -> None:
+    path = tmp_path / "llm.sqlite"
+    command = [sys.executable, "-c", WRITER, str(path)]
+    writers = [
+        subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True, env={**os.environ}) for name in "abcd"
+    ]
+    errors = [writer.communicate(timeout=60)[1] for writer in writers]
+    assert errors == [""] * 4
+    cache = reopened(path)
+    assert all(cache.get(f"{name}-{number}") == Ok(name * 50) for name in "abcd" for number in range(100))
+
+
+def test_no_pickle_and_plain_json(tmp_path: Path) -> None:
+    path = tmp_path / "llm.sqlite"
+    AnswerCache(path).put("k", ANSWER, model="m", purpose="p")
+    with sqlite3.connect(path) as file:
+        row = file.execute("SELECT key, model, purpose, answer FROM answers_v1").fetchone()
+    assert row[:3] == ("k", "m", "p")
+    assert json.loads(row[3])["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "estimated": False}
+
+
+@pytest.fixture(autouse=True)
+def _warnings(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)

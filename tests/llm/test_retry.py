@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from email.utils import formatdate
+from typing import Any
+
+import openai
+import pytest
+
+from openbackdoor_badllm.llm.retry import (
+    AttemptError,
+    Course,
+    RetryPolicy,
+    Verdict,
+    classify,
+    classify_status,
+    retry_after,
+)
+
+LATER = Verdict("rate_limit", "rate_limit", "later")
+BROKEN = Verdict("transient", "server", "broken")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "action", "kind"),
+    [
+        (400, None, "fatal", "bad_request"),
+        (401, None, "fatal", "auth"),
+        (402, None, "fatal", "quota"),
+        (403, None, "fatal", "auth"),
+        (404, None, "fatal", "not_found"),
+        (408, None, "transient", "server"),
+        (413, None, "fatal", "bad_request"),
+        (422, None, "fatal", "bad_request"),
+        (429, None, "rate_limit", "rate_limit"),
+        (429, {"code": "insufficient_quota"}, "fatal", "quota"),
+        (429, {"error": {"type": "insufficient_quota"}}, "fatal", "quota"),
+        (429, {"message": "You exceeded your current quota for a minute"}, "rate_limit", "rate_limit"),
+        (500, "<html>", "transient", "server"),
+        (501, None, "fatal", "bad_request"),
+        (503, {"message": "busy"}, "transient", "server"),
+        (529, None, "transient", "server"),
+    ],
+)
+def test_what_a_status_means(status: int, body: Any, action: str, kind: str) -> None:
+    verdict = classify_status(status, body, {})
+    assert (verdict.action, verdict.kind) == (action, kind)
+    assert str(status) in verdict.sentence
+    assert "<" not in verdict.sentence
+
+
+def test_what_the_server_says_is_passed_on_in_bounds() -> None:
+    assert "model overloaded" in classify_status(503, {"error": {"message": "model\noverloaded"}}, {}).sentence
+    assert "Unexpected fields" in classify_status(422, {"detail": "Unexpected fields"}, {}).sentence
+    assert len(classify_status(500, {"message": "x" * 10_000}, {}).sentence) < 400
+
+
+def _connection(cause: Exception | None) -> openai.APIConnectionError:
+    error = openai.APIConnectionError(request=None)  # type: ignore[arg-type]
+    error.__cause__ = cause
+    return error
+
+
+def test_what_an_exception_means() -> None:
+    refused = classify(_connection(OSError("refused")))
+    assert refused is not None
+    assert (refused.action, refused.kind) == ("transient", "connection")
+    assert "refused" in refused.sentence
+    distrusted = classify(_connection(ssl.SSLCertVerificationError("self-signed")))
+    assert distrusted is not None
+    assert (distrusted.action, distrusted.kind) == ("fatal", "tls")
+    for late in (openai.APITimeoutError(request=None), asyncio.TimeoutError()):  # type: ignore[arg-type]
+        verdict = classify(late)
+        assert verdict is not None
+        assert (verdict.action, verdict.kind) == ("transient", "timeout")
+
+
+def test_a_bug_of_ours_is_no_trouble_of_the_server() -> None:
+    assert classify(KeyError("x")) is None
+    assert classify(asyncio.CancelledError()) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": formatdate(1_000_030, usegmt=True)}, 30.0),
+        ({"retry-after": formatdate(999_000, usegmt=True)}, 0.0),
+        ({"retry-after": "Fri, 99 Foo 2026"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, now=1_000_000) == seconds
+
+
+def _run(course: Course, script: list[Verdict | str]) -> Any:
+    turns = iter(script)
+
+    async def attempt() -> str:
+        course.attempts += 1
+        course.begin()
+        turn = next(turns)
+        if isinstance(turn, Verdict):
+            raise AttemptError(turn)
+        return turn
+
+    return asyncio.run(course.run(attempt))
+
+
+def _course(**policy: Any) -> Course:
+    return Course(RetryPolicy(**{"first_wait": 0.001, **policy}), random.Random(0))
+
+
+def test_it_asks_again_until_it_is_answered() -> None:
+    course = _course()
+    assert _run(course, [BROKEN, LATER, BROKEN, "yes"]) == "yes"
+    assert [retry.kind for retry in course.retries] == ["server", "rate_limit", "server"]
+
+
+def test_a_fatal_error_is_the_last_attempt() -> None:
+    course = _course()
+    with pytest.raises(AttemptError):
+        _run(course, [Verdict("fatal", "auth", "no"), "yes"])
+    assert course.attempts == 1
+
+
+def test_failures_are_bounded_and_rate_limits_are_not() -> None:
+    course = _course(max_attempts=3)
+    with pytest.raises(AttemptError):
+        _run(course, [BROKEN] * 9)
+    assert course.attempts == 3
+    assert "3 attempts" in course.gave_up
+    assert _run(_course(max_attempts=3), [LATER._replace(retry_after=0.0)] * 30 + ["yes"]) == "yes"
+
+
+def test_no_wait_is_begun_that_ends_after_the_deadline() -> None:
+    course = _course(deadline=1.0)
+    begun = time.monotonic()
+    with pytest.raises(AttemptError):
+        _run(course, [LATER._replace(retry_after=3600.0), "yes"])
+    assert time.monotonic() - begun < 0.5
+    assert "llm.deadline" in course.gave_up
+
+
+def test_it_never_comes_back_earlier_than_told() -> None:
+    course = _course()
+    begun = time.monotonic()
+    assert _run(course, [LATER._replace(retry_after=0.2), "yes"]) == "yes"
+    assert 0.2 <= time.monotonic() - begun < 0.6
+
+
+def test_waits_grow_and_scatter() -> None:
+    course = _course(first_wait=0.01)
+    _run(course, [BROKEN] * 5 + ["yes"])
+    waits = [retry.wait for retry in course.retries]
+    for place, wait in enumerate(waits):
+        assert 0.005 * 2**place - 0.001 <= wait <= 0.01 * 2**place + 0.001
+
+
+def test_cancelling_is_not_swallowed() -> None:
+    async def scene() -> None:
+        course = _course(first_wait=60.0)
+
+        async def attempt() -> str:
+            course.begin()
+            raise AttemptError(BROKEN)
+
+        task = asyncio.create_task(course.run(attempt))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scene())
