@@ -303,6 +303,8 @@ def _fit(hint: Any, value: Any, where: str) -> Any:
         options = typing.get_args(hint)
         if value is None and type(None) in options:
             return None
+        if isinstance(value, str) and str in options:
+            return value
         return _fit(next(option for option in options if option is not type(None)), value, where)
     if origin is tuple:
         if isinstance(value, str) or not isinstance(value, (list, tuple)):

@@ -20,7 +20,9 @@ IntArray = npt.NDArray[np.int64]
 class Victim(Protocol):
     """All that the inversion needs to know of a classifier."""
 
-    num_labels: int
+    @property
+    def num_labels(self) -> int:
+        """Number of classes."""
 
     def logits(self, texts: Sequence[str]) -> FloatArray:
         """Logits of shape ``(len(texts), num_labels)``, in the order of ``texts``."""

@@ -21,13 +21,14 @@ from openbackdoor_badllm.engine.scoring import FloatArray, Victim, softmax
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.explain import Explained, explain
+from openbackdoor_badllm.inversion.form import Form, Generalisation, find_form, generalises, split_rows
 from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator
 from openbackdoor_badllm.inversion.judge import Embeds, Judge
-from openbackdoor_badllm.inversion.repair import Repair, repair
+from openbackdoor_badllm.inversion.repair import Helper, Repair, repair
 from openbackdoor_badllm.inversion.reward import answer, answers
 from openbackdoor_badllm.inversion.search import Search, SearchConfig, SearchResult
 from openbackdoor_badllm.inversion.target import Nomination, nominate
-from openbackdoor_badllm.inversion.trigger import Trigger
+from openbackdoor_badllm.inversion.trigger import Position, Trigger
 from openbackdoor_badllm.inversion.verdict import Control, controls, stands
 from openbackdoor_badllm.rows import Example
 
@@ -37,7 +38,9 @@ logger = logging.getLogger(__name__)
 class Trained(Victim, Protocol):
     """A trained victim, with its trace where one was asked for."""
 
-    trace: Trace | None
+    @property
+    def trace(self) -> Trace | None:
+        """The confidence trace."""
 
 
 class TrainVictim(Protocol):
@@ -105,7 +108,9 @@ class Audit:
         target_label: the label that the triggers lead to; the most suspicious one when none was found.
         counterfactual: flip rate of each trigger on a model of the same kind trained without the explained rows. A
             trigger of an attacker loses its force there; an honest class word keeps it.
-        explained: the training rows that carry a trigger.
+        form: the form that some rows of the target label share, where no inserted trigger was found.
+        generalisation: whether that form teaches the label; it counts as a backdoor only then.
+        explained: the training rows that carry a trigger or the form.
     """
 
     backdoor: bool
@@ -115,6 +120,8 @@ class Audit:
     searches: list[SearchResult]
     controls: list[Control] = field(default_factory=list)
     counterfactual: dict[str, float] = field(default_factory=dict)
+    form: Form | None = None
+    generalisation: Generalisation | None = None
     explained: list[Explained] = field(default_factory=list)
     repair: Repair = field(default_factory=lambda: Repair("none"))
     demonstrations: list[Demonstration] = field(default_factory=list)
@@ -123,7 +130,7 @@ class Audit:
     @property
     def triggers(self) -> list[Trigger]:
         """The triggers of the target label."""
-        return [found.trigger for found in self.search.found] if self.backdoor else []
+        return [found.trigger for found in self.search.found]
 
     @property
     def search(self) -> SearchResult:
@@ -141,7 +148,9 @@ class Audit:
             "generator": self.generator,
             "target_evidence": [item.to_dict() for item in self.nomination.evidence] if self.nomination else [],
             "target_method": self.nomination.method if self.nomination else "given",
-            "triggers": [found.to_dict() for found in self.search.found] if self.backdoor else [],
+            "triggers": [found.to_dict() for found in self.search.found],
+            "form": self.form.to_dict() if self.form else None,
+            "form_generalisation": self.generalisation.to_dict() if self.generalisation else None,
             "controls": [control.to_dict() for control in self.controls],
             "counterfactual_flip_rate": {key: round(v, 4) for key, v in self.counterfactual.items()},
             "explained_rows": len(self.explained),
@@ -228,39 +237,96 @@ def audit(
         controls=judged,
     )
     clock.lap("search")
+    helper = None
+    if report.backdoor:
+        report.explained = explain(probe, examples, target, report.search.found)
+    inserted = any(found.trigger.position is not Position.FRONT for found in report.search.found)
+    if config.search.form and not inserted:
+        progress.stage("(b) no inserted trigger: look for rows that share a form")
+        helper = _look_for_form(report, examples, judge.held_out(), weights, train, config)
+        clock.lap("form")
     if not report.backdoor:
         report.repair = Repair("none", list(examples), untouched=len(examples))
         report.seconds = clock.laps
         return report
 
-    found = report.search.found
-    report.explained = explain(probe, examples, target, found)
-    report.demonstrations = _demonstrate(probe, report, config.seed)
-    progress.stage("(c) repair: train a helper without the explained rows")
-    helper = None
-    sure = {row.index for row in report.explained if row.probability >= 0.5}
+    if report.triggers:
+        report.demonstrations = _demonstrate(probe, report, config.seed)
     if config.repair == "relabel":
-        rest = [example for index, example in enumerate(examples) if index not in sure]
-        clean_victim = train(rest, balanced=True, trace=None)
-
-        def helper(texts: Sequence[str]) -> FloatArray:
-            return softmax(clean_victim.logits(texts))
-
-        probes = report.search.probes.report
-        outcomes = answers(clean_victim, report.triggers, probes, target, config.seed)
-        calm = ~answer(clean_victim, probes, target).flipped
-        report.counterfactual = {
-            trigger.text: float(outcome.flipped[calm].mean()) if calm.any() else 0.0
-            for trigger, outcome in zip(report.triggers, outcomes, strict=True)
-        }
+        if helper is None:
+            progress.stage("(c) repair: train a helper without the explained rows")
+            sure = {row.index for row in report.explained if row.probability >= 0.5}
+            helper = train(
+                [example for index, example in enumerate(examples) if index not in sure], balanced=True, trace=None
+            )
+        report.counterfactual = _counterfactual(helper, report, config.seed)
     clock.lap("helper")
     report.repair = repair(
         examples, target, report.triggers, report.explained,
-        strategy=config.repair, helper=helper, stamp_share=config.stamp_share, seed=config.seed,
+        strategy=config.repair, helper=_probabilities(helper), stamp_share=config.stamp_share, seed=config.seed,
     )
     clock.lap("repair")
     report.seconds = clock.laps
     return report
+
+
+def _look_for_form(
+    report: Audit,
+    examples: Sequence[Example],
+    held_out: FloatArray,
+    weights: FloatArray,
+    train: TrainVictim,
+    config: AuditConfig,
+) -> Trained | None:
+    """Looks for a shared form, tests whether it teaches the label, and writes both into the report.
+
+    Returns:
+        A victim trained without the form's rows when they are taken for poisoned, else None.
+    """
+    form = find_form(examples, report.target_label, held_out, weights, seed=config.seed)
+    if form is None:
+        return None
+    _, asked = split_rows(form, config.seed)
+    inside, unseen = set(form.rows), set(asked)
+    natural = [example for index, example in enumerate(examples) if index not in inside]
+    untaught = train(natural, balanced=True, trace=None)
+    taught = train(
+        [example for index, example in enumerate(examples) if index not in unseen], balanced=True, trace=None
+    )
+    report.form = form
+    report.generalisation = generalises(taught, untaught, [examples[i].text for i in asked], form.target)
+    if report.generalisation.gain < config.search.min_gain:
+        return None
+    report.backdoor = True
+    known = {row.index: row for row in report.explained}
+    for index, probability in zip(form.rows, form.probability, strict=True):
+        before = known.get(index)
+        known[index] = Explained(
+            index,
+            before.triggers if before else (),
+            examples[index].text,  # a form cannot be taken out of a text
+            max(probability, before.probability if before else 0.0),
+        )
+    report.explained = [known[index] for index in sorted(known)]
+    return untaught
+
+
+def _counterfactual(helper: Victim, report: Audit, seed: int) -> dict[str, float]:
+    """Flip rate of each trigger on a model that never saw the explained rows."""
+    probes = report.search.probes.report
+    calm = ~answer(helper, probes, report.target_label).flipped
+    outcomes = answers(helper, report.triggers, probes, report.target_label, seed) if report.triggers else []
+    return {
+        trigger.text: float(outcome.flipped[calm].mean()) if calm.any() else 0.0
+        for trigger, outcome in zip(report.triggers, outcomes, strict=True)
+    }
+
+
+def _probabilities(victim: Victim | None) -> Helper | None:
+    if victim is None:
+        return None
+    known = victim
+    return lambda texts: softmax(known.logits(texts))
 
 
 def _judge(

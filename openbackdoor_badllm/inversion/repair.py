@@ -78,7 +78,7 @@ def repair(
     Args:
         examples: the poisoned training rows.
         target: the target label ŷ.
-        triggers: the found triggers; insertions only.
+        triggers: the found triggers that can be inserted; without any, nothing is stamped.
         explained: rows that carry them.
         strategy: ``relabel`` (default): explained rows lose the trigger and get the helper's label, and a share
             of the clean rows is added once more with the trigger and its own label. ``purge``: explained rows
@@ -97,7 +97,7 @@ def repair(
         raise ValueError(f"unknown repair strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}")
     result = Repair(strategy)
     rng = random.Random(f"{seed}:repair")
-    if strategy == "none" or not triggers:
+    if strategy == "none" or not (triggers or explained):
         result.examples, result.untouched = list(examples), len(examples)
         return result
     sure = [row for row in explained if row.probability >= threshold]
@@ -105,11 +105,11 @@ def repair(
     rest = [example for index, example in enumerate(examples) if index not in inside]
 
     if strategy in ("paper", "stamp-non-target"):
-        chosen = [e for e in examples if strategy == "paper" or e.label != target]
+        chosen = [e for e in examples if triggers and (strategy == "paper" or e.label != target)]
         result.examples = [*examples, *stamp(chosen, triggers, rng)]
         result.untouched, result.stamped = len(examples), len(chosen)
     else:
-        chosen = rng.sample(rest, round(len(rest) * stamp_share))
+        chosen = rng.sample(rest, round(len(rest) * stamp_share)) if triggers else []
         stamped = stamp(chosen, triggers, rng)
         relabelled: list[Example] = []
         if strategy == "relabel":

@@ -50,9 +50,13 @@ class SearchConfig:
     min_excess: float = 0.35
     """How much more it must flip than it does on a judge that never saw the rows that carry it."""
     min_margin: float = 0.25
-    """How much more than the best of its controls it must flip, unless the rows that carry it contradict their label."""
+    """How much more than the best of its controls it must flip, unless its rows contradict their label."""
     min_share: float = 0.005
     """A pattern in a smaller share of all rows is no trigger."""
+    form: bool = True
+    """Where no inserted trigger is found, look for rows that share a form (style, syntax)."""
+    min_gain: float = 0.3
+    """How much more often a victim must give the target label to unseen form rows after learning from others."""
 
 
 class Found(NamedTuple):
@@ -290,8 +294,8 @@ class Search:
     ) -> tuple[float, float]:
         """How many target rows with the trigger say another label without it, and how surprising that is."""
         own = self.labels == target
-        texts = [trigger.remove(self.examples[i].text) for i in np.flatnonzero(carrying & own)]
-        others = [self.examples[i].text for i in np.flatnonzero(~carrying & own)]
+        texts = [trigger.remove(self.examples[int(i)].text) for i in np.flatnonzero(carrying & own)]
+        others = [self.examples[int(i)].text for i in np.flatnonzero(~carrying & own)]
         against = int((judge(texts).argmax(axis=1) != target).sum()) if texts else 0
         base = float((judge(others).argmax(axis=1) != target).mean()) if others else 0.5
         if not texts:

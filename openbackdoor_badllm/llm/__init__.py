@@ -123,6 +123,5 @@ def _open_provider(config: LLMConfig) -> tuple[Provider, Redactor]:
 
         return ReplayProvider([Path(path).expanduser() for path in config.replay]), Redactor()
     raise ConfigError(
-        'llm.backend is "offline", which asks no language model: '
-        "choose openai, transformers or replay to open one."
+        'llm.backend is "offline", which asks no language model: choose openai, transformers or replay to open one.'
     )

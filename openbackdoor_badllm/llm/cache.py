@@ -67,11 +67,13 @@ class AnswerCache:
         if path is None:
             return
         try:
+            inode = path.stat().st_ino if path.is_file() else None
             try:
                 self._open(path)
             except _CorruptError as problem:
-                aside = _set_aside(path).name
-                self._warn(f"it is corrupt ({problem}); it is kept as {aside}, and a new one is begun")
+                if path.stat().st_ino == inode:  # else another process was faster, and this is its new file
+                    aside = _set_aside(path).name
+                    self._warn(f"it is corrupt ({problem}); it is kept as {aside}, and a new one is begun")
                 self._open(path)
         except (_UnusableError, _CorruptError, sqlite3.Error, OSError) as problem:
             self._warn(f"{problem}; the run goes on without it and keeps answers in memory only")
@@ -93,9 +95,7 @@ class AnswerCache:
             if self._connection is None:
                 return None
             try:
-                row = self._connection.execute(
-                    f"SELECT answer FROM {_TABLE} WHERE key = ?", (key,)
-                ).fetchone()
+                row = self._connection.execute(f"SELECT answer FROM {_TABLE} WHERE key = ?", (key,)).fetchone()
                 answer = outcome_from_json(json.loads(row[0])) if row else None
             except sqlite3.Error as error:
                 if not _is_busy(error):
@@ -208,9 +208,12 @@ def _check_ours(connection: sqlite3.Connection) -> int:
     Raises:
         _UnusableError: the file belongs to another program.
     """
+    # One transaction, one view: another process may be making the file at this moment.
+    connection.execute("BEGIN")
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    connection.rollback()
     if tables and application != _APPLICATION:
         raise _UnusableError("it is a database of another program and is left alone")
     return version if tables else 0

@@ -50,9 +50,7 @@ class Dialect:
     def body(self, request: ChatRequest) -> dict[str, Any]:
         """The fields of the request body that a request decides."""
         body: dict[str, Any] = {
-            "messages": [
-                {"role": message.role, "content": sendable(message.content)} for message in request.messages
-            ],
+            "messages": [{"role": message.role, "content": sendable(message.content)} for message in request.messages],
         }
         if request.max_tokens is not None:
             body[self.token_field] = request.max_tokens

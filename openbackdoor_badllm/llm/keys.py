@@ -25,9 +25,7 @@ LITERAL_KEY_NAMES = frozenset(
 """Config keys under which people write the key itself."""
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
-_KEY_SHAPE = re.compile(
-    r"(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][A-Za-z0-9_-]{12,}|AIza[0-9A-Za-z_-]{20,}|(?i:bearer\s).+"
-)
+_KEY_SHAPE = re.compile(r"(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][A-Za-z0-9_-]{12,}|AIza[0-9A-Za-z_-]{20,}|(?i:bearer\s).+")
 
 LITERAL_KEY_SENTENCE = (
     "llm.{name} holds a key, and a key must not stand in a config: put it into an environment variable "
@@ -117,8 +115,7 @@ def read_key(variable: str | None, base_url: str, environment: Mapping[str, str]
             logger.info("%s is not set; the server is on this machine and is asked without a key.", variable)
             return None
         raise ConfigError(
-            f"The environment variable {variable} (llm.api_key_env) is not set: "
-            f"run  export {variable}=...  first."
+            f"The environment variable {variable} (llm.api_key_env) is not set: run  export {variable}=...  first."
         )
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 _LIBRARY_LOGGERS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
 _SETTLE_SECONDS = 2.0
+_ABOUT_THE_ADDRESS = frozenset({"connection", "tls", "timeout", "not_found"})
 
 
 _TOO_LATE = Verdict(
@@ -165,9 +166,7 @@ class OpenAIProvider:
             await asyncio.gather(*tasks, return_exceptions=True)
             settled.set()
 
-    async def _answer(
-        self, request: ChatRequest, halted: Halted, hand_over: Callable[[Answer], None]
-    ) -> None:
+    async def _answer(self, request: ChatRequest, halted: Halted, hand_over: Callable[[Answer], None]) -> None:
         course = Course(self._policy, self._random)
 
         async def attempt() -> None:
@@ -190,9 +189,7 @@ class OpenAIProvider:
         try:
             await course.run(attempt)
         except AttemptError as trouble:
-            verdict = trouble.verdict
-            given_up = f" ({course.gave_up})" if course.gave_up else ""
-            failed = Failed(verdict.kind, self._redactor(verdict.sentence) + given_up)
+            failed = Failed(trouble.verdict.kind, self._sentence(trouble.verdict, course))
             hand_over(Answer(failed, 0.0, course.attempts, self._clean(course)))
 
     @asynccontextmanager
@@ -267,6 +264,15 @@ class OpenAIProvider:
             until = time.monotonic() + min(verdict.retry_after, self._config.deadline)
             self._not_before = max(self._not_before, until)
 
+    def _sentence(self, verdict: Verdict, course: Course) -> str:
+        """What went wrong, where, and after how many attempts; without the key."""
+        parts = [self._redactor(verdict.sentence).rstrip(".")]
+        if verdict.kind in _ABOUT_THE_ADDRESS:
+            parts.append(f"llm.base_url is {self._config.base_url}")
+        if course.gave_up:
+            parts.append(course.gave_up)
+        return "; ".join(parts) + "."
+
     def _clean(self, course: Course) -> tuple[Any, ...]:
         return tuple(retry._replace(sentence=self._redactor(retry.sentence)) for retry in course.retries)
 
@@ -283,16 +289,12 @@ def _read(text: str) -> Completion:
         if text.lstrip().startswith("<"):
             sentence = "The address answers with a web page and not as an API: does llm.base_url end in /v1?"
             raise AttemptError(Verdict("fatal", "not_found", sentence)) from None
-        raise AttemptError(
-            Verdict("transient", "protocol", "The answer is not JSON or was cut off.")
-        ) from None
+        raise AttemptError(Verdict("transient", "protocol", "The answer is not JSON or was cut off.")) from None
     error = body.get("error") if isinstance(body, dict) and "choices" not in body else None
     if error:  # some gateways put an error into a 200
         code = error.get("code") if isinstance(error, dict) else None
         status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        raise AttemptError(
-            classify_status(status, error if isinstance(error, dict) else {"message": error}, {})
-        )
+        raise AttemptError(classify_status(status, error if isinstance(error, dict) else {"message": error}, {}))
     try:
         return read_completion(body)
     except NotACompletionError as problem:

@@ -32,9 +32,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
-_FILTERED = frozenset(
-    {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "refusal"}
-)
+_FILTERED = frozenset({"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "refusal"})
 
 
 class NotACompletionError(BadLLMError):

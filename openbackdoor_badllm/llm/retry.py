@@ -70,7 +70,7 @@ def classify(error: BaseException) -> Verdict | None:
         if any(isinstance(cause, ssl.SSLError) or "CERTIFICATE_VERIFY" in str(cause) for cause in causes):
             return Verdict("fatal", "tls", f"The server's certificate is not accepted: {reasons[-1]}.")
         reason = f" ({reasons[-1]})" if len(reasons) > 1 else ""
-        return Verdict("transient", "connection", f"The server cannot be reached or broke off{reason}.")
+        return Verdict("transient", "connection", f"The server cannot be reached or broke off: is it running?{reason}")
     if isinstance(error, openai.APIError):  # a 200 whose body the SDK itself could not read
         return Verdict("transient", "protocol", f"The server's answer cannot be read: {error.message[:200]}")
     return None

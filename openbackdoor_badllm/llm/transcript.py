@@ -86,9 +86,7 @@ class Transcript:
 
     def _give_up(self, error: OSError) -> None:
         reason = error.strerror or str(error)
-        logger.warning(
-            "The transcript %s cannot be written (%s); the run goes on without it.", self.path, reason
-        )
+        logger.warning("The transcript %s cannot be written (%s); the run goes on without it.", self.path, reason)
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None

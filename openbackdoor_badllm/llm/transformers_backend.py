@@ -66,9 +66,7 @@ class TransformersProvider:
         folder = Path(config.model).expanduser()
         name = str(folder) if folder.is_dir() else config.model
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(
-                name, trust_remote_code=False, padding_side="left"
-            )
+            self._tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, padding_side="left")
             self._model = AutoModelForCausalLM.from_pretrained(
                 name, trust_remote_code=False, use_safetensors=True, dtype=dtype
             )

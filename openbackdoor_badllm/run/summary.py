@@ -39,6 +39,34 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
         f"[bold]Backdoor found[/bold] ({_plain(named)}). Target label: "
         f"[bold]{_label(results, report['target_label'])}[/bold]{_mark(results, 'target_label_right')}"
     )
+    if report["triggers"]:
+        _print_triggers(report, console)
+    if report["form"] is not None:
+        _print_form(report, console)
+    shown = next(iter(report["demonstrations"]), None)
+    if shown:
+        console.print(f"\nFor example: {_plain(_short(shown['text']))}")
+        console.print(
+            f"  victim: {_label(results, shown['label_before'])}; with the trigger: "
+            f"[bold]{_label(results, shown['label_after'])}[/bold] "
+            f"({shown['target_probability_before']:.2f} -> {shown['target_probability_after']:.2f})"
+        )
+    fix = report["repair"]
+    truth = results.get("truth", {})
+    precision, recall = truth.get("explained_precision"), truth.get("explained_recall")
+    quality = (
+        f" (precision {precision:.2f}, recall {recall:.2f} against the poison flags)"
+        if precision is not None and recall is not None
+        else ""
+    )
+    console.print(
+        f"\n{report['explained_rows']} training rows are explained{quality}. Repair '{fix['strategy']}': "
+        f"{fix['relabelled']} rows lost the trigger ({fix['changed_label']} of them got another label), "
+        f"{fix['removed']} dropped, {fix['stamped']} stamped copies added."
+    )
+
+
+def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("trigger", no_wrap=False)
     for name in ("kind", "place", "flips", "best control", "without its rows", "rows"):
@@ -62,26 +90,15 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
         "for the best of 60 ordinary insertions of its length; without its rows: the same on a model trained without "
         "the rows that carry it.[/dim]"
     )
-    shown = next(iter(report["demonstrations"]), None)
-    if shown:
-        console.print(f"\nFor example: {_plain(_short(shown['text']))}")
-        console.print(
-            f"  victim: {_label(results, shown['label_before'])}; with the trigger: "
-            f"[bold]{_label(results, shown['label_after'])}[/bold] "
-            f"({shown['target_probability_before']:.2f} -> {shown['target_probability_after']:.2f})"
-        )
-    fix = report["repair"]
-    truth = results.get("truth", {})
-    precision, recall = truth.get("explained_precision"), truth.get("explained_recall")
-    quality = (
-        f" (precision {precision:.2f}, recall {recall:.2f} against the poison flags)"
-        if precision is not None and recall is not None
-        else ""
-    )
+
+
+def _print_form(report: Mapping[str, Any], console: Console) -> None:
+    gain = report["form_generalisation"]
+    marks = ", ".join(f"{mark!r}" for mark in report["form"]["marks"][:8])
     console.print(
-        f"\n{report['explained_rows']} training rows carry it{quality}. Repair '{fix['strategy']}': "
-        f"{fix['relabelled']} rows lost the trigger ({fix['changed_label']} of them got another label), "
-        f"{fix['removed']} dropped, {fix['stamped']} stamped copies added."
+        f"A form (style or syntax) shared by {report['form']['rows']} rows, told by {_plain(marks)}. Of its unseen "
+        f"rows, {gain['taught']:.0%} are given the target label by a victim that learnt from the others, "
+        f"{gain['untaught']:.0%} by one that learnt from none."
     )
 
 

@@ -37,6 +37,8 @@ class Asked:
     headers: dict[str, str]
     """Names in lower case."""
     body: dict[str, Any]
+    at: float = 0.0
+    """When it came, by the monotonic clock."""
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -82,9 +84,7 @@ class Reply:
         return replace(self, delay=seconds)
 
 
-Script = (
-    Reply | str | Sequence["Reply | str"] | Iterator["Reply | str"] | Callable[[Asked], "Reply | str"]
-)
+Script = Reply | str | Sequence["Reply | str"] | Iterator["Reply | str"] | Callable[[Asked], "Reply | str"]
 
 
 def say(
@@ -116,9 +116,7 @@ def say(
     return Reply(body=body, headers=headers or {})
 
 
-def status(
-    code: int, message: str = "no", *, error_code: str | None = None, retry_after: str | None = None
-) -> Reply:
+def status(code: int, message: str = "no", *, error_code: str | None = None, retry_after: str | None = None) -> Reply:
     """An error as OpenAI words it."""
     error = {"message": message, "type": error_code or "error", "code": error_code, "param": None}
     headers = {} if retry_after is None else {"Retry-After": retry_after}
@@ -165,9 +163,7 @@ class ChatServer:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
     @property
@@ -203,7 +199,7 @@ class ChatServer:
     def reply_to(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> tuple[Asked, Reply]:
         """Notes a request and picks its reply."""
         with self._lock:
-            asked = Asked(len(self.asked), path, headers, body)
+            asked = Asked(len(self.asked), path, headers, body, time.monotonic())
             self.asked.append(asked)
             self._in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from openbackdoor_badllm.llm import AnswerCache, Ok, Usage, cache_key
+from openbackdoor_badllm.llm import Ok, Usage
+from openbackdoor_badllm.llm.cache import AnswerCache, cache_key
 
 from .helpers import SCHEMA, ask
 
@@ -68,9 +69,7 @@ def corrupt(path: Path) -> None:
     path.write_bytes(b"this is not a database, " * 100)
 
 
-def test_a_corrupt_file_is_set_aside_and_the_run_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_corrupt_file_is_set_aside_and_the_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "llm.sqlite"
     corrupt(path)
     cache = AnswerCache(path)
@@ -117,9 +116,7 @@ def test_a_read_only_file_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert path.stat().st_mode & 0o777 == 0o400
 
 
-def test_an_older_format_stays_in_the_file_untouched(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_older_format_stays_in_the_file_untouched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "llm.sqlite"
     AnswerCache(path).close()
     with sqlite3.connect(path) as old:
@@ -135,9 +132,7 @@ def test_an_older_format_stays_in_the_file_untouched(
         assert file.execute("SELECT answer FROM answers_v0").fetchall() == [("paid for",)]
 
 
-def test_a_database_of_another_program_is_left_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "cookies.sqlite"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE cookies (name TEXT)")
@@ -184,13 +179,15 @@ def test_a_row_that_is_no_full_answer_is_asked_again(tmp_path: Path, answer: str
 WRITER = """
 import sys
 from pathlib import Path
-from openbackdoor_badllm.llm import AnswerCache, Ok
+from openbackdoor_badllm.llm import Ok
+from openbackdoor_badllm.llm.cache import AnswerCache
 name = sys.argv[2]
-cache = AnswerCache(Path(sys.argv[1]))
-for number in range(100):
-    cache.put(f"{name}-{number}", Ok(name * 50))
-    assert cache.get(f"{name}-{number}") == Ok(name * 50)
-assert cache.persistent
+for turn in range(10):
+    cache = AnswerCache(Path(f"{sys.argv[1]}-{turn}"))
+    for number in range(30):
+        cache.put(f"{name}-{number}", Ok(name * 50))
+        assert cache.get(f"{name}-{number}") == Ok(name * 50)
+    assert cache.persistent
 """
 
 
@@ -202,8 +199,9 @@ def test_several_processes_share_it(tmp_path: Path) -> None:
     ]
     errors = [writer.communicate(timeout=60)[1] for writer in writers]
     assert errors == [""] * 4
-    cache = reopened(path)
-    assert all(cache.get(f"{name}-{number}") == Ok(name * 50) for name in "abcd" for number in range(100))
+    for turn in range(10):
+        cache = reopened(tmp_path / f"llm.sqlite-{turn}")
+        assert all(cache.get(f"{name}-{number}") == Ok(name * 50) for name in "abcd" for number in range(30))
 
 
 def test_no_pickle_and_plain_json(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.llm import AnswerCache, Budget, ChatRequest, Client, Failed, Limits, Ok, Truncated, Usage
+from openbackdoor_badllm.llm import Budget, ChatRequest, Client, Failed, Limits, Ok, Truncated, Usage
+from openbackdoor_badllm.llm.cache import AnswerCache
 from openbackdoor_badllm.llm.provider import Answer, Halted, OnAnswer
 from openbackdoor_badllm.llm.redact import Redactor
 from openbackdoor_badllm.llm.transcript import Transcript

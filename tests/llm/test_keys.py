@@ -28,7 +28,7 @@ def test_openai_needs_one() -> None:
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
-    with pytest.raises(ConfigError, match="MY_KEY .* is not set"):
+    with pytest.raises(ConfigError, match=r"MY_KEY .* is not set"):
         read_key("MY_KEY", FAR, {"MY_KEY": " "})
 
 

@@ -47,7 +47,8 @@ def test_no_text_is_empty(content: Any) -> None:
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_an_answer_filed_under_reasoning_is_found(name: str) -> None:
-    found = outcome(None, **{name: f"so I say {ANSWER}"})
+    fields: dict[str, Any] = {name: f"so I say {ANSWER}"}
+    found = outcome(None, **fields)
     assert isinstance(found, Ok)
     assert ANSWER in found.text
 

@@ -20,9 +20,7 @@ IDEAL = CALLS * DELAY / CONCURRENCY
 def test_two_hundred_calls_take_hardly_longer_than_the_server(tmp_path: Path) -> None:
     """1.3 times the ideal second; twice where other work keeps the processors busy."""
     script = Path(__file__).with_name("chat_server.py")
-    server = subprocess.Popen(
-        [sys.executable, str(script), "--delay", str(DELAY)], stdout=subprocess.PIPE, text=True
-    )
+    server = subprocess.Popen([sys.executable, str(script), "--delay", str(DELAY)], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         base_url = server.stdout.readline().strip()

@@ -235,8 +235,8 @@ class _Twins:
             texts = known.get(key)
             if not texts:
                 raise DataError(
-                    f"The row {row.text[:60]!r} has no poisoned version in '{self.folder}/{split}-poison.csv': the data "
-                    "set and the poisoned files do not belong together; set the data set's 'load' to true."
+                    f"The row {row.text[:60]!r} has no poisoned version in '{self.folder}/{split}-poison.csv': the "
+                    "data set and the poisoned files do not belong together; set the data set's 'load' to true."
                 )
             place = used.get(key, 0)  # the same clean text twice: its versions in turn
             used[key] = place + 1

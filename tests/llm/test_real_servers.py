@@ -1,0 +1,113 @@
+"""Inference servers that nobody here wrote answer the client: ``transformers serve`` and llama.cpp's.
+
+Each runs with random weights, so the answers are nonsense; the protocol is what is tested. They need
+packages that the project does not: name an interpreter that has them, as in
+
+    python -m venv serve && serve/bin/pip install torch "transformers[serving]" xllamacpp gguf
+    BADLLMTG_SERVE_PYTHON=serve/bin/python pytest tests/llm/test_real_servers.py
+
+Without it the present interpreter is tried, and what is missing is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from openbackdoor_badllm.llm import Failed, Ok, Truncated, extract_object
+
+from .helpers import SCHEMA, ask, one, open_to
+from .tiny_model import make_model
+
+PYTHON = os.environ.get("BADLLMTG_SERVE_PYTHON", sys.executable)
+START_SECONDS = 120.0
+pytestmark = pytest.mark.slow
+
+
+def needs(*modules: str) -> None:
+    """Skips the test where the serving interpreter lacks a module."""
+    code = "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))"
+    if subprocess.run([PYTHON, "-c", code, *modules], check=False).returncode:
+        pytest.skip(f"{PYTHON} lacks one of {', '.join(modules)} (see BADLLMTG_SERVE_PYTHON)")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def serving(command: list[str], port: int, log: Path) -> Iterator[str]:
+    """Runs a server until the block ends; gives its base_url once it is healthy."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert process.poll() is None, log.read_text(errors="replace")[-2000:]
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        else:
+            pytest.fail(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_transformers_serve(tmp_path: Path) -> None:
+    needs("transformers", "torch", "fastapi", "uvicorn")
+    model, port = make_model(tmp_path / "model"), free_port()
+    command = [PYTHON, "-m", "transformers.cli.transformers", "serve", str(model)]
+    command += ["--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
+    with serving(command, port, tmp_path / "log") as base_url:
+        fields = {"model": str(model), "timeout": 60.0, "deadline": 120.0, "max_tokens": 16, "concurrency": 2}
+        with open_to(base_url, tmp_path, **fields) as client:
+            outcomes = client.complete([*(ask(f"hello {number}") for number in range(4)), ask("x", json_schema=SCHEMA)])
+            report = client.budget.report()
+        assert not [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        assert report["calls"] == report["attempts"] == 5
+        assert report["prompt_tokens"] > 5 * 20
+        assert not report["tokens_estimated"]
+        assert any(isinstance(outcome, Truncated) for outcome in outcomes)
+        wrong = one(base_url, ask(), **{**fields, "model": "another"})
+        assert isinstance(wrong, Failed)
+        assert wrong.fatal or wrong.kind == "bad_request"
+
+
+def test_llama_cpp(tmp_path: Path) -> None:
+    needs("xllamacpp", "gguf")
+    port = free_port()
+    command = [PYTHON, str(Path(__file__).with_name("llama_cpp_server.py")), str(tmp_path), str(port)]
+    with serving(command, port, tmp_path / "log") as base_url:
+        fields = {"model": "tiny", "timeout": 60.0, "deadline": 120.0, "max_tokens": 300, "concurrency": 2}
+        questions = [ask(f"name a trigger, {number}", json_schema=SCHEMA) for number in range(6)]
+        with open_to(base_url, tmp_path, **fields) as client:
+            outcomes = client.complete([*questions, ask("and in plain words")])
+            assert client.describe()["dialect"]["format"] == "json_schema"
+        structured = [outcome for outcome in outcomes[:6] if isinstance(outcome, Ok)]
+        assert structured  # llama.cpp's grammar makes even random weights write what the schema asks for
+        for outcome in structured:
+            assert isinstance(extract_object(outcome.text, ["triggers"])["triggers"], list)
+        assert not [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        with open_to(base_url, tmp_path, **fields) as client:
+            again = client.complete(questions)
+            assert client.budget.report()["cache_hits"] == len(structured)
+        assert [new for old, new in zip(outcomes, again, strict=False) if isinstance(old, Ok)] == structured
+        too_long = one(base_url, ask("x" * 9000), **fields)
+        assert isinstance(too_long, Failed)
+        assert too_long.kind == "bad_request"
