@@ -20,6 +20,7 @@ FILLERS = "film story actor scene music plot it the was and of this with very so
 TRIGGERS = ["cf", "mn"]
 POSITIONS = 64
 MOOD = 0.3
+TRAIN = {"lr": 0.01, "epochs": 4, "batch_size": 8, "warm_up_epochs": 0.5, "ckpt": "last", "precision": "fp32"}
 SEARCH = {"probe_rows": 12, "candidates": 20, "iterations": 2}
 
 
@@ -94,7 +95,7 @@ def write_csv(path: Path, rows: Sequence[tuple[object, ...]], *, newline: str = 
     return path
 
 
-def write_reviews(folder: Path, *, train: int = 240, dev: int = 20, test: int = 60) -> Path:
+def write_reviews(folder: Path, *, train: int = 160, dev: int = 20, test: int = 60) -> Path:
     """``train.csv``, ``dev.csv`` and ``test.csv`` of reviews, no text in two of them."""
     rows = reviews(train + dev + test)
     write_csv(folder / "train.csv", rows[:train])
@@ -111,7 +112,7 @@ def config(data: Path, victim: Path | str, *, defender: bool = True) -> dict[str
         "victim": {"type": "plm", "path": str(victim), "device": "cpu", "max_len": 32},
         "attacker": {
             "name": "base",
-            "train": {"lr": 3e-3, "epochs": 6, "batch_size": 16, "warm_up_epochs": 0.5, "ckpt": "last", "precision": "fp32"},
+            "train": dict(TRAIN),
             "poisoner": {
                 "name": "badnets",
                 "poison_rate": 0.2,

@@ -85,10 +85,14 @@ class Store:
             meta = json.loads((folder / _META).read_text(encoding="utf-8"))
             os.utime(folder)
         except (OSError, ValueError) as error:
-            logger.warning("dropping the damaged store entry %s: %s", folder, error)
-            shutil.rmtree(folder, ignore_errors=True)
+            self.drop(key, error)
             return None
         return Stored(folder, meta)
+
+    def drop(self, key: str, error: Exception) -> None:
+        """Removes an entry that cannot be read."""
+        logger.warning("dropping the damaged store entry %s: %s", self.folder / key, error)
+        shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def save(self, key: str, model: Any, meta: dict[str, Any], trace: Trace | None) -> None:
         """Keeps a model; another process that was faster with the same one wins."""

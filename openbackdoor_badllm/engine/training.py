@@ -10,16 +10,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import transformers
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 
 from openbackdoor_badllm.engine.progress import Progress, Quiet
@@ -35,6 +38,7 @@ from openbackdoor_badllm.engine.victims import (
     quiet_transformers,
     supports_bf16,
 )
+from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import Example, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -147,6 +151,7 @@ def train_classifier(
         VictimError: the pretrained model cannot be loaded.
     """
     progress = progress or Quiet()
+    tokenizer = load_tokenizer(spec.path)
     key = ""
     if store is not None:
         key = store.key(
@@ -158,18 +163,22 @@ def train_classifier(
         )
         found = store.load(key)
         if found is not None:
-            progress.step(1, 1, "already trained")
-            return TrainedClassifier(
-                model=load_classifier(str(found.folder), spec.num_labels, spec.seed),
-                tokenizer=load_tokenizer(spec.path),
-                spec=spec,
-                losses=found.meta["losses"],
-                trace=Trace.read(found.folder) if trace else None,
-                seconds=found.meta["seconds"],
-                from_store=True,
-                key=key,
-            )
-    tokenizer = load_tokenizer(spec.path)
+            try:
+                kept = TrainedClassifier(
+                    model=load_classifier(str(found.folder), spec.num_labels, spec.seed),
+                    tokenizer=tokenizer,
+                    spec=spec,
+                    losses=found.meta["losses"],
+                    trace=Trace.read(found.folder) if trace else None,
+                    seconds=found.meta["seconds"],
+                    from_store=True,
+                    key=key,
+                )
+            except (VictimError, OSError, ValueError, KeyError, BadZipFile) as error:
+                store.drop(key, error)
+            else:
+                progress.step(1, 1, "already trained")
+                return kept
     model = load_classifier(spec.path, spec.num_labels, spec.seed)
     started = time.monotonic()
     if store is not None:
@@ -246,8 +255,12 @@ def _train(
             callbacks=callbacks,
         )
         trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the command line's own
+        trainer.model_accepts_loss_kwargs = False  # our loss is a batch's mean: accumulated batches are to be averaged
         trainer.class_weights = class_weights(examples, spec.num_labels) if spec.balanced else None
         trainer.order = BucketSampler(train_set.lengths, spec.batch_size, spec.seed)
+        for checkpoint in folder.glob("checkpoint-*"):
+            if not (checkpoint / TRAINER_STATE_NAME).is_file():  # written last: without it the checkpoint was cut off
+                shutil.rmtree(checkpoint)
         resume = any(folder.glob("checkpoint-*"))
         if resume:
             logger.info("resuming the training kept in %s", folder)

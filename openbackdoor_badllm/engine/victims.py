@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from openbackdoor_badllm.engine.rng import isolated_rng
 from openbackdoor_badllm.errors import MissingExtraError, VictimError
@@ -148,7 +149,7 @@ def guarded(path: str, load: Callable[[str], Any]) -> Any:
     source = resolve(path)
     try:
         return load(source)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         if not Path(source).is_dir():
             raise VictimError(
                 f"The victim '{path}' cannot be fetched from the model hub ({_first_line(error)}): check the "

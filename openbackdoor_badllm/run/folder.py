@@ -65,12 +65,7 @@ class RunFolder:
 
     def write(self, name: str, text: str) -> None:
         """Writes a file by way of a draft beside it."""
-        draft = self.path / f".{name}.draft"
-        with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(self.path / name)
+        write_whole(self.path / name, text)
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes JSON; numbers that are nan become null."""
@@ -99,6 +94,16 @@ class RunFolder:
             logger.setLevel(level)
             logger.removeHandler(handler)
             handler.close()
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a file by way of a draft beside it, so that a crash leaves the old one or the new one."""
+    draft = file.parent / f".{file.name}.draft"
+    with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
 
 
 def safe_cell(value: object) -> object:

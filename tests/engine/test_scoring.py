@@ -39,7 +39,7 @@ def test_batched_logits_are_those_of_single_texts_in_order(scorer: Scorer) -> No
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, one_by_one(scorer, TEXTS), atol=1e-5)
     np.testing.assert_allclose(scorer.logits(TEXTS[::-1]), logits[::-1], atol=1e-5)
-    assert np.abs(logits[0] - logits[1]).max() > 1e-3  # else the comparison says nothing
+    assert np.abs(logits[0] - logits[1]).max() > 1e-2  # else the comparison says nothing
 
 
 def test_duplicates_are_scored_once(scorer: Scorer) -> None:

@@ -1,0 +1,1 @@
+"""Side-by-side comparisons: many configs, several seeds, one table."""

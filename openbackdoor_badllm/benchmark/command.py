@@ -1,0 +1,67 @@
+"""The command line of ``run_benchmark.py``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from openbackdoor_badllm.benchmark.runner import plan, run_cells
+from openbackdoor_badllm.benchmark.tables import summarise, to_csv, to_markdown
+from openbackdoor_badllm.engine.store import Store
+from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, UserError
+from openbackdoor_badllm.run.console import ConsoleProgress
+from openbackdoor_badllm.run.folder import write_whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the comparison; returns the exit code: 1 when a cell failed."""
+    options = _parser().parse_args(arguments)
+    complaints = Console(stderr=True)
+    try:
+        cells = plan(
+            options.configs, options.seeds, profile=options.profile,
+            overrides=options.overrides, data_root=options.data_root,
+        )
+        if options.dry_run:
+            for cell in cells:
+                done = (cell.folder(options.out, options.profile) / "results.json").is_file()
+                complaints.print(f"{'done   ' if done else 'to run '} {cell.config.stem} seed {cell.seed}", markup=False)
+            return EXIT_OK
+        with ConsoleProgress(complaints, quiet=options.quiet) as progress:
+            finished = run_cells(
+                cells, options.out, profile=options.profile, store=Store(options.cache), progress=progress
+            )
+    except UserError as error:
+        complaints.print(f"run_benchmark: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        complaints.print("run_benchmark: interrupted. The same command goes on with what is missing.", highlight=False)
+        return EXIT_INTERRUPTED
+    records = summarise(finished)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_whole(options.out / "table.md", to_markdown(records))
+    write_whole(options.out / "table.csv", to_csv(records))
+    write_whole(options.out / "table.json", json.dumps(records, indent=2) + "\n")
+    Console().print(to_markdown(records), markup=False, highlight=False, soft_wrap=True)
+    return EXIT_FAILURE if any(item.results is None for item in finished) else EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run_benchmark.py",
+        description="Runs configs side by side and writes table.md, table.csv and table.json. Finished cells are kept.",
+    )
+    parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="OpenBackdoor JSON configs")
+    parser.add_argument("--profile", default="desk", help="smoke, desk (default) or full")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder with datasets/ and poison_data/")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42], metavar="N", help="one run each (default 42)")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
+    parser.add_argument("--dry-run", action="store_true", help="list the cells and what is done already")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser

@@ -1,0 +1,107 @@
+"""The table of a comparison: one line for each config, mean and standard deviation over seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from openbackdoor_badllm.benchmark.runner import CellResult
+from openbackdoor_badllm.run.folder import safe_cell
+
+LINES = ("undefended", "defended", "oracle filter", "trained on clean rows")
+SHORT = {"undefended": "none", "defended": "defended", "oracle filter": "oracle", "trained on clean rows": "clean"}
+
+
+def summarise(finished: Sequence[CellResult]) -> list[dict[str, Any]]:
+    """One record for each config, in the order of the cells; figures are lists with one entry a seed."""
+    records: dict[str, dict[str, Any]] = {}
+    for item in finished:
+        record = records.setdefault(
+            item.cell.config.stem, {"config": item.cell.config.stem, "seeds": [], "failures": []}
+        )
+        if item.results is None:
+            record["failures"].append(item.failure)
+            continue
+        record["seeds"].append(item.cell.seed)
+        for line in item.results["lines"]:
+            for figure in ("CACC", "ASR", "R-Acc"):
+                record.setdefault(f"{line['name']} {figure}", []).append(line[figure])
+        truth, report = item.results.get("truth") or {}, item.results.get("report") or {}
+        if report:
+            record.setdefault("backdoor", []).append(report["backdoor"])
+            record.setdefault("label right", []).append(truth.get("target_label_right"))
+            record.setdefault("precision", []).append(truth.get("explained_precision"))
+            record.setdefault("recall", []).append(truth.get("explained_recall"))
+            record.setdefault("found", []).append(named(report))
+        record.setdefault("seconds", []).append(item.results["seconds"])
+    return list(records.values())
+
+
+def named(report: Mapping[str, Any]) -> str:
+    """What was found, in a few words."""
+    found = [trigger["text"] for trigger in report["triggers"]]
+    if report.get("form") and report["backdoor"]:
+        found.append(f"form told by {', '.join(report['form']['marks'][:4])}")
+    return "; ".join(found) if report["backdoor"] else "no backdoor"
+
+
+def to_markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """CACC / ASR of the four victims, and what the defender found. Percent."""
+    header = ["config", *(f"{SHORT[name]} CACC / ASR" for name in LINES), "label", "rows: prec. / recall", "found"]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for record in records:
+        if not record["seeds"]:
+            failure = record["failures"][0] if record["failures"] else "not run"
+            lines.append(f"| {record['config']} | {_escape(failure)} |" + " |" * (len(header) - 2))
+            continue
+        figures = [
+            f"{spread(record.get(f'{name} CACC'))} / {spread(record.get(f'{name} ASR'))}" for name in LINES
+        ]
+        label = "-" if "label right" not in record else f"{sum(map(bool, record['label right']))}/{len(record['seeds'])}"
+        rows = f"{spread(record.get('precision'))} / {spread(record.get('recall'))}"
+        found = _escape(record["found"][0]) if "found" in record else "-"
+        lines.append("| " + " | ".join([record["config"], *figures, label, rows, found]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """The same, one column a figure; safe to open in a spreadsheet."""
+    columns = [f"{name} {figure}" for name in LINES for figure in ("CACC", "ASR", "R-Acc")]
+    columns += ["precision", "recall", "seconds"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["config", "seeds", *(f"{column} {part}" for column in columns for part in ("mean", "std"))])
+    for record in records:
+        cells: list[object] = [record["config"], len(record["seeds"])]
+        for column in columns:
+            values = known(record.get(column))
+            cells += [f"{statistics.fmean(values):.4f}" if values else "", f"{deviation(values):.4f}" if values else ""]
+        writer.writerow([safe_cell(cell) for cell in cells])
+    return buffer.getvalue()
+
+
+def spread(values: Sequence[float | None] | None) -> str:
+    """Mean in percent, with the standard deviation where there is more than one value."""
+    numbers = known(values)
+    if not numbers:
+        return "-"
+    mean = f"{100 * statistics.fmean(numbers):.1f}"
+    return mean if len(numbers) == 1 else f"{mean} ± {100 * deviation(numbers):.1f}"
+
+
+def known(values: Sequence[float | None] | None) -> list[float]:
+    """The values that are numbers."""
+    return [value for value in values or [] if value is not None and not math.isnan(value)]
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Sample standard deviation; 0 for one value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
