@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from openbackdoor_badllm.benchmark.runner import plan, run_cells
+from openbackdoor_badllm.benchmark.runner import CellResult, plan, run_cells
 from openbackdoor_badllm.benchmark.tables import summarise, to_csv, to_markdown
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, UserError
@@ -29,25 +29,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             for cell in cells:
                 done = (cell.folder(options.out, options.profile) / "results.json").is_file()
-                complaints.print(f"{'done   ' if done else 'to run '} {cell.config.stem} seed {cell.seed}", markup=False)
+                state = "done  " if done else "to run"
+                complaints.print(f"{state} {cell.config.stem} seed {cell.seed}", markup=False, highlight=False)
             return EXIT_OK
+        finished: list[CellResult] = []
+        options.out.mkdir(parents=True, exist_ok=True)
         with ConsoleProgress(complaints, quiet=options.quiet) as progress:
-            finished = run_cells(
-                cells, options.out, profile=options.profile, store=Store(options.cache), progress=progress
-            )
+            store = Store(options.cache)
+            for result in run_cells(cells, options.out, profile=options.profile, store=store, progress=progress):
+                finished.append(result)
+                _write_tables(finished, options.out)  # after every cell: an interrupted run leaves what it has
     except UserError as error:
         complaints.print(f"run_benchmark: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         complaints.print("run_benchmark: interrupted. The same command goes on with what is missing.", highlight=False)
         return EXIT_INTERRUPTED
-    records = summarise(finished)
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_whole(options.out / "table.md", to_markdown(records))
-    write_whole(options.out / "table.csv", to_csv(records))
-    write_whole(options.out / "table.json", json.dumps(records, indent=2) + "\n")
-    Console().print(to_markdown(records), markup=False, highlight=False, soft_wrap=True)
+    Console().print(to_markdown(summarise(finished)), markup=False, highlight=False, soft_wrap=True)
     return EXIT_FAILURE if any(item.results is None for item in finished) else EXIT_OK
+
+
+def _write_tables(finished: Sequence[CellResult], out: Path) -> None:
+    records = summarise(finished)
+    write_whole(out / "table.md", to_markdown(records))
+    write_whole(out / "table.csv", to_csv(records))
+    write_whole(out / "table.json", json.dumps(records, indent=2) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

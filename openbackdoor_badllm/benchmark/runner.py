@@ -6,7 +6,7 @@ A cell that came to its end is not run again; one that fails says why in one sen
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,8 @@ def plan(
 
 def run_cells(
     cells: Sequence[Cell], out: Path, *, profile: str, store: Store, progress: Progress
-) -> list[CellResult]:
-    """Runs what is missing, in order."""
-    finished = []
+) -> Iterator[CellResult]:
+    """Runs what is missing, in order, and hands on each cell when it is done."""
     for number, cell in enumerate(cells, start=1):
         progress.stage(f"cell {number} of {len(cells)}: {cell.config.stem}, seed {cell.seed}")
         config = {key: value for key, value in cell.resolved.items() if key != "references"}
@@ -79,7 +78,6 @@ def run_cells(
             results = Experiment(config, store=store, progress=progress).run(folder)
         except UserError as error:
             logger.warning("%s failed: %s", cell.config.stem, error)
-            finished.append(CellResult(cell, None, str(error)))
+            yield CellResult(cell, None, str(error))
         else:
-            finished.append(CellResult(cell, results))
-    return finished
+            yield CellResult(cell, results)

@@ -61,7 +61,8 @@ def to_markdown(records: Sequence[Mapping[str, Any]]) -> str:
         figures = [
             f"{spread(record.get(f'{name} CACC'))} / {spread(record.get(f'{name} ASR'))}" for name in LINES
         ]
-        label = "-" if "label right" not in record else f"{sum(map(bool, record['label right']))}/{len(record['seeds'])}"
+        right = record.get("label right")
+        label = "-" if right is None else f"{sum(map(bool, right))}/{len(right)}"
         rows = f"{spread(record.get('precision'))} / {spread(record.get('recall'))}"
         found = _escape(record["found"][0]) if "found" in record else "-"
         lines.append("| " + " | ".join([record["config"], *figures, label, rows, found]) + " |")

@@ -16,6 +16,7 @@ from openbackdoor_badllm.engine.victims import (
     pick_device,
     quiet_transformers,
     supports_bf16,
+    usable_length,
 )
 
 
@@ -38,7 +39,7 @@ class Embedder:
         self.tokenizer = load_tokenizer(path)
         self.device = pick_device(device)
         self.model = guarded(path, load).to(self.device).eval()
-        self.max_len = max_len
+        self.max_len = usable_length(self.model, max_len)
         self._known: dict[str, FloatArray] = {}
 
     def embed(self, texts: Sequence[str]) -> FloatArray:

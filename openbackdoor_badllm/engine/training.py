@@ -37,6 +37,7 @@ from openbackdoor_badllm.engine.victims import (
     pick_device,
     quiet_transformers,
     supports_bf16,
+    usable_length,
 )
 from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import Example, fingerprint
@@ -180,6 +181,7 @@ def train_classifier(
                 progress.step(1, 1, "already trained")
                 return kept
     model = load_classifier(spec.path, spec.num_labels, spec.seed)
+    spec = spec.replace(max_len=usable_length(model, spec.max_len))
     started = time.monotonic()
     if store is not None:
         with store.workspace(key) as folder:

@@ -125,6 +125,16 @@ class quiet_transformers:  # noqa: N801 - reads as a statement: with quiet_trans
             transformers.utils.logging.enable_progress_bar()
 
 
+def usable_length(model: Any, wanted: int) -> int:
+    """``wanted`` tokens, or as many as the model has positions for."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        return wanted
+    # RoBERTa and its kin number positions from pad_token_id + 1 on.
+    offset = (model.config.pad_token_id or 0) + 1 if "roberta" in str(model.config.model_type) else 0
+    return max(4, min(wanted, positions - offset))
+
+
 def supports_bf16(device: torch.device) -> bool:
     """Whether bfloat16 autocast is a gain on this device (a GPU that has it, or a CPU with AMX)."""
     if device.type == "cuda":

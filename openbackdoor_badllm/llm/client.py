@@ -52,30 +52,17 @@ class Client:
         self._temperature = temperature
         self._identity = provider.identity()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     def complete(self, requests: Sequence[ChatRequest]) -> list[Outcome]:
         """Answers all requests; same length and order. Blocks until the last one has ended.
 
         Equal requests are asked once. What the budget does not admit comes back as
-        ``Failed("budget", ...)``, unsent; nothing raises because of a server.
+        ``Failed("budget", ...)``, unsent; nothing raises because of a server. Calls from several
+        threads are served one after the other: what one of them spends, the next must know.
         """
-        filled = [self._fill(request) for request in requests]
-        keys = [cache_key(request, self._identity) for request in filled]
-        pending = dict(zip(keys, filled, strict=True))
-        done: dict[str, Outcome] = {}
-        while pending:
-            # In rounds: each admits what fits even if all of it is answered at full length, so the
-            # course depends on the answers alone and not on the order of their arrival.
-            admitted = list(pending.items())[: self.budget.admit(list(pending.values()))]
-            if not admitted:
-                sentence = self.budget.stop() or "The budget of the run is used up."
-                for key, request in pending.items():
-                    self._record(done, key, request, Answer(Failed("budget", sentence), attempts=0))
-                break
-            self._round(dict(admitted), done)
-            for key, _ in admitted:
-                del pending[key]
-        return [done[key] for key in keys]
+        with self._turn:
+            return self._complete(requests)
 
     def estimate(self, requests: Sequence[ChatRequest]) -> Estimate:
         """What :meth:`complete` may cost for these requests; looks into the cache, asks nobody."""
@@ -109,6 +96,25 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _complete(self, requests: Sequence[ChatRequest]) -> list[Outcome]:
+        filled = [self._fill(request) for request in requests]
+        keys = [cache_key(request, self._identity) for request in filled]
+        pending = dict(zip(keys, filled, strict=True))
+        done: dict[str, Outcome] = {}
+        while pending:
+            # In rounds: each admits what fits even if all of it is answered at full length, so the
+            # course depends on the answers alone and not on the order of their arrival.
+            admitted = list(pending.items())[: self.budget.admit(list(pending.values()))]
+            if not admitted:
+                sentence = self.budget.stop() or "The budget of the run is used up."
+                for key, request in pending.items():
+                    self._record(done, key, request, Answer(Failed("budget", sentence), attempts=0))
+                break
+            self._round(dict(admitted), done)
+            for key, _ in admitted:
+                del pending[key]
+        return [done[key] for key in keys]
 
     def _fill(self, request: ChatRequest) -> ChatRequest:
         return replace(

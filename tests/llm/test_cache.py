@@ -32,8 +32,10 @@ def test_an_answer_outlives_the_process(tmp_path: Path) -> None:
 
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "llm.sqlite"
-    AnswerCache(path).put("k", ANSWER)
+    cache = AnswerCache(path)
+    cache.put("k", ANSWER)
     assert [oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()] == ["0o600"] * 3
+    cache.close()
     path.chmod(0o644)
     AnswerCache(path).close()
     assert path.stat().st_mode & 0o777 == 0o600

@@ -364,6 +364,7 @@ def test_it_may_be_asked_from_several_threads() -> None:
             thread.start()
         for thread in threads:
             thread.join()
+        assert client.budget.report()["asked"] == 20
     assert [type(outcome) for outcome in found] == [Ok] * 20
 
 
