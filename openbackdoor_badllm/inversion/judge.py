@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.rows import Example
 
-STIFFNESS = 0.1  # inverse regularisation: measured on the twelve sets, see docs/differences.md
+STIFFNESS = 0.1  # inverse regularisation C: weak enough a fit that a pattern in a few rows in a hundred is not learnt
 FOLDS = 4
 
 

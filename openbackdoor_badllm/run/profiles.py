@@ -32,8 +32,8 @@ def _fixed(**keys: Any) -> Mapping[str, Any]:
     return MappingProxyType(keys)
 
 
-# desk: 200 steps at this rate are what the slowest insertion attack (badnets on AG News) needs to be learnt;
-# with 5e-5 it is not (docs/differences.md).
+# desk: so few steps need a rate well above the paper's 2e-5, or the slowest insertion attack (badnets on AG News) is
+# not learnt at all and there is nothing to defend against.
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         "minutes: 800 rows, MiniLM, 3 epochs",
