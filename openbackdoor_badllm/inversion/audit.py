@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,14 +25,16 @@ from openbackdoor_badllm.inversion.form import Form, Generalisation, find_form, 
 from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator
 from openbackdoor_badllm.inversion.judge import Embeds, Judge
 from openbackdoor_badllm.inversion.repair import Helper, Repair, repair
-from openbackdoor_badllm.inversion.reward import answer, answers
 from openbackdoor_badllm.inversion.search import Search, SearchConfig, SearchResult
 from openbackdoor_badllm.inversion.target import Nomination, nominate
-from openbackdoor_badllm.inversion.trigger import Position, Trigger
+from openbackdoor_badllm.inversion.trigger import Position, Trigger, apply_all
 from openbackdoor_badllm.inversion.verdict import Control, controls, stands
 from openbackdoor_badllm.rows import Example
 
 logger = logging.getLogger(__name__)
+
+CALIBRATION_SHARE = 0.15  # of the unexplained rows, kept from the helper to learn how it errs
+CALIBRATION_ROWS = 400
 
 
 class Trained(Victim, Protocol):
@@ -256,14 +258,12 @@ def audit(
         if helper is None:
             progress.stage("(c) repair: train a helper without the explained rows")
             sure = {row.index for row in report.explained if row.probability >= 0.5}
-            helper = train(
-                [example for index, example in enumerate(examples) if index not in sure], balanced=True, trace=None
-            )
-        report.counterfactual = _counterfactual(helper, report, config.seed)
+            helper = _train_helper(train, examples, sure, config.seed)
+        report.counterfactual = _counterfactual(helper.logits, report, config.seed)
     clock.lap("helper")
     report.repair = repair(
         examples, target, report.triggers, report.explained,
-        strategy=config.repair, helper=_probabilities(helper), stamp_share=config.stamp_share, seed=config.seed,
+        strategy=config.repair, helper=helper, stamp_share=config.stamp_share, seed=config.seed,
     )
     clock.lap("repair")
     report.seconds = clock.laps
@@ -277,7 +277,7 @@ def _look_for_form(
     weights: FloatArray,
     train: TrainVictim,
     config: AuditConfig,
-) -> Trained | None:
+) -> Helper | None:
     """Looks for a shared form, tests whether it teaches the label, and writes both into the report.
 
     Returns:
@@ -288,13 +288,14 @@ def _look_for_form(
         return None
     _, asked = split_rows(form, config.seed)
     inside, unseen = set(form.rows), set(asked)
-    natural = [example for index, example in enumerate(examples) if index not in inside]
-    untaught = train(natural, balanced=True, trace=None)
+    untaught = _train_helper(train, examples, inside, config.seed)
     taught = train(
         [example for index, example in enumerate(examples) if index not in unseen], balanced=True, trace=None
     )
     report.form = form
-    report.generalisation = generalises(taught, untaught, [examples[i].text for i in asked], form.target)
+    report.generalisation = generalises(
+        taught.logits, untaught.logits, [examples[i].text for i in asked], form.target
+    )
     if report.generalisation.gain < config.search.min_gain:
         return None
     report.backdoor = True
@@ -311,22 +312,28 @@ def _look_for_form(
     return untaught
 
 
-def _counterfactual(helper: Victim, report: Audit, seed: int) -> dict[str, float]:
+def _counterfactual(logits: Callable[[Sequence[str]], FloatArray], report: Audit, seed: int) -> dict[str, float]:
     """Flip rate of each trigger on a model that never saw the explained rows."""
-    probes = report.search.probes.report
-    calm = ~answer(helper, probes, report.target_label).flipped
-    outcomes = answers(helper, report.triggers, probes, report.target_label, seed) if report.triggers else []
+    target, probes = report.target_label, list(report.search.probes.report)
+    if not probes:
+        return {}
+    calm = [text for text, said in zip(probes, logits(probes).argmax(axis=1), strict=True) if said != target]
     return {
-        trigger.text: float(outcome.flipped[calm].mean()) if calm.any() else 0.0
-        for trigger, outcome in zip(report.triggers, outcomes, strict=True)
+        trigger.text: float((logits(apply_all(trigger, calm, seed)).argmax(axis=1) == target).mean()) if calm else 0.0
+        for trigger in report.triggers
     }
 
 
-def _probabilities(victim: Victim | None) -> Helper | None:
-    if victim is None:
-        return None
-    known = victim
-    return lambda texts: softmax(known.logits(texts))
+def _train_helper(
+    train: TrainVictim, examples: Sequence[Example], left_out: Collection[int], seed: int
+) -> Helper:
+    """A victim trained without some rows, and without a few more on which it can be checked."""
+    rest = [example for index, example in enumerate(examples) if index not in left_out]
+    random.Random(f"{seed}:calibration").shuffle(rest)
+    size = min(CALIBRATION_ROWS, round(CALIBRATION_SHARE * len(rest)))
+    if len({example.label for example in rest[size:]}) < 2:
+        size = 0
+    return Helper(train(rest[size:], balanced=True, trace=None).logits, rest[:size])
 
 
 def _judge(

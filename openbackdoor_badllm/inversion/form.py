@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,11 +31,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
 
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim
-from openbackdoor_badllm.inversion.reward import answer
+from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.rows import Example
 
 Floats = npt.NDArray[np.float64]
+Logits = Callable[[Sequence[str]], FloatArray]
 
 ROUNDS = 10
 START_SHARE = 0.25  # share of D_tgt that is taken to carry the form until the scores themselves tell
@@ -140,7 +140,7 @@ def split_rows(form: Form, seed: int) -> tuple[list[int], list[int]]:
     return rows[:half], rows[half:]
 
 
-def generalises(taught: Victim, untaught: Victim, texts: Sequence[str], target: int) -> Generalisation:
+def generalises(taught: Logits, untaught: Logits, texts: Sequence[str], target: int) -> Generalisation:
     """Asks two victims about the same form rows, which neither has seen.
 
     What a form does to a label can be seen without being able to rewrite a text: a victim that learnt from other rows
@@ -154,8 +154,8 @@ def generalises(taught: Victim, untaught: Victim, texts: Sequence[str], target: 
         target: the label under suspicion.
     """
     return Generalisation(
-        taught=float(answer(taught, texts, target).flipped.mean()),
-        untaught=float(answer(untaught, texts, target).flipped.mean()),
+        taught=float((taught(texts).argmax(axis=1) == target).mean()),
+        untaught=float((untaught(texts).argmax(axis=1) == target).mean()),
         rows=len(texts),
     )
 

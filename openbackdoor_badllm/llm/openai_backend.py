@@ -243,8 +243,8 @@ class OpenAIProvider:
             body["top_p"] = self._config.top_p
         if self._config.seed is not None:
             body["seed"] = self._config.seed + request.sample
-        messages = body.pop("messages")
-        response = await self._endpoint.create(model=self._config.model, messages=messages, extra_body=body)
+        # All of it as extra_body, messages too: the SDK would walk through typed ones key by key.
+        response = await self._endpoint.create(model=self._config.model, messages=[], extra_body=body)
         # The server may repeat what it was sent, headers included: the key goes first of all.
         return _read(self._redactor.exact(response.http_response.text))
 
