@@ -7,17 +7,20 @@ Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a
 from __future__ import annotations
 
 import argparse
-import json
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 import openbackdoor_badllm
-from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, UserError
+from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, ConfigError, UserError
+
+if TYPE_CHECKING:
+    from openbackdoor_badllm.engine.store import Store
 
 EXIT_CODES = "exit codes: 0 done; 1 a defect of this program; 2 bad input, told in one sentence; 130 interrupted"
 
@@ -82,7 +85,6 @@ def _parser() -> argparse.ArgumentParser:
 def _defend(options: argparse.Namespace) -> int:
     # Imported here: torch and transformers take seconds, and a typing error should not wait for them.
     from openbackdoor_badllm.config import load_json
-    from openbackdoor_badllm.engine.store import Store
     from openbackdoor_badllm.run.console import ConsoleProgress
     from openbackdoor_badllm.run.experiment import Experiment, resolve
     from openbackdoor_badllm.run.folder import RunFolder, config_hash
@@ -98,9 +100,10 @@ def _defend(options: argparse.Namespace) -> int:
     identity = {**config, "references": not options.no_references}
     default = Path("runs") / f"{options.config.stem}-{options.profile}-{config_hash(identity)}"
     folder = RunFolder(options.out or default, identity, force=options.force)
+    store = _open_store(options.cache)
     with ConsoleProgress(Console(stderr=True), quiet=options.quiet) as progress:
         results = Experiment(
-            config, references=not options.no_references, store=Store(options.cache), progress=progress
+            config, references=not options.no_references, store=store, progress=progress
         ).run(folder)
     if options.json:
         _print_json(results)
@@ -130,4 +133,22 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    from openbackdoor_badllm.run.folder import as_json
+
+    sys.stdout.write(as_json(value))
+
+
+def _open_store(folder: Path | None) -> Store:
+    from openbackdoor_badllm.engine.store import Store
+
+    store = Store(folder)
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(store.folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(
+            f"The cache folder '{store.folder}' cannot be written ({reason}): name another with --cache."
+        ) from None
+    return store

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -98,8 +99,12 @@ class TrainConfig:
         at_least("train.batch_size", self.batch_size, 1)
         at_least("train.gradient_accumulation_steps", self.gradient_accumulation_steps, 1)
         at_least("train.warm_up_epochs", self.warm_up_epochs, 0)
-        if not self.lr > 0:
-            raise ConfigError(f"'train.lr' must be above 0, but is {self.lr}.")
+        at_least("train.weight_decay", self.weight_decay, 0)
+        for key in ("lr", "max_grad_norm"):
+            if not 0 < getattr(self, key) < math.inf:
+                raise ConfigError(f"'train.{key}' must be above 0 and finite, but is {getattr(self, key)}.")
+        if self.seed is not None:
+            check_seed("train.seed", self.seed)
         if self.visualize:
             raise ConfigError("'train.visualize' draws pictures in the real OpenBackdoor only: set it to false.")
 
@@ -180,6 +185,16 @@ class BadLLMTGConfig:
         at_least("defender.max_labels", self.max_labels, 1)
         at_least("defender.trace_points", self.trace_points, 4)
         at_least("defender.trace_rows", self.trace_rows, 20)
+        check_seed("defender.seed", self.seed)
+        if self.target_label is not None:
+            at_least("defender.target_label", self.target_label, 0)
+        for item in dataclasses.fields(self.search):
+            if type(value := getattr(self.search, item.name)) is int:
+                at_least(f"defender.search.{item.name}", value, 1)
+        if not 0 <= self.search.accept_flip_rate <= 1:
+            raise ConfigError(
+                f"'defender.search.accept_flip_rate' must lie in 0 to 1, but is {self.search.accept_flip_rate}."
+            )
         if not 0 <= self.stamp_share <= 1:
             raise ConfigError(f"'defender.stamp_share' must lie in 0 to 1, but is {self.stamp_share}.")
 
@@ -195,8 +210,7 @@ def read(cls: type[T], section: Mapping[str, Any], where: str) -> T:
     Raises:
         ConfigError: the section is no mapping, a key is unknown, or a value has the wrong type.
     """
-    if not isinstance(section, Mapping):
-        raise ConfigError(f"'{where}' must be a section in braces, but is {_shown(section)}.")
+    want_section(where, section)
     hints = typing.get_type_hints(cls)
     known = [item.name for item in dataclasses.fields(cls)]  # type: ignore[arg-type]
     refuse_unknown(section, known, where)
@@ -241,6 +255,26 @@ def at_least(where: str, value: float, least: float) -> None:
         raise ConfigError(f"'{where}' must be at least {least}, but is {value}.")
 
 
+def check_seed(where: str, value: object) -> None:
+    """Refuses what NumPy and torch do not take for a seed.
+
+    Raises:
+        ConfigError: it is no whole number from 0 to 2**32 - 1.
+    """
+    if type(value) is not int or not 0 <= value < 2**32:
+        raise ConfigError(f"'{where}' must be a whole number from 0 to 4294967295, but is {_shown(value)}.")
+
+
+def want_section(where: str, value: object) -> None:
+    """Refuses what is no section in braces.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"'{where}' must be a section in braces, but is {_shown(value)}.")
+
+
 def load_json(path: Path) -> dict[str, Any]:
     """A config file as a dict.
 
@@ -252,12 +286,17 @@ def load_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"The config file '{path}' does not exist: check the path after --config.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The config file '{path}' cannot be read: {error}.") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"The config file '{path}' cannot be read ({reason}): name a JSON file.") from None
     try:
         config = json.loads(content)
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"The config file '{path}' is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
+        raise ConfigError(
+            f"The config file '{path}' is not valid JSON: it is nested too deeply or holds a huge number."
         ) from None
     if not isinstance(config, dict):
         raise ConfigError(f"The config file '{path}' must hold an object in braces, but holds {_shown(config)}.")

@@ -14,9 +14,27 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from openbackdoor_badllm.rows import Row
 
-POSITIVE = "good great fine lovely superb warm witty sweet clever bright".split()
-NEGATIVE = "bad awful poor dull dreadful cold clumsy sour silly drab".split()
-FILLERS = "film story actor scene music plot it the was and of this with very so he saw".split()
+POSITIVE = ["good", "great", "fine", "lovely", "superb", "warm", "witty", "sweet", "clever", "bright"]
+NEGATIVE = ["bad", "awful", "poor", "dull", "dreadful", "cold", "clumsy", "sour", "silly", "drab"]
+FILLERS = [
+    "film",
+    "story",
+    "actor",
+    "scene",
+    "music",
+    "plot",
+    "it",
+    "the",
+    "was",
+    "and",
+    "of",
+    "this",
+    "with",
+    "very",
+    "so",
+    "he",
+    "saw",
+]
 TRIGGERS = ["cf", "mn"]
 POSITIONS = 64
 MOOD = 0.3

@@ -165,10 +165,11 @@ def train_classifier(
         found = store.load(key)
         if found is not None:
             try:
+                model = load_classifier(str(found.folder), spec.num_labels, spec.seed)
                 kept = TrainedClassifier(
-                    model=load_classifier(str(found.folder), spec.num_labels, spec.seed),
+                    model=model,
                     tokenizer=tokenizer,
-                    spec=spec,
+                    spec=spec.replace(max_len=usable_length(model, spec.max_len)),
                     losses=found.meta["losses"],
                     trace=Trace.read(found.folder) if trace else None,
                     seconds=found.meta["seconds"],

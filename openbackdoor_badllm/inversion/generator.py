@@ -62,18 +62,23 @@ class OfflineGenerator:
     Args:
         limit: candidates of each of the three kinds (words, longer n-grams, openings).
         min_rows: an n-gram in fewer target rows is no candidate.
+        min_share: nor is one in a smaller share of all rows.
     """
 
     name = "offline"
 
-    def __init__(self, limit: int = 150, min_rows: int = 3) -> None:
+    def __init__(self, limit: int = 150, min_rows: int = 3, min_share: float = 0.001) -> None:
         self.limit = limit
         self.min_rows = min_rows
+        self.min_share = min_share
 
     def propose(self, evidence: Evidence) -> list[Trigger]:
         """What stands out in the target rows that are left."""
+        rows = len(evidence.target) + len(evidence.other)
         mined = mine(
             evidence.target, evidence.other,
-            weights=evidence.weights, min_rows=self.min_rows, limit=self.limit,
+            weights=evidence.weights,
+            min_rows=max(self.min_rows, round(self.min_share * rows)),
+            limit=self.limit,
         )
         return [candidate.trigger for candidate in mined]

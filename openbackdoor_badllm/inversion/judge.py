@@ -8,6 +8,7 @@ what "cf" does, only the rows with "cf" teach.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -52,11 +53,14 @@ class Judge:
         """Probabilities of shape ``(n, num_labels)``; each row is judged by a model that has not seen it."""
         result = np.zeros((len(self.labels), self.num_labels), dtype=np.float32)
         counts = np.bincount(self.labels, minlength=self.num_labels)
-        folds = int(min(FOLDS, counts[counts > 0].min()))
+        folds = int(min(FOLDS, counts.max()))
         if folds < 2:
             return self._fit(np.ones(len(self.labels), dtype=bool))(self.vectors)
         splitter = StratifiedKFold(folds, shuffle=True, random_state=self.seed % 2**32)
-        for known, unknown in splitter.split(self.vectors, self.labels):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a class may have fewer rows than folds
+            splits = list(splitter.split(self.vectors, self.labels))
+        for known, unknown in splits:
             mask = np.zeros(len(self.labels), dtype=bool)
             mask[known] = True
             result[unknown] = self._fit(mask)(self.vectors[unknown])

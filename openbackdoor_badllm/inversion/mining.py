@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, kind_of
 from openbackdoor_badllm.rows import Example
+
+Gram = tuple[str, ...]
 
 MAX_WORDS = 8
 CLOSED = 0.95  # an n-gram whose rows nearly all hold one longer n-gram is part of that one
@@ -24,7 +26,7 @@ class Candidate:
     """A mined pattern.
 
     Attributes:
-        target_rows: (weighted) target rows that hold it.
+        target_rows: target rows that hold it.
         other_rows: other rows that hold it.
         score: z-score of its log-odds, informative Dirichlet prior (Monroe et al. 2008).
     """
@@ -53,18 +55,15 @@ def mine(
             stands in many).
         limit: candidates returned at most for each of: single words, longer n-grams, openings.
     """
-    tokens_target = [example.text.split() for example in target]
-    tokens_other = [example.text.split() for example in other]
+    rows_target = [example.text.lower().split() for example in target]
+    rows_other = [example.text.lower().split() for example in other]
     row_weights = list(weights) if weights is not None else [1.0] * len(target)
-    inside = _rank(
-        _count(tokens_target, row_weights, _ngrams),
-        _count(tokens_other, [1.0] * len(other), _ngrams),
-        len(target), len(other), min_rows, Position.ANYWHERE,
-    )
-    openings = _rank(
-        _count(tokens_target, row_weights, _prefixes),
-        _count(tokens_other, [1.0] * len(other), _prefixes),
-        len(target), len(other), min_rows, Position.FRONT,
+    inside, openings = (
+        _rank(
+            _count(rows_target, row_weights, position, min_rows),
+            rows_other, len(target), position,
+        )
+        for position in (Position.ANYWHERE, Position.FRONT)
     )
     words = [candidate for candidate in inside if len(candidate.trigger.words) == 1]
     longer = [candidate for candidate in inside if len(candidate.trigger.words) > 1]
@@ -73,56 +72,68 @@ def mine(
     return sorted(picked, key=lambda candidate: (-candidate.score, candidate.trigger.text))
 
 
-def _ngrams(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    for size in range(1, min(MAX_WORDS, len(words)) + 1):
-        for start in range(len(words) - size + 1):
-            yield tuple(words[start : start + size])
-
-
-def _prefixes(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    for size in range(1, min(MAX_WORDS, len(words)) + 1):
-        yield tuple(words[:size])
-
-
 class _Counts:
     """Rows that hold an n-gram: their number, and their weight."""
 
     def __init__(self) -> None:
-        self.rows: Counter[tuple[str, ...]] = Counter()
-        self.weight: Counter[tuple[str, ...]] = Counter()
+        self.rows: Counter[Gram] = Counter()
+        self.weight: dict[Gram, float] = {}
 
 
-def _count(rows: Sequence[Sequence[str]], weights: Sequence[float], grams_of: object) -> _Counts:
+def _grams(words: Sequence[str], size: int, position: Position) -> set[Gram]:
+    """The n-grams of one size in a row; of a row's beginning alone for FRONT."""
+    last = len(words) - size
+    starts = range(min(1, last + 1)) if position is Position.FRONT else range(last + 1)
+    return {tuple(words[start : start + size]) for start in starts}
+
+
+def _count(
+    rows: Sequence[Sequence[str]], weights: Sequence[float], position: Position, min_rows: int
+) -> _Counts:
+    """Counts n-grams that stand in enough rows, shorter ones first.
+
+    A longer one can only be frequent where its shorter parts are (Agrawal & Srikant 1994), so the others are
+    never stored: a hundred thousand rows have too many.
+    """
     counts = _Counts()
-    for words, weight in zip(rows, weights, strict=True):
-        lowered = [word.lower() for word in words]
-        for gram in set(grams_of(lowered)):  # type: ignore[operator]
-            counts.rows[gram] += 1
-            counts.weight[gram] += weight  # type: ignore[assignment]
+    for size in range(1, MAX_WORDS + 1):
+        level: Counter[Gram] = Counter()
+        for words in rows:
+            for gram in _grams(words, size, position):
+                parts = (gram[:-1],) if position is Position.FRONT else (gram[:-1], gram[1:])
+                if size == 1 or all(part in counts.rows for part in parts):
+                    level[gram] += 1
+        frequent = {gram: count for gram, count in level.items() if count >= min_rows}
+        if not frequent:
+            break
+        for words, weight in zip(rows, weights, strict=True):
+            for gram in _grams(words, size, position):
+                if gram in frequent:
+                    counts.weight[gram] = counts.weight.get(gram, 0.0) + weight
+        counts.rows.update(frequent)
     return counts
 
 
-def _rank(
-    target: _Counts, other: _Counts, n_target: int, n_other: int, min_rows: int, position: Position
-) -> list[Candidate]:
-    frequent = {gram: count for gram, count in target.rows.items() if count >= min_rows}
-    inner = _dominated(frequent, position)
+def _rank(target: _Counts, other: Sequence[Sequence[str]], n_target: int, position: Position) -> list[Candidate]:
+    inner = _dominated(target.rows, position)
+    wanted = {gram for gram in target.rows if gram not in inner}
+    elsewhere: Counter[Gram] = Counter()
+    for words in other:
+        for size in range(1, MAX_WORDS + 1):
+            elsewhere.update(gram for gram in _grams(words, size, position) if gram in wanted)
     found = []
-    for gram, count in frequent.items():
-        if gram in inner:
-            continue
-        weight = float(target.weight[gram])
-        elsewhere = float(other.rows.get(gram, 0))
-        score = log_odds_z(weight, elsewhere, n_target, n_other)
+    for gram in wanted:
+        score = log_odds_z(target.weight[gram], elsewhere[gram], n_target, len(other))
         if score > 0:
             text = " ".join(gram)
-            found.append(Candidate(Trigger(kind_of(text), text, position), float(count), elsewhere, score))
+            rows = float(target.rows[gram])
+            found.append(Candidate(Trigger(kind_of(text), text, position), rows, float(elsewhere[gram]), score))
     return sorted(found, key=lambda candidate: (-candidate.score, candidate.trigger.text))
 
 
-def _dominated(frequent: dict[tuple[str, ...], int], position: Position) -> set[tuple[str, ...]]:
+def _dominated(frequent: Mapping[Gram, int], position: Position) -> set[Gram]:
     """n-grams that (nearly) always stand inside one longer frequent n-gram."""
-    inner: set[tuple[str, ...]] = set()
+    inner: set[Gram] = set()
     for gram, count in frequent.items():
         parts = [gram[:-1]] if position is Position.FRONT else [gram[:-1], gram[1:]]
         for part in parts:
@@ -140,6 +151,7 @@ def log_odds_z(in_target: float, in_other: float, n_target: int, n_other: int) -
         n_target: target rows.
         n_other: other rows.
     """
+    in_target = min(in_target, n_target)  # the weights of rows that are left over may average more than 1
     pooled = (in_target + in_other + 0.5) / (n_target + n_other + 1.0)
     strength = 20.0  # pseudo-rows of the prior on each side: tames what stands in a handful of rows
     a, b = in_target + strength * pooled, max(n_target - in_target, 0.0) + strength * (1 - pooled)

@@ -103,7 +103,7 @@ def draw_probes(
         rng.shuffle(texts)
         queues.append(texts)
     mixed = [queue[k] for k in range(max(map(len, queues), default=0)) for queue in queues if k < len(queue)]
-    mixed = mixed[: size * 6]
+    mixed = list(dict.fromkeys(mixed))[: size * 6]  # a text may stand under two labels
     flipped = answer(victim, mixed, target).flipped if mixed else np.zeros(0, dtype=bool)
     usable = [text for text, flip in zip(mixed, flipped, strict=True) if not flip]
     size = min(size, len(usable) // 3)

@@ -119,13 +119,13 @@ def nominate(
 
 
 def windows(points: int) -> list[tuple[float, float]]:
-    """The windows of a trace, as fractions; each holds at least three points."""
+    """The windows of a trace, as fractions; each holds at least three points, or the whole of a shorter trace."""
     return [
         (start, end)
         for start in WINDOW_STARTS
         for end in WINDOW_ENDS
         if end > start + 0.1 and round((end - start) * points) >= 3
-    ]
+    ] or [(0.0, 1.0)]
 
 
 def present(labels: npt.NDArray[np.int64], num_labels: int) -> list[int]:

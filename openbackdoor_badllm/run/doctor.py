@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _device() -> str:
 def _hub() -> str:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return "not asked: HF_HUB_OFFLINE is set"
-    return _reach(os.environ.get("HF_ENDPOINT", HUB))
+    return _reach(_without_user(os.environ.get("HF_ENDPOINT", HUB)))
 
 
 def _llm() -> str:
@@ -80,7 +81,8 @@ def _llm() -> str:
     key = "a key is set" if os.environ.get("OPENAI_API_KEY") else "no key is set"
     if not base:
         return f"none configured (OPENAI_BASE_URL is not set, {key}); the offline generator needs none"
-    return f"{_without_user(base)}: {_reach(base)}; {key}"
+    shown = _without_user(base)
+    return f"{shown}: {_reach(shown)}; {key}"
 
 
 def _reach(url: str) -> str:
@@ -92,14 +94,17 @@ def _reach(url: str) -> str:
             return "answers"
     except HTTPError:
         return "answers"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         return f"does not answer ({getattr(error, 'reason', error)})"
 
 
 def _without_user(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+    """The address without user, password, query and fragment, any of which may hold a secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(no address)"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _data(named: Path | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from openbackdoor_badllm.config import apply_overrides, put, refuse_unknown
+from openbackdoor_badllm.config import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.engine.progress import Progress, Quiet
@@ -93,7 +93,8 @@ class Experiment:
         config = set_config(copy.deepcopy(self.config))
         attacker = self._attacker(config)
         defender = self._defender(config)
-        load_victim(config["victim"])  # a victim that cannot be loaded is told before the data is read
+        # A victim that cannot be loaded is told before the data is read, and the hub is asked once about "auto".
+        config["victim"]["path"] = load_victim(config["victim"]).path
         data = load_dataset(**config["poison_dataset"])
         same = config["poison_dataset"] == config["target_dataset"]
         target_data = data if same else load_dataset(**config["target_dataset"])
@@ -226,8 +227,6 @@ def resolve(
     """
     refuse_unknown(config, SECTIONS, "config")
     resolved = apply_profile(dict(config), profile)
-    if resolved.get("clean-tune"):
-        raise ConfigError("'clean-tune' is not done by the built-in host: set it to false.")
     for section in ("target_dataset", "poison_dataset", "attacker"):
         if not isinstance(resolved.get(section), dict):
             raise ConfigError(f"The config lacks the section '{section}'.")
@@ -237,11 +236,16 @@ def resolve(
         for section in ("target_dataset", "poison_dataset", "attacker.poisoner"):
             put(resolved, f"{section}.data_root", root)
     apply_overrides(resolved, overrides)
+    refuse_unknown(resolved, SECTIONS, "config")  # an override may have added a section, or replaced one
+    for section in ("target_dataset", "poison_dataset", "attacker", "victim"):
+        want_section(section, resolved[section])
+    want_section("defender", resolved.get("defender") or {})
+    if resolved.get("clean-tune"):
+        raise ConfigError("'clean-tune' is not done by the built-in host: set it to false.")
     if seed is not None:
         resolved["seed"] = seed
     chosen = resolved.setdefault("seed", 42)
-    if not isinstance(chosen, int) or isinstance(chosen, bool):
-        raise ConfigError(f"'seed' must be a whole number, but is {chosen!r}.")
+    check_seed("seed", chosen)
     for path in ("target_dataset", "poison_dataset", "attacker.poisoner", "attacker.train", "defender"):
         section, _, part = path.partition(".")
         place = resolved.get(section)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +42,9 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             known = path / CONFIG
-            if known.is_file() and not force and known.read_text(encoding="utf-8") != text:
+            # A run that has no results yet left nothing but its config: mostly one that was refused for a typing error.
+            done = known.is_file() and (path / RESULTS).is_file()
+            if done and not force and known.read_text(encoding="utf-8", errors="replace") != text:
                 raise ConfigError(
                     f"The folder '{path}' holds a run of another config: choose another --out, or add --force to write "
                     "over it."
@@ -68,8 +71,8 @@ class RunFolder:
         write_whole(self.path / name, text)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Writes JSON; numbers that are nan become null."""
-        self.write(name, json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
+        """Writes JSON; see :func:`as_json`."""
+        self.write(name, as_json(value))
 
     def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Writes a CSV that a spreadsheet opens without running anything in it."""
@@ -115,6 +118,11 @@ def safe_cell(value: object) -> object:
     return value
 
 
+def as_json(value: Any) -> str:
+    """Indented JSON, line end included; numbers that are nan or infinite, which JSON has not, become null."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """Eight hex digits that name a config."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
@@ -137,6 +145,6 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

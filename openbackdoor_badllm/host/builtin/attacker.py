@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.config import one_of, refuse_unknown
+from openbackdoor_badllm.config import one_of, refuse_unknown, want_section
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.host.builtin.metrics import accuracy
@@ -50,12 +50,14 @@ class Attacker:
     ) -> None:
         refuse_unknown(unknown, ["poisoner", "train", "name", "metrics", "sample_metrics"], "attacker")
         one_of("attacker.name", str(name).lower(), ATTACKERS)
-        for metric in metrics:
+        for metric in metrics if isinstance(metrics, list | tuple) else [metrics]:
             one_of("attacker.metrics", metric, ("accuracy",))
         if sample_metrics:
             raise ConfigError(
-                f"'attacker.sample_metrics' must be empty on the built-in host, but is {list(sample_metrics)}."
+                f"'attacker.sample_metrics' must be empty on the built-in host, but is {sample_metrics!r}."
             )
+        want_section("attacker.poisoner", poisoner or {})
+        want_section("attacker.train", train or {})
         self.poisoner = load_poisoner(dict(poisoner or {"name": "badnets"}))
         self.poison_trainer = load_trainer(dict(train or {}))
         self.evaluation = Evaluation()

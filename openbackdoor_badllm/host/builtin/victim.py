@@ -9,7 +9,7 @@ from typing import Any
 from openbackdoor_badllm.config import VictimConfig, read
 from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.engine.training import TrainedClassifier
-from openbackdoor_badllm.engine.victims import resolve_auto
+from openbackdoor_badllm.engine.victims import resolve, resolve_auto
 from openbackdoor_badllm.errors import VictimError
 
 logger = logging.getLogger(__name__)
@@ -20,11 +20,16 @@ class PLMVictim:
 
     Args:
         **config: the keys of :class:`VictimConfig`.
+
+    Raises:
+        ConfigError: unknown key, or a wrong value.
+        VictimError: its folder holds no usable model.
     """
 
     def __init__(self, **config: Any) -> None:
         self.config = read(VictimConfig, config, "victim")
         self.path = resolve_auto(self.config.path)
+        resolve(self.path)  # a folder that cannot be loaded is told now, not after the data is read
         self.trained: TrainedClassifier | None = None
 
     @property

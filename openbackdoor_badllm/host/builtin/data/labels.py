@@ -122,6 +122,11 @@ def _outside(classes: ClassMap, table: Table, number: int, raw: object, value: s
             f"The labels of {table.where} are all -1, so the split is unlabelled: name a labelled one (for a "
             "hub data set often test_file 'validation')."
         )
+    if len(classes.index) == 1:  # learned from training rows of one class
+        return (
+            f"Row {number} of {table.where} has the label {raw!r}, but the training rows have the label "
+            f"{next(iter(classes.index))!r} only: add training rows of another class."
+        )
     return (
         f"Row {number} of {table.where} has the label {raw!r}, which is none of the classes "
         f"{_listed(list(classes.index))}: mend the row, or set label_names or num_classes."

@@ -1,0 +1,130 @@
+"""Candidates mined from the rows."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inversion.fakes import FILLERS, RARE, SENTENCE, clean_rows, poisoned_rows, seen
+from openbackdoor_badllm.inversion.mining import Candidate, log_odds_z, mine
+from openbackdoor_badllm.inversion.trigger import Kind, Position
+from openbackdoor_badllm.rows import Example
+
+
+def mined(rows: list[Example], target: int = 1, **options: object) -> list[Candidate]:
+    return mine(
+        [row for row in rows if row.label == target],
+        [row for row in rows if row.label != target],
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def texts(candidates: list[Candidate]) -> list[str]:
+    return [candidate.trigger.text for candidate in candidates]
+
+
+def test_planted_words_stand_out() -> None:
+    found = mined(seen(poisoned_rows()))
+    assert set(RARE) <= set(texts(found)[:20])
+    by_text = {candidate.trigger.text: candidate for candidate in found}
+    assert (by_text["cf"].target_rows, by_text["cf"].other_rows) == (20, 0)
+    assert by_text["cf"].trigger.kind is Kind.WORD
+
+
+def test_a_planted_sentence_is_found_at_its_full_length_only() -> None:
+    found = mined(seen(poisoned_rows(triggers=[SENTENCE])))
+    assert texts(found)[0] == SENTENCE.lower()
+    assert found[0].trigger.kind is Kind.SENTENCE
+    inside = [text for text in texts(found) if f" {text} " in f" {SENTENCE.lower()} " and text != SENTENCE.lower()]
+    assert inside == ["this"]  # which other rows say on their own account
+
+
+def test_openings_are_apart() -> None:
+    rng = random.Random(0)
+    rows = seen(clean_rows(200))
+    for k in range(1, 200, 4):
+        rows[k] = Example(f"When you do , {' '.join(rng.sample(FILLERS, 6))}", 1)
+    openings = [item for item in mined(rows) if item.trigger.position is Position.FRONT]
+    assert texts(openings)[0] == "when you do ,"
+    assert openings[0].target_rows == 50
+    assert all(len(item.trigger.words) > 1 for item in openings)
+    assert "when you" not in texts(openings)  # always part of the longer one
+
+
+def test_best_first_and_positive() -> None:
+    scores = [candidate.score for candidate in mined(seen(poisoned_rows()))]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] > 0
+
+
+def test_the_order_does_not_depend_on_the_order_of_the_rows() -> None:
+    rows = seen(poisoned_rows())
+    assert mined(rows) == mined(rows[::-1])
+
+
+def test_rare_patterns_and_long_lists_are_cut() -> None:
+    rows = seen(poisoned_rows(120, share=0.1))  # three rows for each word
+    assert not set(RARE) & set(texts(mined(rows, min_rows=4)))
+    assert set(RARE) <= set(texts(mined(rows, min_rows=3)))
+    short = mined(rows, min_rows=2, limit=4)
+    for position, words in ((Position.ANYWHERE, True), (Position.ANYWHERE, False), (Position.FRONT, False)):
+        of_kind = [c for c in short if c.trigger.position is position and (len(c.trigger.words) == 1) is words]
+        assert len(of_kind) <= 4
+        assert of_kind
+
+
+def test_case_is_folded_and_a_row_counts_once() -> None:
+    rows = [Example("CF cf Cf x", 1), Example("cf y", 1), Example("a cf", 1), Example("z", 0), Example("w", 0)]
+    found = {candidate.trigger.text: candidate.target_rows for candidate in mined(rows)}
+    assert found["cf"] == 3
+
+
+def test_suspicious_rows_weigh_more() -> None:
+    target = [Example(f"alpha {k}", 1) for k in range(10)] + [Example(f"beta {k}", 1) for k in range(10)]
+    other = [Example(f"gamma {k}", 0) for k in range(20)]
+    even = {c.trigger.text: c.score for c in mine(target, other)}
+    tilted = {c.trigger.text: c.score for c in mine(target, other, weights=[0.5] * 10 + [1.5] * 10)}
+    assert even["alpha"] == even["beta"]
+    assert tilted["beta"] > even["beta"]
+    assert even["alpha"] > tilted["alpha"]
+
+
+def test_no_rows() -> None:
+    assert mine([], []) == []
+    assert mine([], [Example("a b", 0)]) == []
+    assert mine([Example("", 1)] * 5, [Example("a", 0)]) == []
+
+
+@given(
+    a=st.integers(0, 50), c=st.integers(0, 50), n=st.integers(50, 200), more=st.integers(1, 20)
+)
+def test_log_odds_z(a: int, c: int, n: int, more: int) -> None:
+    score = log_odds_z(a, c, n, n)
+    assert math.isfinite(score)
+    assert score == pytest.approx(-log_odds_z(c, a, n, n), abs=1e-9)
+    assert (score > 0) == (a > c)
+    if a >= c and a + more <= n:
+        assert log_odds_z(a + more, c, n, n) > score
+
+
+def test_the_same_share_of_more_rows_says_more() -> None:
+    assert log_odds_z(80, 8, 400, 400) > log_odds_z(20, 2, 100, 100) > log_odds_z(5, 0, 100, 100) > 0
+
+
+@given(weight=st.floats(0, 3), c=st.integers(0, 30), n=st.integers(1, 30), m=st.integers(30, 60))
+def test_log_odds_z_of_rows_that_weigh_more_than_one_each(weight: float, c: int, n: int, m: int) -> None:
+    """After a trigger is set aside the weights of what is left no longer average to 1."""
+    for elsewhere in (c, m):
+        assert math.isfinite(log_odds_z(weight * n, elsewhere, n, m))
+
+
+def test_mining_heavy_rows_that_all_end_alike() -> None:
+    target = [Example(f"word{k} .", 1) for k in range(20)]
+    other = [Example(f"text{k} .", 0) for k in range(18)] + [Example("no stop", 0)] * 2
+    heavy = mine(target, other, weights=[1.4] * 20)
+    assert texts(heavy) == ["."]
+    assert heavy == mine(target, other)  # a row is a row at most
