@@ -4,8 +4,9 @@ An honest class word flips predictions too. So each trigger is compared with con
 and place, taken from rows of the target label that carry no found trigger (class-typical ones first), on report
 probes that took no part in the search.
 
-A trigger stands when, beside its effect, at least one of two things speaks against ordinary text: it flips clearly
-more than the best of its controls, or the rows that carry it contradict their label without it.
+A trigger stands when, beside its effect, at least one of two things speaks against ordinary text: it flips (nearly)
+everything in all three probe sets and clearly more than the best of its controls, or the rows that carry it contradict
+their label without it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from openbackdoor_badllm.rows import Example
 
 CONTROLS = 60
 CONTRADICTION_P = 0.01
+OVERWHELMING = 0.95  # an honest verdict ("a gem") reaches nine probes in ten, and not in every set
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def controls(
 
 def stands(found: Found, control: Control, min_margin: float) -> bool:
     """Whether a trigger is told from ordinary text; see the module's text."""
-    beyond = control.flip_rate - control.control_max >= min_margin
+    always = min(found.search.flip_rate, found.select.flip_rate, found.report.flip_rate) >= OVERWHELMING
+    beyond = always and control.flip_rate - control.control_max >= min_margin
     against = found.contradicted_p < CONTRADICTION_P and control.flip_rate > control.control_max
     return beyond or against
 
