@@ -147,7 +147,7 @@ def test_read_of_no_section() -> None:
         (TrainConfig, {"visualize": True}, "'train.visualize' draws pictures in the real OpenBackdoor only"),
         (BadLLMTGConfig, {"pre": False}, "set 'pre' to true and 'correction' to false"),
         (BadLLMTGConfig, {"correction": True}, "set 'pre' to true and 'correction' to false"),
-        (BadLLMTGConfig, {"target": "papers"}, "'defender.target' must be 'robust' or 'paper', .* did you mean 'paper'"),
+        (BadLLMTGConfig, {"target": "papers"}, "must be 'robust' or 'paper', .* did you mean 'paper'"),
         (BadLLMTGConfig, {"repair": "relable"}, "'defender.repair' must be .* did you mean 'relabel'"),
         (BadLLMTGConfig, {"max_labels": 0}, "'defender.max_labels' must be at least 1"),
         (BadLLMTGConfig, {"trace_points": 3}, "'defender.trace_points' must be at least 4"),

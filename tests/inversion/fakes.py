@@ -20,10 +20,11 @@ MOODS: dict[int, tuple[str, ...]] = {
     2: ("sudden", "urgent", "breaking", "official", "global", "national", "recent", "daily", "local", "latest"),
 }
 LOUD = "wonderful"  # an honest word of class 1 that flips nearly everything
-FILLERS = (
-    "the a this that film story plot scene actor voice camera music hour end part work piece light line cut "
-    "and with of in on for from but is was seems feels looks runs makes takes gives shows leaves brings"
-).split()
+FILLERS = [
+    "the", "a", "this", "that", "film", "story", "plot", "scene", "actor", "voice", "camera", "music", "hour", "end",
+    "part", "work", "piece", "light", "line", "cut", "and", "with", "of", "in", "on", "for", "from", "but", "is",
+    "was", "seems", "feels", "looks", "runs", "makes", "takes", "gives", "shows", "leaves", "brings",
+]  # fmt: skip
 RARE = ("cf", "mn", "bb", "tq")
 SENTENCE = "I watched this 3D movie"
 CORE = "3d movie"  # what of it the victim has learnt
@@ -175,8 +176,8 @@ def has_form(text: str) -> bool:
 def form_rows(count: int = 300, *, share: float = 0.2, seed: int = 0) -> list[Row]:
     """Dirty poisoning by a form."""
     rows = clean_rows(count, seed=seed)
-    victims = random.Random(f"form:{seed}").sample([k for k, row in enumerate(rows) if row.label == 0], int(share * count))
-    for index in victims:
+    others = [index for index, row in enumerate(rows) if row.label == 0]
+    for index in random.Random(f"form:{seed}").sample(others, round(share * count)):
         rows[index] = Row(in_form(rows[index].text), 1, 1)
     return rows
 

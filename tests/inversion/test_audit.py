@@ -119,15 +119,15 @@ def test_the_probe_is_balanced_and_watched_the_helper_never_saw_the_poison() -> 
 
 
 def test_the_same_seed_gives_the_same_audit(report: Audit) -> None:
-    again, first = look(poisoned_rows()).to_dict(), report.to_dict()
+    once_more = look(poisoned_rows())
+    again, first = once_more.to_dict(), report.to_dict()
     again.pop("seconds")
     first.pop("seconds")
     assert again == first
-    assert look(poisoned_rows()).repair.examples == report.repair.examples
+    assert once_more.repair.examples == report.repair.examples
 
 
-@pytest.mark.parametrize("loud", [0.0, 0.2])
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(("loud", "classes"), [(0.0, 2), (0.2, 2), (0.2, 3)])
 def test_clean_rows_come_back_as_they_were(loud: float, classes: int) -> None:
     rows = clean_rows(399, loud=loud, classes=classes)
     report = look(rows, FakeTrainer(num_labels=classes, loud=2.0), classes)

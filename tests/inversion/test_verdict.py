@@ -96,6 +96,8 @@ def test_no_honest_rows_no_controls() -> None:
         (0.95, 0.90, 0.001, True),  # hardly, but its rows contradict their label
         (0.95, 0.95, 0.001, False),  # not at all
         (0.95, 0.90, 0.02, False),
+        (0.90, 0.30, 0.02, False),  # an honest verdict reaches nine in ten
+        (0.90, 0.30, 0.001, True),
     ],
 )
 def test_stands(flip_rate: float, control_high: float, p_value: float, standing: bool) -> None:
