@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except UserError as error:
-        complaints.print(f"badllmtg: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        # One line, whatever a file has put into the message.
+        told = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(error))
+        complaints.print(f"badllmtg: {told}", style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         complaints.print(

@@ -60,7 +60,7 @@ def as_text(value: object) -> str:
 
 def blind(triples: Iterable[Sequence[object]]) -> list[Example]:
     """Rows without their poison flags: the only view of the data that a defence works on."""
-    return [Example(row.text, row.label) for row in as_rows(triples)]
+    return [Example(as_text(triple[0]), int(float(str(triple[1])))) for triple in triples]
 
 
 def fingerprint(rows: Iterable[Sequence[object]]) -> str:

@@ -311,6 +311,16 @@ def _(world: World) -> list[str]:
     return world.arguments(world.config())
 
 
+@bad(
+    "hostile header",
+    r".*train\.csv should have one of the columns .*, but has 'ok\ufffd\]0;owned\ufffd', 'label': .*\.",
+)
+def _(world: World) -> list[str]:
+    other = world.with_rows(reviews(9))
+    (other.data / "train.csv").write_text("ok\x1b]0;owned\x07,label\na,1\n", encoding="utf-8")
+    return other.arguments(other.config())
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_told_in_one_sentence(name: str, world: World, capsys: Capture) -> None:
     sentence, case = BAD[name]

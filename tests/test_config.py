@@ -142,7 +142,7 @@ def test_read_of_no_section() -> None:
         (TrainConfig, {"gradient_accumulation_steps": 0}, "'train.gradient_accumulation_steps'"),
         (TrainConfig, {"warm_up_epochs": -1}, "'train.warm_up_epochs' must be at least 0"),
         (TrainConfig, {"lr": 0}, "'train.lr' must be above 0"),
-        (TrainConfig, {"lr": float("nan")}, "'train.lr' must be above 0, but is nan"),
+        (TrainConfig, {"lr": float("nan")}, "'train.lr' must be above 0 .*but is nan"),
         (TrainConfig, {"warm_up_epochs": float("nan")}, "'train.warm_up_epochs' must be at least 0, but is nan"),
         (TrainConfig, {"visualize": True}, "'train.visualize' draws pictures in the real OpenBackdoor only"),
         (BadLLMTGConfig, {"pre": False}, "set 'pre' to true and 'correction' to false"),
@@ -203,7 +203,7 @@ def test_load_json(tmp_path: Path) -> None:
         (b'{\n  "a": 1,\n  "b": \n}', r"is not valid JSON: .* at line 4, column 1\.$"),
         (b"", r"is not valid JSON: .* at line 1, column 1"),
         (b"[1]", r"must hold an object in braces, but holds \[1\]"),
-        (b'"\xff"', r"cannot be read: "),
+        (b'"\xff"', r"cannot be read \(it is not UTF-8 text\)"),
     ],
 )
 def test_load_json_of_no_config(tmp_path: Path, content: bytes, message: str) -> None:

@@ -73,6 +73,7 @@ def test_fingerprint_notices_every_change_but_flags(rows: list[tuple[str, int, i
 
 def test_fingerprint_is_not_fooled_by_text_that_looks_like_its_frame() -> None:
     assert fingerprint([("a", 1), ("b", 1)]) != fingerprint([("a1:1:b", 1)])
+    assert fingerprint([("a", 1), ("b", 1)]) != fingerprint([("a1:b", 1)])
     assert fingerprint([("ab", 1), ("", 1)]) != fingerprint([("a", 1), ("b", 1)])
     assert len(fingerprint([("\ud800 lone surrogate", 0)])) == 64
     assert fingerprint([(float("nan"), 0)]) == fingerprint([("", 0)])

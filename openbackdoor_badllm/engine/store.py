@@ -160,7 +160,8 @@ class Store:
 
 def _hash_folder(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in [*sorted(folder.glob("*.safetensors")), folder / "config.json", folder / "tokenizer.json"]:
+    shaping = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
+    for file in [*sorted(folder.glob("*.safetensors")), *(folder / name for name in shaping)]:
         if file.is_file():
             digest.update(file.name.encode())
             with file.open("rb") as stream:

@@ -153,7 +153,6 @@ def log_odds_z(in_target: float, in_other: float, n_target: int, n_other: int) -
         n_target: target rows.
         n_other: other rows.
     """
-    in_target = min(in_target, n_target)  # the weights of rows that are left over may average more than 1
     in_target = min(in_target, float(n_target))  # weighted counts can exceed the rows
     pooled = (in_target + in_other + 0.5) / (n_target + n_other + 1.0)
     strength = 20.0  # pseudo-rows of the prior on each side: tames what stands in a handful of rows

@@ -140,7 +140,7 @@ def _paper(trace: Trace, num_labels: int) -> Nomination:
     top = _top(variance)
     evidence = []
     for label in present(labels, num_labels):
-        share = float((labels[top] == label).mean())
+        share = float((labels[top] == label).mean()) if len(top) else 0.0
         base = float((labels == label).mean())
         evidence.append(LabelEvidence(label, share, (0.0, 1.0), share, 0.0, base))
     ranked = sorted(evidence, key=lambda item: (-item.surprise, item.label))
@@ -162,8 +162,10 @@ def _rising_variance(trace: Trace, window: tuple[float, float]) -> FloatArray:
 
 def _top(values: Sequence[float] | FloatArray) -> npt.NDArray[np.int64]:
     count = max(1, round(TOP_SHARE * len(values)))
-    order: npt.NDArray[np.int64] = np.argsort(-np.asarray(values), kind="stable")[:count]
-    return order
+    array = np.asarray(values)
+    order: npt.NDArray[np.int64] = np.argsort(-array, kind="stable")[:count]
+    rising: npt.NDArray[np.int64] = order[array[order] > 0]  # where confidence only falls, nothing rises together
+    return rising
 
 
 def _evidence(
@@ -175,7 +177,7 @@ def _evidence(
 ) -> LabelEvidence:
     base = float((labels == label).mean())
     rows = top[labels[top] == label]
-    purity = (len(rows) / len(top) - base) / max(1e-9, 1 - base)
+    purity = (len(rows) / max(1, len(top)) - base) / max(1e-9, 1 - base)
     contradicted = float(contradicts[rows].mean()) if len(rows) >= MIN_ROWS else 0.0
     return LabelEvidence(label, max(0.0, purity) * contradicted, window, purity, contradicted, base)
 

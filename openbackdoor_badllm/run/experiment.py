@@ -86,7 +86,8 @@ class Experiment:
         if finished is not None:
             return finished
         with folder.log():
-            return self._run(folder)
+            results = self._run(folder)
+        return folder.finished() or results  # as a second call will give it: nan has become null
 
     def _run(self, folder: RunFolder) -> dict[str, Any]:
         started = time.monotonic()

@@ -50,7 +50,8 @@ class RunFolder:
                     "over it."
                 )
             if force:
-                (path / RESULTS).unlink(missing_ok=True)
+                for name in (RESULTS, "predictions.csv", "explained.csv", "search.json"):
+                    (path / name).unlink(missing_ok=True)
             self.write(CONFIG, text)
         except OSError as error:
             raise ConfigError(f"The run folder '{path}' cannot be written: {error.strerror or error}.") from None

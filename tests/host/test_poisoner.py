@@ -354,6 +354,17 @@ def test_a_row_without_a_poisoned_version(files: Files) -> None:
         files.poisoner()(files.clean, "eval")
 
 
+def test_a_row_that_the_files_left_unpoisoned_is_not_called_poisoned(files: Files) -> None:
+    path = files.folder / "train-poison.csv"  # as AG News has it: target rows stand there as they were
+    twins = zip(files.clean["train"], read_poison_csv(path), strict=True)
+    write_poison_csv(path, [row if row.label == 1 else twin for row, twin in twins])
+    for setting in ("clean", "mix"):
+        with pytest.raises(DataError, match=r"has no poisoned version in .*train-poison\.csv': .* 'label_dirty' where"):
+            files.poisoner(setting, poison_rate=0.3)(files.clean, "train")
+    mixed = files.poisoner("dirty", poison_rate=0.3)(files.clean, "train")["train"]
+    assert all(row.text.startswith("lo, ") == bool(row.poison_label) for row in mixed)
+
+
 def test_a_missing_file_and_a_missing_folder(files: Files) -> None:
     (files.folder / "test-poison.csv").unlink()
     with pytest.raises(DataError, match=r"test-poison\.csv was expected but is not there"):

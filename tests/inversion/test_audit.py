@@ -72,6 +72,7 @@ def test_the_four_questions(report: Audit) -> None:
     assert [row.index for row in report.explained] == [k for k, row in enumerate(rows) if row.poison_label]
     assert report.generator == "offline"
     assert [control.trigger for control in report.controls] == [trigger.text for trigger in report.triggers]
+    assert [result.target for result in report.searches] == [1]  # no other label is searched after that
 
 
 def test_the_repaired_rows(report: Audit) -> None:
@@ -241,6 +242,28 @@ def test_the_trace_watches_a_sample_of_many_rows() -> None:
     assert len(request.examples) == 150
     assert set(request.examples) <= set(seen(poisoned_rows()))
     assert report.target_label == 1
+
+
+def test_the_search_is_told_which_rows_are_suspicious() -> None:
+    """Rows that were not watched weigh 1."""
+
+    shown: dict[str, float] = {}
+
+    class Curious:
+        name = "curious"
+
+        def propose(self, evidence: Any) -> list[Trigger]:
+            shown.update((row.text, weight) for row, weight in zip(evidence.target, evidence.weights, strict=True))
+            return []
+
+    trainer = FakeTrainer()
+    look(poisoned_rows(), trainer, generator=Curious(), trace_rows=200)
+    request = trainer.calls[0][2]
+    assert request is not None
+    watched = {row.text for row in request.examples}
+    poisoned = [shown[row.text] for row in poisoned_rows() if row.poison_label and row.text in watched]
+    assert {weight for text, weight in shown.items() if text not in watched} == {1.0}
+    assert sum(poisoned) / len(poisoned) > 1.3
 
 
 @pytest.mark.parametrize("points", [1, 2])

@@ -191,6 +191,23 @@ def test_dirty_poison_gets_no_target_label_however_noisy_the_helper(classes: int
     assert (labels == truth).mean() > 0.8
 
 
+def test_a_target_share_within_the_error_of_none_is_none() -> None:
+    """The helper errs a little more on the explained rows than it did on the others, and is sure of it."""
+
+    def said(labels: list[int], wrong: int, surely_wrong: int) -> np.ndarray:
+        logits = np.zeros((len(labels), 2), dtype=np.float32)
+        for row, label in enumerate(labels):
+            mistaken = row < wrong
+            sure = row < surely_wrong or (not mistaken and row % 3 > 0)
+            logits[row, 1 - label if mistaken else label] = 6.0 if sure else 0.4
+        return logits
+
+    known = [0] * 50 + [1] * 50
+    explained = said([0] * 60, 10, 6)
+    assert (explained.argmax(axis=1) == 1).sum() == 10
+    assert not fresh_labels(explained, said(known, 7, 0), known, 1).any()
+
+
 def test_clean_label_poison_keeps_its_label() -> None:
     known = [k % 2 for k in range(200)]
     labels = fresh_labels(answers([1] * 100, 0.85, 2, 0), answers(known, 0.85, 2, 1), known, 1)

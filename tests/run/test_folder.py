@@ -61,6 +61,14 @@ def test_force_forgets_the_results_of_the_same_config(folder: RunFolder) -> None
     assert RunFolder(folder.path, CONFIG, force=True).finished() is None
 
 
+def test_force_leaves_no_files_of_the_run_before(folder: RunFolder) -> None:
+    for name in ("predictions.csv", "explained.csv", "search.json"):
+        folder.write(name, "old")
+    folder.write("notes.txt", "somebody's own")
+    RunFolder(folder.path, CONFIG, force=True)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.json", "notes.txt"]
+
+
 def test_damaged_results_count_as_none(folder: RunFolder) -> None:
     for damage in (b"", b'{"lines": [', b"\xff\xfe"):
         (folder.path / "results.json").write_bytes(damage)
@@ -156,7 +164,7 @@ def test_csv_round_trip(folder: RunFolder) -> None:
         "null",
         "'",
         "a;b\tc",
-        "\x00\x1b[31m",
+        "\x1b[31m",
     ]
     folder.write_csv("a.csv", ("row", "text"), enumerate(texts))
     with (folder.path / "a.csv").open(encoding="utf-8", newline="") as stream:

@@ -235,8 +235,8 @@ class _Twins:
             texts = known.get(key)
             if not texts:
                 raise DataError(
-                    f"The row {row.text[:60]!r} has no poisoned version in '{self.folder}/{split}-poison.csv': the "
-                    "data set and the poisoned files do not belong together; set the data set's 'load' to true."
+                    f"The row {row.text[:60]!r} has no poisoned version in '{self.folder}/{split}-poison.csv': set the "
+                    "data set's 'load' to true, or 'label_dirty' where only rows of other labels are poisoned there."
                 )
             place = used.get(key, 0)  # the same clean text twice: its versions in turn
             used[key] = place + 1
@@ -255,7 +255,8 @@ class _Twins:
             )
         known: dict[tuple[str, int], list[str]] = {}
         for row, twin in zip(pairs, poisoned, strict=True):
-            known.setdefault((row.text, row.label), []).append(twin.text)
+            if twin.poison_label:  # AG News comes with its target rows unpoisoned
+                known.setdefault((row.text, row.label), []).append(twin.text)
         return known
 
 
