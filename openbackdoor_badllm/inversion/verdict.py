@@ -27,6 +27,7 @@ from openbackdoor_badllm.rows import Example
 
 CONTROLS = 60
 CONTRADICTION_P = 0.01
+ALONE_P = 1e-4
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,18 @@ def paraphrase_control(found: Found) -> Control | None:
     )
 
 
-def stands(found: Found, control: Control, min_margin: float) -> bool:
-    """Whether a trigger is told from ordinary text; see the module's text."""
+def stands(found: Found, control: Control, min_margin: float, *, exhaustive: bool = True) -> bool:
+    """Whether a trigger is told from ordinary text; see the module's text.
+
+    Args:
+        found: the trigger.
+        control: what ordinary text of its length does.
+        min_margin: how much more it must flip than the best control.
+        exhaustive: all rows were mined. If they were not, triggers that nobody has found yet are among the controls
+            and may do as well as this one: then a strong contradiction speaks for itself.
+    """
+    if not exhaustive and found.contradicted_p < ALONE_P:
+        return True
     beyond = control.flip_rate - control.control_max >= min_margin
     against = found.contradicted_p < CONTRADICTION_P and control.flip_rate > control.control_max
     return beyond or against
