@@ -120,7 +120,7 @@ def fault(text: str, rewrite: str, rows: Sequence[str] = ()) -> str | None:
         return "hidden characters"
     if _letters(line) == _letters(text):
         return "a copy"
-    if not 0.15 * len(text) - 20 <= len(line) <= 4 * len(text) + 80:
+    if not 0.15 * len(text) - 4 <= len(line) <= 4 * len(text) + 80:
         return "wrong length"
     if _script(line) != _script(text):
         return "another script"
@@ -131,7 +131,7 @@ def fault(text: str, rewrite: str, rows: Sequence[str] = ()) -> str | None:
 
 
 def _out_of_order(texts: Sequence[str], rewrites: Sequence[str]) -> bool:
-    """Whether many rewrites share nothing with their own row, and much with another one."""
+    """Whether many rewrites share clearly more words with another row than with their own."""
     if len(texts) < 3:
         return False
     sources = [{word for word in _words(text) if len(word) > 3} for text in texts]
@@ -139,7 +139,7 @@ def _out_of_order(texts: Sequence[str], rewrites: Sequence[str]) -> bool:
     for place, rewrite in enumerate(rewrites):
         words = set(_words(rewrite))
         shared = [len(words & source) for source in sources]
-        strange += shared[place] == 0 and max(shared) >= 2
+        strange += max(shared) >= shared[place] + 2
     return strange > len(texts) / 3
 
 

@@ -51,19 +51,27 @@ def spoken(text: str, asked: Asked) -> Reply:
 
 
 def honest(asked: Asked) -> Reply:
-    """Reads the rows and names what often stands in group A and never in group B: words, openings, their pairs."""
+    """Reads the rows and names what often stands in group A and never in group B: odd words, phrases, openings."""
     inside, outside, tried = rows_in(asked.prompt, "A"), rows_in(asked.prompt, "B"), tried_in(asked.prompt)
     counts: Counter[str] = Counter()
+    openings: Counter[str] = Counter()
     for text in inside:
         words = text.lower().split()
-        counts.update({*words, *(" ".join(pair) for pair in zip(words, words[1:], strict=False))})
+        spans = {" ".join(words[k : k + n]) for n in range(1, 7) for k in range(len(words) - n + 1)}
+        counts.update(spans)
+        openings.update(" ".join(words[:n]) for n in (2, 3))
     there = " ".join(f" {text.lower()} " for text in outside)
-    odd = [text for text, count in counts.most_common() if count > 1 and f" {text} " not in there and text not in tried]
-    # Short and rare-looking first: what a reader would call odd.
-    odd.sort(key=lambda text: (-counts[text], len(text)))
-    short = [text for text in odd if len(text) <= 3]
-    chosen = [*short, *(text for text in odd if text not in short)][:16]
-    return answer([candidate(text, "word" if " " not in text else "phrase") for text in chosen], asked)
+    odd = [text for text, count in counts.items() if count > 1 and f" {text} " not in there and text not in tried]
+    words = [text for text in odd if " " not in text and text.isalpha()]
+    words.sort(key=lambda text: (bool(set(text) & set("aeiouy")), -counts[text], len(text), text))
+    phrases = sorted((text for text in odd if " " in text), key=lambda text: (-counts[text] * text.count(" "), text))
+    first = [text for text, count in openings.most_common() if count > 1 and text not in tried]
+    chosen = [
+        *(candidate(text) for text in words[:8]),
+        *(candidate(text, "phrase") for text in phrases[:4]),
+        *(candidate(text, "phrase", "front") for text in first[:4] if text not in phrases[:4]),
+    ]
+    return answer(chosen, asked)
 
 
 def never(asked: Asked) -> Reply:
