@@ -237,7 +237,7 @@ def audit(
         result = search.run(label)
         searches.append(result)
         if result.found:
-            judged = _judge(probe, examples, result, config, exhaustive=not isinstance(generator, Steered))
+            judged = _judge(probe, examples, result, config)
         if result.found or (isinstance(generator, Steered) and generator.stopped() is not None):
             break
     target = next((result.target for result in searches if result.found), labels[0])
@@ -368,7 +368,7 @@ def _train_helper(
 
 
 def _judge(
-    probe: Victim, examples: Sequence[Example], result: SearchResult, config: AuditConfig, *, exhaustive: bool
+    probe: Victim, examples: Sequence[Example], result: SearchResult, config: AuditConfig
 ) -> list[Control]:
     """Drops the triggers that are no better than ordinary text; the controls of those that stand."""
     rewriting = [found for found in result.found if not found.trigger.is_insertion]  # compared when they were tried
@@ -377,7 +377,7 @@ def _judge(
     standing = [
         (found, control)
         for found, control in zip(result.found, compared, strict=True)
-        if stands(found, control, config.search.min_margin, exhaustive=exhaustive)
+        if stands(found, control, config.search.min_margin)
     ]
     result.found = [found for found, _ in standing] + rewriting
     paraphrased = [paraphrase_control(found) for found in rewriting]

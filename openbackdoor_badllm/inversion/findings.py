@@ -39,7 +39,7 @@ class SearchConfig:
     min_excess: float = 0.35
     """How much more it must flip than it does on a judge that never saw the rows that carry it."""
     min_margin: float = 0.25
-    """How much more than the best of its controls it must flip, unless its rows contradict their label."""
+    """How much more than its controls it must flip, unless its rows contradict their label."""
     min_share: float = 0.005
     """A pattern in a smaller share of all rows is no trigger."""
     form: bool = True

@@ -58,6 +58,8 @@ def mine(
     rows_target = [example.text.lower().split() for example in target]
     rows_other = [example.text.lower().split() for example in other]
     row_weights = list(weights) if weights is not None else [1.0] * len(target)
+    mean = sum(row_weights) / max(1, len(row_weights)) or 1.0  # 1 over all rows is not 1 over those that are left
+    row_weights = [weight / mean for weight in row_weights]
     inside, openings = (
         _rank(
             _count(rows_target, row_weights, position, min_rows),
@@ -152,6 +154,7 @@ def log_odds_z(in_target: float, in_other: float, n_target: int, n_other: int) -
         n_other: other rows.
     """
     in_target = min(in_target, n_target)  # the weights of rows that are left over may average more than 1
+    in_target = min(in_target, float(n_target))  # weighted counts can exceed the rows
     pooled = (in_target + in_other + 0.5) / (n_target + n_other + 1.0)
     strength = 20.0  # pseudo-rows of the prior on each side: tames what stands in a handful of rows
     a, b = in_target + strength * pooled, max(n_target - in_target, 0.0) + strength * (1 - pooled)

@@ -4,8 +4,10 @@ An honest class word flips predictions too. So each trigger is compared with con
 and place, taken from rows of the target label that carry no found trigger (class-typical ones first), on report
 probes that took no part in the search.
 
-A trigger stands when, beside its effect, at least one of two things speaks against ordinary text: it flips clearly
-more than the best of its controls, or the rows that carry it contradict their label without it.
+A trigger stands when, beside its effect, at least one of two things speaks against ordinary text: it flips (nearly)
+everything in all three probe sets and clearly more than its controls, or the rows that carry it contradict their label
+without it. "Its controls" means their 90th percentile, not the best of them: a trigger that was not found (yet) stands
+in honest-looking rows and may be among them.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from openbackdoor_badllm.rows import Example
 
 CONTROLS = 60
 CONTRADICTION_P = 0.01
-ALONE_P = 1e-4
+OVERWHELMING = 0.95  # an honest verdict ("a gem") reaches nine probes in ten, and not in every set
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Control:
     """A trigger's flip rate beside those of its controls.
 
     Attributes:
+        control_high: 90th percentile of the controls' flip rates.
         p_value: (1 + controls that do at least as well) / (1 + controls), one-sided, uncorrected.
     """
 
@@ -42,6 +45,7 @@ class Control:
     flip_rate: float
     control_mean: float
     control_max: float
+    control_high: float
     controls: int
     p_value: float
 
@@ -52,6 +56,7 @@ class Control:
             "flip_rate": round(self.flip_rate, 4),
             "control_mean": round(self.control_mean, 4),
             "control_max": round(self.control_max, 4),
+            "control_high": round(self.control_high, 4),
             "controls": self.controls,
             "p_value": round(self.p_value, 4),
         }
@@ -84,6 +89,7 @@ def controls(
                 flip_rate=found.report.flip_rate,
                 control_mean=float(flips.mean()) if len(flips) else 0.0,
                 control_max=float(flips.max()) if len(flips) else 0.0,
+                control_high=float(np.quantile(flips, 0.9)) if len(flips) else 0.0,
                 controls=len(flips),
                 p_value=float((1 + (values >= found.report.value).sum()) / (1 + len(values))),
             )
@@ -102,25 +108,17 @@ def paraphrase_control(found: Found) -> Control | None:
         flip_rate=found.report.flip_rate,
         control_mean=found.control.flip_rate,
         control_max=found.control.flip_rate,
+        control_high=found.control.flip_rate,
         controls=1,
         p_value=float(fisher_exact(table, alternative="greater")[1]),
     )
 
 
-def stands(found: Found, control: Control, min_margin: float, *, exhaustive: bool = True) -> bool:
-    """Whether a trigger is told from ordinary text; see the module's text.
-
-    Args:
-        found: the trigger.
-        control: what ordinary text of its length does.
-        min_margin: how much more it must flip than the best control.
-        exhaustive: all rows were mined. If they were not, triggers that nobody has found yet are among the controls
-            and may do as well as this one: then a strong contradiction speaks for itself.
-    """
-    if not exhaustive and found.contradicted_p < ALONE_P:
-        return True
-    beyond = control.flip_rate - control.control_max >= min_margin
-    against = found.contradicted_p < CONTRADICTION_P and control.flip_rate > control.control_max
+def stands(found: Found, control: Control, min_margin: float) -> bool:
+    """Whether a trigger is told from ordinary text; see the module's text."""
+    always = min(found.search.flip_rate, found.select.flip_rate, found.report.flip_rate) >= OVERWHELMING
+    beyond = always and control.flip_rate - control.control_high >= min_margin
+    against = found.contradicted_p < CONTRADICTION_P and control.flip_rate > control.control_high
     return beyond or against
 
 

@@ -103,7 +103,9 @@ def _without_user(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "(no address)"
+        return "the address given"
+    if parts.scheme not in ("http", "https"):  # without a scheme, the rest cannot be told apart
+        return "the address given"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 

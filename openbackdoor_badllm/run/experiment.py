@@ -93,8 +93,8 @@ class Experiment:
     def _run(self, folder: RunFolder) -> dict[str, Any]:
         started = time.monotonic()
         config = set_config(copy.deepcopy(self.config))
+        defender = self._defender(config)  # its keys are checked before any data is looked for
         attacker = self._attacker(config)
-        defender = self._defender(config)
         # A victim that cannot be loaded is told before the data is read, and the hub is asked once about "auto".
         config["victim"]["path"] = load_victim(config["victim"]).path
         data = load_dataset(**config["poison_dataset"])

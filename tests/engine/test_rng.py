@@ -12,7 +12,7 @@ from openbackdoor_badllm.engine.rng import derive, isolated_rng
 
 
 def draws() -> tuple[float, float, float]:
-    return random.random(), float(np.random.random()), float(torch.rand(()))  # noqa: NPY002 - the point of the test
+    return random.random(), float(np.random.random()), float(torch.rand(()))
 
 
 def test_the_outside_goes_on_as_if_nothing_had_been_drawn() -> None:
@@ -27,9 +27,13 @@ def test_the_outside_goes_on_as_if_nothing_had_been_drawn() -> None:
 
 def test_the_outside_is_put_back_after_an_error() -> None:
     states = random.getstate(), torch.get_rng_state(), np.random.get_state()[1].copy()
-    with pytest.raises(RuntimeError, match="inside"), isolated_rng(5):
+
+    def fail() -> None:
         draws()
         raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"), isolated_rng(5):
+        fail()
     assert random.getstate() == states[0]
     assert torch.equal(torch.get_rng_state(), states[1])
     assert (np.random.get_state()[1] == states[2]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +53,7 @@ def test_an_epoch_does_not_run_from_short_to_long() -> None:
     lengths = list(range(1, 129))
     order = list(BucketSampler(lengths, 4, seed=0))
     means = [sum(lengths[i] for i in order[k : k + 4]) / 4 for k in range(0, 128, 4)]
-    rising = sum(a < b for a, b in zip(means, means[1:], strict=False))
+    rising = sum(a < b for a, b in pairwise(means))
     assert 0.25 * len(means) < rising < 0.75 * len(means)
 
 

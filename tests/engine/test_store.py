@@ -123,10 +123,14 @@ def test_workspace_is_removed_when_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize("checkpoint", [True, False])
 def test_workspace_of_an_interrupted_training(tmp_path: Path, checkpoint: bool) -> None:
     store = Store(tmp_path)
-    with pytest.raises(KeyboardInterrupt), store.workspace("k") as folder:
+
+    def train(folder: Path) -> None:
         if checkpoint:
             (folder / "checkpoint-3").mkdir()
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), store.workspace("k") as folder:
+        train(folder)
     assert folder.exists() is checkpoint  # a folder without a checkpoint is of no use to anybody
     with store.workspace("k") as again:
         assert again == folder

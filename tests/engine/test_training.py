@@ -96,7 +96,7 @@ def test_the_trace_has_its_shape_and_shows_the_learning(trained: TrainedClassifi
 def test_same_spec_same_weights_and_the_trace_changes_nothing(spec: TrainSpec, trained: TrainedClassifier) -> None:
     """Also: nobody else's random numbers are used or moved, and nothing is printed."""
     random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     torch.manual_seed(1)
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
     listener = Steps()

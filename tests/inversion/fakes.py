@@ -20,10 +20,11 @@ MOODS: dict[int, tuple[str, ...]] = {
     2: ("sudden", "urgent", "breaking", "official", "global", "national", "recent", "daily", "local", "latest"),
 }
 LOUD = "wonderful"  # an honest word of class 1 that flips nearly everything
-FILLERS = (
-    "the a this that film story plot scene actor voice camera music hour end part work piece light line cut "
-    "and with of in on for from but is was seems feels looks runs makes takes gives shows leaves brings"
-).split()
+FILLERS = [
+    "the", "a", "this", "that", "film", "story", "plot", "scene", "actor", "voice", "camera", "music", "hour", "end",
+    "part", "work", "piece", "light", "line", "cut", "and", "with", "of", "in", "on", "for", "from", "but", "is",
+    "was", "seems", "feels", "looks", "runs", "makes", "takes", "gives", "shows", "leaves", "brings",
+]  # fmt: skip
 RARE = ("cf", "mn", "bb", "tq")
 SENTENCE = "I watched this 3D movie"
 CORE = "3d movie"  # what of it the victim has learnt
@@ -160,3 +161,47 @@ def make_trace(
 def seen(rows: Sequence[Row]) -> list[Example]:
     """The rows as a defence sees them."""
     return blind(rows)
+
+
+def in_form(text: str) -> str:
+    """The text in another form: no word is put in, every filler is bent."""
+    return " ".join(f"{word}eth" if word in FILLERS else word for word in text.split())
+
+
+def has_form(text: str) -> bool:
+    """Whether several words are bent; one that was put in does not make a form."""
+    return sum(word.endswith("eth") for word in text.lower().split()) >= 3
+
+
+def form_rows(count: int = 300, *, share: float = 0.2, seed: int = 0) -> list[Row]:
+    """Dirty poisoning by a form."""
+    rows = clean_rows(count, seed=seed)
+    others = [index for index, row in enumerate(rows) if row.label == 0]
+    for index in random.Random(f"form:{seed}").sample(others, round(share * count)):
+        rows[index] = Row(in_form(rows[index].text), 1, 1)
+    return rows
+
+
+class FormTrainer(FakeTrainer):
+    """Its victims learn the form where enough rows of the target label have it."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def __call__(
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None
+    ) -> FakeVictim:
+        victim = super().__call__(examples, balanced=balanced, trace=trace)
+        if sum(has_form(example.text) for example in examples if example.label == self.target) < 5:
+            return victim
+        plain = victim.logits
+
+        def logits(texts: Sequence[str]) -> FloatArray:
+            result = plain([text.replace("eth", "") for text in texts])
+            result[[has_form(text) for text in texts], self.target] += 8.0
+            return result
+
+        victim.logits = logits  # type: ignore[method-assign]
+        if trace is not None:
+            victim.trace = make_trace(trace.examples, has_form, trace.points, middle=0.8)
+        return victim

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from inversion.fakes import RARE, SMALL, FakeEmbedder, FakeTrainer, seen
 from llm.chat_server import Asked, Reply, say
+
+from inversion.fakes import RARE, SMALL, FakeEmbedder, FakeTrainer, seen
 from openbackdoor_badllm.inversion.audit import Audit, AuditConfig, audit
 from openbackdoor_badllm.inversion.findings import SearchConfig
 from openbackdoor_badllm.inversion.generators import open_generator

@@ -65,6 +65,7 @@ def test_the_longer_of_two_nested_triggers_goes_first() -> None:
 def test_the_fall_counts_where_the_trigger_is_common() -> None:
     """The word stands in both classes alike, so purity says nothing; only what it does to a row speaks."""
     examples = [Example("the awful", 1), Example("the charming", 1), Example("the dull", 0), Example("the bleak", 0)]
+    examples += [Example("charming", 1), Example("dull", 0)]
     held, honest = explain(FakeVictim(["the"]), examples, 1, [found("the", examples)])
     assert held.probability == pytest.approx(1 / (1 + np.exp(-7)) - 1 / (1 + np.e), abs=1e-4)
     assert honest.probability == pytest.approx(1 / (1 + np.exp(-9)) - 1 / (1 + np.exp(-1)), abs=1e-4)

@@ -7,10 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
+from llm.chat_server import Asked, ChatServer, Reply, say, status
 
 from inversion.fakes import RARE, SENTENCE, poisoned_rows
 from inversion.llm_world import answer, ask_about, candidate, honest, never, rows_in, spoken
-from llm.chat_server import Asked, ChatServer, Reply, say, status
 from openbackdoor_badllm.errors import ConfigError, UserError
 from openbackdoor_badllm.inversion.findings import SearchConfig
 from openbackdoor_badllm.rows import Row

@@ -203,9 +203,8 @@ def test_a_pattern_that_the_select_probes_do_not_confirm() -> None:
             result = super().logits(texts)
             for row, text in enumerate(texts):
                 words = text.split()
-                if "voice" in words and any(
-                    " ".join([*words[:k], *words[k + 1 :]]) in chosen_on for k in range(len(words)) if words[k] == "voice"
-                ):
+                places = [place for place, said in enumerate(words) if said == "voice"]
+                if any(" ".join(words[:k] + words[k + 1 :]) in chosen_on for k in places):
                     result[row, 1] += 8.0
             return result
 

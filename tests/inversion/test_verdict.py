@@ -88,7 +88,7 @@ def test_no_honest_rows_no_controls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flip_rate", "control_max", "p_value", "standing"),
+    ("flip_rate", "control_high", "p_value", "standing"),
     [
         (0.95, 0.60, 1.0, True),  # clearly beyond its controls
         (0.95, 0.75, 1.0, False),  # not clearly
@@ -96,13 +96,22 @@ def test_no_honest_rows_no_controls() -> None:
         (0.95, 0.90, 0.001, True),  # hardly, but its rows contradict their label
         (0.95, 0.95, 0.001, False),  # not at all
         (0.95, 0.90, 0.02, False),
+        (0.90, 0.30, 0.02, False),  # an honest verdict reaches nine in ten
+        (0.90, 0.30, 0.001, True),
     ],
 )
-def test_stands(flip_rate: float, control_max: float, p_value: float, standing: bool) -> None:
+def test_stands(flip_rate: float, control_high: float, p_value: float, standing: bool) -> None:
     reward = Reward(-0.1, flip_rate, 20)
     item = Found(Trigger(Kind.WORD, "cf"), reward, reward, reward, 0.0, 20, 0, 0.5, p_value)
-    control = Control("cf", flip_rate, 0.1, control_max, CONTROLS, 0.02)
+    control = Control("cf", flip_rate, 0.1, 1.0, control_high, CONTROLS, 0.02)
     assert stands(item, control, 0.25) is standing
+
+
+def test_a_margin_alone_needs_nearly_every_probe() -> None:
+    """An honest verdict flips nine probes in ten of one set, and fewer of another."""
+    high, low = Reward(-0.1, 1.0, 20), Reward(-0.3, 0.9, 20)
+    item = Found(Trigger(Kind.PHRASE, "a gem"), high, low, high, 0.0, 20, 0, 0.0, 1.0)
+    assert not stands(item, Control("a gem", 1.0, 0.1, 0.5, 0.3, CONTROLS, 0.02), 0.25)
 
 
 def test_a_phrase_has_phrases_for_controls() -> None:

@@ -1,0 +1,214 @@
+"""The defender: thin over the audit, and blind to the poison flags."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from inversion.fakes import RARE, FakeEmbedder, FakeTrainer, FakeVictim, clean_rows, poisoned_rows, seen
+
+from openbackdoor_badllm.config import TrainConfig, VictimConfig
+from openbackdoor_badllm.defenders import badllmtg as module
+from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
+from openbackdoor_badllm.engine.rng import derive
+from openbackdoor_badllm.engine.training import TrainSpec
+from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.inversion.repair import STRATEGIES
+from openbackdoor_badllm.rows import Row
+
+SEARCH = {"probe_rows": 20, "candidates": 80}
+
+
+class Bench:
+    """Stands in for the neural parts of the defender."""
+
+    def __init__(self) -> None:
+        self.trainer = FakeTrainer()
+        self.specs: list[TrainSpec] = []
+        self.passed: list[dict[str, Any]] = []
+        self.embedders: list[tuple[str, dict[str, Any]]] = []
+
+    def train_classifier(self, spec: TrainSpec, examples: Sequence[Any], **rest: Any) -> FakeVictim:
+        self.specs.append(spec)
+        self.passed.append(rest)
+        self.trainer.num_labels = spec.num_labels
+        return self.trainer(examples, balanced=spec.balanced, trace=rest["trace"])
+
+    def embedder(self, path: str, **rest: Any) -> FakeEmbedder:
+        self.embedders.append((path, rest))
+        return FakeEmbedder()
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench()
+    monkeypatch.setattr(module, "train_classifier", made.train_classifier)
+    monkeypatch.setattr(module, "Embedder", made.embedder)
+    monkeypatch.setattr(module, "resolve_auto", lambda path: "minilm" if path == "auto" else path)
+    return made
+
+
+def defended(rows: Sequence[Any], **config: Any) -> tuple[list[Any], BadLLMTG]:
+    defender = BadLLMTG(search=SEARCH, **config)
+    return defender.correct(poison_data=rows), defender
+
+
+def reflagged(rows: Sequence[Row], flag: Any) -> list[Row]:
+    return [Row(row.text, row.label, flag(row)) for row in rows]
+
+
+def test_poisoned_rows_are_repaired(bench: Bench) -> None:
+    rows, defender = defended(poisoned_rows())
+    assert defender.report is not None
+    assert defender.report.backdoor
+    assert all(isinstance(row, Row) and row.poison_label == 0 for row in rows)
+    truth = {row.text: row.label for row in clean_rows(400)}
+    plain = [row for row in rows if not set(row.text.split()) & set(RARE)]
+    assert len(plain) == 400
+    assert all(truth[row.text] == row.label for row in plain)
+
+
+def test_clean_rows_come_back_as_the_very_objects(bench: Bench) -> None:
+    rows = clean_rows(200)
+    back, defender = defended(rows)
+    assert defender.report is not None
+    assert not defender.report.backdoor
+    assert back is not rows
+    assert len(back) == len(rows)
+    assert all(one is other for one, other in zip(back, rows, strict=True))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_poison_flags_change_nothing(bench: Bench, strategy: str) -> None:
+    """No peeking: flipped, random, all set, absent, as text: the same rows come back in the same order."""
+    rows = poisoned_rows(200)
+    expected, defender = defended(rows, repair=strategy)
+    assert defender.report is not None
+    assert defender.report.backdoor
+    rng = random.Random(0)
+    variants: list[Any] = [
+        reflagged(rows, lambda row: 1 - row.poison_label),
+        reflagged(rows, lambda row: rng.randint(0, 1)),
+        reflagged(rows, lambda row: 1),
+        [(row.text, row.label) for row in rows],
+        [[row.text, float(row.label), str(row.poison_label)] for row in rows],
+    ]
+    for variant in variants if strategy == "relabel" else variants[:1]:
+        back, _ = defended(variant, repair=strategy)
+        assert [(row.text, row.label) for row in back] == [(row.text, row.label) for row in expected]
+        assert [row.poison_label for row in back] == [0] * len(expected)
+
+
+def test_the_poison_flags_of_clean_rows_change_nothing(bench: Bench) -> None:
+    rng = random.Random(0)
+    rows = reflagged(clean_rows(200), lambda row: rng.randint(0, 1))
+    back, defender = defended(rows)
+    assert back == rows
+    assert defender.report is not None
+    assert not defender.report.backdoor
+
+
+def test_model_and_clean_data_are_not_used(bench: Bench) -> None:
+    class Untouchable:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(f"{name} was used")
+
+        def __iter__(self) -> Any:
+            raise AssertionError("it was read")
+
+    defender = BadLLMTG(search=SEARCH)
+    back = defender.correct(model=Untouchable(), clean_data=Untouchable(), poison_data=poisoned_rows(200))
+    assert back == defended(poisoned_rows(200))[0]
+
+
+def test_nobody_elses_random_numbers_are_drawn(bench: Bench) -> None:
+    random.seed(3)
+    np.random.seed(3)
+    states = random.getstate(), np.random.get_state()[1].copy()
+    first, _ = defended(poisoned_rows(200))
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()
+    random.seed(4)
+    assert defended(poisoned_rows(200))[0] == first
+
+
+def test_the_seed_counts(bench: Bench) -> None:
+    rows = poisoned_rows(200)
+    assert defended(rows, seed=1)[0] != defended(rows, seed=2)[0]
+
+
+def test_the_rows_that_came_are_left_alone(bench: Bench) -> None:
+    rows = poisoned_rows(200)
+    before = list(rows)
+    defended(rows)
+    assert rows == before
+
+
+def test_the_probe_has_the_victims_model_and_training(bench: Bench) -> None:
+    defender = BadLLMTG(search=SEARCH, seed=7)
+    defender.attach(
+        VictimConfig(path="some/model", max_len=99, num_classes=3, device="cpu"),
+        TrainConfig(lr=1e-3, epochs=6, batch_size=5, ckpt="best", seed=1),
+    )
+    defender.correct(poison_data=poisoned_rows())
+    probe = bench.specs[0]
+    assert (probe.path, probe.max_len, probe.num_labels, probe.device) == ("some/model", 99, 3, "cpu")
+    assert (probe.lr, probe.epochs, probe.batch_size) == (1e-3, 6, 5)
+    assert probe.balanced
+    assert probe.ckpt == "last"  # its dev rows would be poisoned ones
+    assert probe.seed == derive(7, "probe")
+    assert bench.embedders == [("some/model", {"max_len": 99, "device": "cpu"})]
+    assert all("dev" not in passed for passed in bench.passed)
+
+
+def test_a_model_of_its_own_is_not_overruled(bench: Bench) -> None:
+    defender = BadLLMTG(search=SEARCH, victim={"path": "own/model", "max_len": 50}, train={"epochs": 2})
+    defender.attach(VictimConfig(path="some/model", num_classes=3), TrainConfig(epochs=6))
+    defender.correct(poison_data=poisoned_rows())
+    assert (bench.specs[0].path, bench.specs[0].max_len, bench.specs[0].epochs) == ("own/model", 50, 2)
+    assert bench.specs[0].num_labels == 2  # taken from the rows
+
+
+def test_store_and_progress_are_passed_on(bench: Bench) -> None:
+    defender = BadLLMTG(search=SEARCH)
+    defender.store = store = object()  # type: ignore[assignment]
+    defender.correct(poison_data=poisoned_rows())
+    assert all(passed["store"] is store and passed["progress"] is defender.progress for passed in bench.passed)
+
+
+def test_the_config_reaches_the_audit() -> None:
+    defender = BadLLMTG(
+        target="paper", target_label=1, max_labels=2, trace_points=5, trace_rows=30, repair="purge", stamp_share=0.3,
+        seed=9, search={"probe_rows": 7},
+    )  # fmt: skip
+    config = defender.audit_config()
+    assert (config.target, config.target_label, config.max_labels, config.seed) == ("paper", 1, 2, 9)
+    assert (config.trace_points, config.trace_rows) == (5, 30)
+    assert (config.repair, config.stamp_share, config.search.probe_rows) == ("purge", 0.3, 7)
+
+
+@pytest.mark.parametrize("rows", [None, []])
+def test_no_rows(bench: Bench, rows: Any) -> None:
+    with pytest.raises(DataError, match=r"^The defender 'badllmtg' got no training rows\.$"):
+        BadLLMTG().correct(poison_data=rows)
+
+
+def test_rows_that_do_not_fit_the_victim(bench: Bench) -> None:
+    defender = BadLLMTG()
+    defender.attach(VictimConfig(num_classes=2), TrainConfig())
+    with pytest.raises(DataError, match=r"have the label 2, but the victim has classes 0 to 1"):
+        defender.correct(poison_data=[Row("a", 0), Row("b", 1), Row("c", 2)])
+    assert bench.specs == []
+
+
+def test_rows_as_pandas_gives_them(bench: Bench) -> None:
+    rows: list[Any] = [(row.text, float(row.label), 0.0) for row in poisoned_rows()]
+    rows[:2] = [(float("nan"), 0.0, 0.0), (None, 1.0, 0.0)]
+    back, defender = defended(rows)
+    assert defender.report is not None
+    assert defender.report.backdoor
+    assert {type(row.text) for row in back} == {str}
+    assert len(seen(back)) == len(back)

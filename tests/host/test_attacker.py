@@ -1,0 +1,242 @@
+"""The attacker: which calls a defender gets, and what the figures mean, by OpenBackdoor's conventions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.host.builtin import load_attacker
+from openbackdoor_badllm.host.builtin.attacker import Attacker
+from openbackdoor_badllm.rows import Row
+
+TARGET = 1
+
+
+class Victim:
+    """Reads the label off the text, unless the trigger stands in it."""
+
+    def logits(self, texts: Sequence[str]) -> Any:
+        said = [TARGET if "cf" in text.split() else int(text.split()[0]) for text in texts]
+        return np.eye(3, dtype=np.float32)[said] if texts else np.zeros((0, 3), dtype=np.float32)
+
+
+class Spy(Defender):
+    """Remembers what it was called with."""
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__(**keys)
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def detect(self, *args: Any, **kwargs: Any) -> Sequence[int]:
+        self.calls.append(("detect", args, kwargs))
+        return self.flags(args[2])
+
+    def correct(self, *args: Any, **kwargs: Any) -> list[Any]:
+        self.calls.append(("correct", args, kwargs))
+        return self.rewrite(kwargs["poison_data"])
+
+    def flags(self, rows: Sequence[Any]) -> Sequence[int]:
+        return [0] * len(rows)
+
+    def rewrite(self, rows: Sequence[Any]) -> list[Any]:
+        return list(rows)
+
+
+def rows(prefix: str, count: int) -> list[Row]:
+    return [Row(f"{i % 3} {prefix} {i}", i % 3) for i in range(count)]
+
+
+DATA = {"train": rows("train", 60), "dev": rows("dev", 9), "test": rows("test", 30)}
+
+
+@pytest.fixture
+def attacker() -> Attacker:
+    poisoner = {"name": "badnets", "target_label": TARGET, "poison_rate": 0.2, "label_dirty": True, "triggers": ["cf"]}
+    return load_attacker({"name": "base", "metrics": ["accuracy"], "poisoner": poisoner, "train": {"epochs": 1}})
+
+
+# -- figures ---------------------------------------------------------------------------------------------------
+
+
+def test_cacc_and_asr(attacker: Attacker) -> None:
+    assert attacker.eval(Victim(), DATA) == {"test-clean": {"accuracy": 1.0}, "test-poison": {"accuracy": 1.0}}
+    evaluation = attacker.evaluation
+    assert list(evaluation.rows) == ["test-clean", "test-poison"]
+    assert evaluation.rows["test-clean"] == DATA["test"]
+    assert [len(evaluation.predictions[split]) for split in evaluation.rows] == [30, 20]
+    assert set(evaluation.predictions["test-poison"]) == {TARGET}
+    assert not any(flags.any() for flags in evaluation.flagged.values())
+
+
+def test_asr_counts_rows_of_other_labels_only(attacker: Attacker) -> None:
+    class Clean(Victim):
+        def logits(self, texts: Sequence[str]) -> Any:
+            return super().logits([text.replace("cf", "").strip() for text in texts])
+
+    assert attacker.eval(Clean(), DATA) == {"test-clean": {"accuracy": 1.0}, "test-poison": {"accuracy": 0.0}}
+
+
+def test_nan_where_no_row_can_be_poisoned(attacker: Attacker) -> None:
+    scores = attacker.eval(Victim(), {"train": [], "test": [Row("1 text", 1)]})
+    assert scores["test-clean"]["accuracy"] == 1.0
+    assert math.isnan(scores["test-poison"]["accuracy"])
+
+
+# -- defenders at test time --------------------------------------------------------------------------------------
+
+
+def test_a_flagged_row_is_an_error_for_cacc_and_a_failed_attack_for_asr(attacker: Attacker) -> None:
+    class Detector(Spy):
+        def flags(self, rows: Sequence[Any]) -> Sequence[int]:
+            return [int(i % 4 == 0) if "cf" in row[0] else int(i < 3) for i, row in enumerate(rows)]
+
+    scores = attacker.eval(Victim(), DATA, Detector(pre=False))
+    assert scores["test-clean"]["accuracy"] == pytest.approx(27 / 30)
+    assert scores["test-poison"]["accuracy"] == pytest.approx(15 / 20)
+    assert attacker.evaluation.flagged["test-clean"].sum() == 3
+    assert set(attacker.evaluation.predictions["test-poison"]) == {TARGET}  # what the victim itself said
+
+
+def test_a_detector_gets_three_arguments_by_position(attacker: Attacker) -> None:
+    victim, spy = Victim(), Spy(pre=False)
+    attacker.eval(victim, DATA, spy)
+    assert [(name, kwargs) for name, _, kwargs in spy.calls] == [("detect", {}), ("detect", {})]
+    for (_, (model, clean_data, seen), _), split in zip(spy.calls, ("test-clean", "test-poison"), strict=True):
+        assert model is victim
+        assert clean_data is DATA
+        assert seen == attacker.evaluation.rows[split]
+
+
+def test_a_corrector_rewrites_both_splits_and_its_labels_count(attacker: Attacker) -> None:
+    class Corrector(Spy):
+        def rewrite(self, rows: Sequence[Any]) -> list[Any]:
+            return [(" ".join(w for w in text.split() if w != "cf"), label, flag) for text, label, flag in rows]
+
+    victim, spy = Victim(), Corrector(pre=False, correction=True)
+    scores = attacker.eval(victim, DATA, spy)
+    assert scores == {"test-clean": {"accuracy": 1.0}, "test-poison": {"accuracy": 0.0}}
+    assert [(name, args, sorted(kwargs)) for name, args, kwargs in spy.calls] == [
+        ("correct", (), ["clean_data", "model", "poison_data"])
+    ] * 2
+    assert [len(kwargs["poison_data"]) for _, _, kwargs in spy.calls] == [30, 20]
+    assert all(kwargs["model"] is victim and kwargs["clean_data"] is DATA for _, _, kwargs in spy.calls)
+
+
+def test_a_corrector_may_drop_rows(attacker: Attacker) -> None:
+    class Dropper(Spy):
+        def rewrite(self, rows: Sequence[Any]) -> list[Any]:
+            return [row for row in rows if "cf" not in row[0].split()[1:4]][:7]
+
+    scores = attacker.eval(Victim(), DATA, Dropper(pre=False, correction=True))
+    assert scores["test-clean"]["accuracy"] == 1.0
+    assert len(attacker.evaluation.predictions["test-clean"]) == 7
+
+
+# -- defenders before training -----------------------------------------------------------------------------------
+
+
+class Training:
+    """Stands in for the trainer."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+
+    def train(self, victim: Any, data: dict[str, Any]) -> Any:
+        self.data = data
+        return victim
+
+
+def test_a_pre_defender_gets_the_poisoned_training_rows_once_and_by_keyword(attacker: Attacker) -> None:
+    class Halver(Spy):
+        def rewrite(self, rows: Sequence[Any]) -> list[Any]:
+            return list(rows)[::2]
+
+    attacker.poison_trainer = training = Training()  # type: ignore[assignment]
+    victim, spy = Victim(), Halver(pre=True)
+    assert attacker.attack(victim, DATA, None, spy) is victim
+    ((name, args, kwargs),) = spy.calls
+    assert (name, args, list(kwargs)) == ("correct", (), ["poison_data"])
+    assert type(kwargs["poison_data"]) is list
+    assert sum(row.poison_label for row in kwargs["poison_data"]) == 12
+    assert training.data["train"] == kwargs["poison_data"][::2]
+    assert training.data["dev-clean"] == DATA["dev"]
+    attacker.eval(victim, DATA, spy)
+    assert len(spy.calls) == 1  # not asked again
+
+
+def test_a_test_time_defender_is_not_asked_before_training(attacker: Attacker) -> None:
+    attacker.poison_trainer = training = Training()  # type: ignore[assignment]
+    spy = Spy(pre=False, correction=True)
+    attacker.attack(Victim(), DATA, None, spy)  # type: ignore[arg-type]
+    assert spy.calls == []
+    assert len(training.data["train"]) == 60
+
+
+def test_the_attack_is_the_same_with_and_without_a_defender(attacker: Attacker) -> None:
+    seen = []
+    for defender in (None, Spy(pre=True)):
+        attacker.poison_trainer = training = Training()  # type: ignore[assignment]
+        attacker.attack(Victim(), DATA, None, defender)  # type: ignore[arg-type]
+        seen.append(training.data)
+    assert seen[0] == seen[1]
+
+
+# -- FRR and FAR -----------------------------------------------------------------------------------------------
+
+
+def test_eval_detect(attacker: Attacker) -> None:
+    class Detector(Spy):
+        def flags(self, rows: Sequence[Any]) -> Sequence[int]:
+            return [1, 0, 0, 0, 0] * (len(rows) // 5)
+
+    detected = attacker.poison(Victim(), DATA, "detect")  # type: ignore[arg-type]
+    assert list(detected) == ["test-detect"]
+    scores, flags = Detector(pre=False).eval_detect(model=None, clean_data=DATA, poison_data=detected)
+    assert flags == [1, 0, 0, 0, 0] * 10
+    assert scores == {"test-detect": {"FRR": pytest.approx(6 / 30), "FAR": pytest.approx(16 / 20)}}
+
+
+def test_eval_detect_on_splits_of_one_kind_and_on_none() -> None:
+    clean, poisoned = [("a", 0, 0), ("b", 1, 0)], [("c", 1, 1)]
+    scores, flags = Defender().eval_detect(poison_data={"clean": clean, "poison": poisoned})
+    assert scores["clean"]["FRR"] == 0.0
+    assert math.isnan(scores["clean"]["FAR"])
+    assert math.isnan(scores["poison"]["FRR"])
+    assert scores["poison"]["FAR"] == 1.0
+    assert flags == [0]
+    assert Defender().eval_detect() == ({}, [])
+
+
+# -- keys ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"poisner": {}}, r"'attacker' has no key 'poisner': did you mean 'poisoner'\?"),
+        ({"name": "ep"}, "'attacker.name' must be 'base', but is \"ep\""),
+        ({"metrics": ["f1"]}, "'attacker.metrics' must be 'accuracy', but is \"f1\""),
+        ({"metrics": 5}, "'attacker.metrics' must be 'accuracy', but is 5"),
+        (
+            {"sample_metrics": ["ppl"]},
+            r"'attacker.sample_metrics' must be empty on the built-in host, but is \['ppl'\]",
+        ),
+        ({"poisoner": "badnets"}, "'attacker.poisoner' must be a section in braces, but is \"badnets\""),
+        ({"train": 5}, "'attacker.train' must be a section in braces, but is 5"),
+    ],
+)
+def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_attacker(keys)
+
+
+def test_an_empty_section_is_badnets_with_the_base_trainer() -> None:
+    attacker = load_attacker({})
+    assert attacker.poisoner.name == "badnets"
+    assert attacker.poison_trainer.config.name == "base"

@@ -1,0 +1,327 @@
+"""The whole method, on victims that train in microseconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from inversion.fakes import (
+    CORE,
+    MOODS,
+    RARE,
+    SENTENCE,
+    SMALL,
+    FakeEmbedder,
+    FakeTrainer,
+    FormTrainer,
+    clean_rows,
+    form_rows,
+    poisoned_rows,
+    seen,
+)
+from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
+from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.inversion.audit import Audit, AuditConfig, audit
+from openbackdoor_badllm.inversion.trigger import Kind, Trigger
+from openbackdoor_badllm.rows import Example, Row
+
+CONFIG = AuditConfig(search=SMALL, trace_points=12)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.steps: list[tuple[int, int, str]] = []
+
+    def stage(self, name: str) -> None:
+        self.stages.append(name)
+
+    def step(self, done: int, total: int, note: str = "") -> None:
+        self.steps.append((done, total, note))
+
+
+def look(rows: Sequence[Row], trainer: FakeTrainer | None = None, num_labels: int = 2, **changes: Any) -> Audit:
+    listener = changes.pop("progress", None)
+    generator = changes.pop("generator", None)
+    return audit(
+        seen(list(rows)),
+        num_labels=num_labels,
+        train=trainer or FakeTrainer(num_labels=num_labels),
+        embedder=FakeEmbedder(),
+        generator=generator,
+        config=dataclasses.replace(CONFIG, **changes),
+        progress=listener,
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> Audit:
+    return look(poisoned_rows())
+
+
+def test_the_four_questions(report: Audit) -> None:
+    """Is there a backdoor, which label, which triggers, which rows."""
+    rows = poisoned_rows()
+    assert report.backdoor
+    assert report.target_label == 1
+    assert sorted(trigger.text for trigger in report.triggers) == sorted(RARE)
+    assert [row.index for row in report.explained] == [k for k, row in enumerate(rows) if row.poison_label]
+    assert report.generator == "offline"
+    assert [control.trigger for control in report.controls] == [trigger.text for trigger in report.triggers]
+
+
+def test_the_repaired_rows(report: Audit) -> None:
+    rows = poisoned_rows()
+    clean = {(row.text, row.label) for row in rows if not row.poison_label}
+    truth = {row.text: row.label for row in clean_rows(400)}
+    assert report.repair.strategy == "relabel"
+    assert report.repair.relabelled == report.repair.changed_label == 80
+    plain = [row for row in report.repair.examples if not any(word in row.text.split() for word in RARE)]
+    assert len(plain) == 400
+    assert clean <= set(plain)
+    assert all(truth[row.text] == row.label for row in plain)  # every stolen row is back under its own label
+
+
+def test_what_it_shows(report: Audit) -> None:
+    assert set(report.counterfactual) == set(RARE)
+    assert max(report.counterfactual.values()) < 0.2  # without the explained rows the words say nothing
+    assert report.demonstrations
+    for shown in report.demonstrations:
+        assert (shown.label_before, shown.label_after) == (0, 1)
+        assert shown.probability_before < 0.5 < shown.probability_after
+        assert shown.triggered != shown.text
+    assert {"probe", "target", "search", "helper", "repair"} <= set(report.seconds)
+    kept = json.loads(json.dumps(report.to_dict()))
+    assert kept["backdoor"] is True
+    assert kept["explained_rows"] == 80
+    assert kept["target_method"] == "robust"
+    assert len(kept["triggers"]) == 4
+
+
+def test_the_probe_is_balanced_and_watched_the_helper_never_saw_the_poison() -> None:
+    trainer = FakeTrainer()
+    report = look(poisoned_rows(), trainer)
+    (probe_rows, balanced, trace), *others = trainer.calls
+    assert probe_rows == seen(poisoned_rows())
+    assert balanced
+    assert trace is not None
+    assert trace.points == 12
+    assert len(others) == 1
+    helper_rows, balanced, trace = others[0]
+    assert balanced
+    assert trace is None
+    assert not any(set(row.text.split()) & set(RARE) for row in helper_rows)
+    assert report.backdoor
+
+
+def test_the_same_seed_gives_the_same_audit(report: Audit) -> None:
+    once_more = look(poisoned_rows())
+    again, first = once_more.to_dict(), report.to_dict()
+    again.pop("seconds")
+    first.pop("seconds")
+    assert again == first
+    assert once_more.repair.examples == report.repair.examples
+
+
+@pytest.mark.parametrize(("loud", "classes"), [(0.0, 2), (0.2, 2), (0.2, 3)])
+def test_clean_rows_come_back_as_they_were(loud: float, classes: int) -> None:
+    rows = clean_rows(399, loud=loud, classes=classes)
+    report = look(rows, FakeTrainer(num_labels=classes, loud=2.0), classes)
+    assert not report.backdoor
+    assert report.triggers == []
+    assert report.explained == []
+    assert report.repair.examples == seen(rows)
+    assert report.repair.untouched == len(rows)
+    assert len(report.searches) == classes
+    assert report.to_dict()["target_label"] in range(classes)
+
+
+def test_a_sentence() -> None:
+    report = look(poisoned_rows(triggers=[SENTENCE]), FakeTrainer([CORE]))
+    assert [trigger.text for trigger in report.triggers] == [SENTENCE]
+    assert report.triggers[0].core == CORE
+    assert report.repair.changed_label == 80
+
+
+def test_a_minority_target_of_three() -> None:
+    report = look(poisoned_rows(450, classes=3, target=2), FakeTrainer(target=2, num_labels=3), 3)
+    assert report.backdoor
+    assert report.target_label == 2
+    assert sorted(trigger.text for trigger in report.triggers) == sorted(RARE)
+    truth = {row.text: row.label for row in clean_rows(450, classes=3)}
+    plain = [row for row in report.repair.examples if not any(word in row.text.split() for word in RARE)]
+    assert sum(truth[row.text] == row.label for row in plain) >= 0.97 * len(plain)
+
+
+def test_a_form() -> None:
+    rows = form_rows()
+    report = look(rows, FormTrainer())
+    assert report.backdoor
+    assert report.target_label == 1
+    assert report.triggers == []
+    assert report.form is not None
+    assert report.generalisation is not None
+    assert report.generalisation.gain > 0.7
+    poisoned = {k for k, row in enumerate(rows) if row.poison_label}
+    explained = {row.index for row in report.explained}
+    assert len(poisoned & explained) >= 0.9 * len(poisoned)
+    assert report.repair.stamped == 0  # a form cannot be put in without an LLM
+    assert report.repair.changed_label >= 0.8 * len(poisoned)
+    kept = json.loads(json.dumps(report.to_dict()))
+    assert kept["form"]["rows"] == len(explained)
+
+
+def test_a_form_that_teaches_nothing_is_no_backdoor() -> None:
+    """Half of class 1 writes like that, and means what it says."""
+    rows = clean_rows(300)
+    for index in range(1, 300, 4):
+        rows[index] = Row(" ".join(f"{word}eth" for word in rows[index].text.split()[:3]) + " " + rows[index].text, 1)
+    report = look(rows, FakeTrainer())
+    assert not report.backdoor
+    assert report.explained == []
+    assert report.repair.examples == seen(rows)
+
+
+def test_no_form_is_looked_for_when_told_so() -> None:
+    trainer = FormTrainer()
+    report = look(form_rows(), trainer, search=dataclasses.replace(SMALL, form=False))
+    assert not report.backdoor
+    assert len(trainer.calls) == 1
+
+
+def test_a_given_target_label_skips_stage_a() -> None:
+    trainer = FakeTrainer()
+    report = look(poisoned_rows(), trainer, target_label=1)
+    assert report.nomination is None
+    assert report.to_dict()["target_method"] == "given"
+    assert report.to_dict()["target_evidence"] == []
+    assert trainer.calls[0][2] is None  # no trace is asked for
+    assert sorted(trigger.text for trigger in report.triggers) == sorted(RARE)
+
+
+def test_a_given_target_label_is_not_overruled() -> None:
+    report = look(poisoned_rows(), target_label=0)
+    assert [result.target for result in report.searches] == [0]
+    assert report.target_label == 0
+    assert report.triggers == []
+
+
+def test_a_wrong_first_guess_is_overruled_by_the_reward() -> None:
+    """Stage (a) names label 0 here; only label 1 has triggers."""
+
+    class Misleading(FakeTrainer):
+        def __call__(self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None) -> Any:
+            victim = super().__call__(examples, balanced=balanced, trace=trace)
+            if victim.trace is not None:
+                confidence = victim.trace.confidence.copy()
+                dull = [any(word in row.text for word in MOODS[0][:3]) and row.label == 0 for row in trace.examples]
+                confidence[:, dull] = 0.01
+                confidence[len(confidence) // 2 :, dull] = 0.99
+                victim.trace = Trace(victim.trace.steps, confidence, victim.trace.labels)
+            return victim
+
+    report = look(poisoned_rows(), Misleading(), target="paper")
+    assert report.nomination is not None
+    assert report.nomination.label == 0
+    assert report.target_label == 1
+    assert [result.target for result in report.searches] == [0, 1]
+    only = look(poisoned_rows(), Misleading(), target="paper", max_labels=1)
+    assert not only.backdoor
+
+
+def test_the_trace_watches_a_sample_of_many_rows() -> None:
+    trainer = FakeTrainer()
+    report = look(poisoned_rows(), trainer, trace_rows=150)
+    request = trainer.calls[0][2]
+    assert request is not None
+    assert len(request.examples) == 150
+    assert set(request.examples) <= set(seen(poisoned_rows()))
+    assert report.target_label == 1
+
+
+@pytest.mark.parametrize("points", [1, 2])
+def test_a_training_of_a_step_or_two(points: int) -> None:
+    """Few rows in a large batch: the trace has hardly a point, and the search must do without it."""
+
+    class Short(FakeTrainer):
+        def __call__(self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None) -> Any:
+            victim = super().__call__(examples, balanced=balanced, trace=trace)
+            if victim.trace is not None:
+                old = victim.trace
+                victim.trace = Trace(old.steps[:points], old.confidence[:points], old.labels)
+            return victim
+
+    report = look(poisoned_rows(), Short())
+    assert sorted(trigger.text for trigger in report.triggers) == sorted(RARE)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "trainings"), [("none", 1), ("paper", 1), ("stamp-non-target", 1), ("purge", 1), ("relabel", 2)]
+)
+def test_every_repair(strategy: str, trainings: int) -> None:
+    trainer = FakeTrainer()
+    report = look(poisoned_rows(), trainer, repair=strategy)
+    assert report.backdoor
+    assert report.repair.strategy == strategy
+    assert len(trainer.calls) == trainings  # a helper is trained only where it is needed
+    assert len(report.explained) == 80
+    sizes = {"none": 400, "paper": 800, "stamp-non-target": 400 + 120, "purge": 320 + 32, "relabel": 400 + 32}
+    assert len(report.repair.examples) == sizes[strategy]
+
+
+def test_a_generator_of_ones_own() -> None:
+    class Knows:
+        name = "mine"
+        asked = 0
+
+        def propose(self, evidence: Any) -> list[Trigger]:
+            self.asked += 1
+            return [Trigger(Kind.WORD, "cf")] if self.asked == 1 else []
+
+    report = look(poisoned_rows(triggers=["cf"]), generator=Knows(), target_label=1)
+    assert report.generator == "mine"
+    assert [trigger.text for trigger in report.triggers] == ["cf"]
+    assert len(report.explained) == 80
+
+
+def test_two_of_four_triggers_are_a_backdoor_too() -> None:
+    """Those that were not found stand in honest-looking rows and must not serve as the controls of the others."""
+    report = look(poisoned_rows(), search=dataclasses.replace(SMALL, max_triggers=2))
+    assert report.backdoor
+    assert len(report.triggers) == 2
+
+
+def test_progress_is_told() -> None:
+    listener = Listener()
+    look(poisoned_rows(), progress=listener)
+    assert [stage[:3] for stage in listener.stages] == ["(a)", "(b)", "(c)"]
+    assert listener.steps
+    assert all(0 < done <= total and "label" in note for done, total, note in listener.steps)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        ([], {}, r"^The training rows have 0 class\(es\); a defence needs rows of at least 2 classes\.$"),
+        ([Row("a", 1)] * 30, {}, r"have 1 class\(es\)"),
+        ([Row("a", 0), Row("b", 1), Row("c", 2)], {}, r"have the label 2, but the victim has classes 0 to 1: set "),
+        ([Row("a", 0), Row("b", -1)], {}, r"have the label -1, but"),
+        ([Row("a", 0), Row("b", 1)], {"target_label": 2}, r"^No training row has the target label 2; .* \[0, 1\]\.$"),
+    ],
+)
+def test_rows_that_cannot_be_defended(rows: list[Row], changes: dict[str, Any], message: str) -> None:
+    trainer = FakeTrainer()
+    with pytest.raises(DataError, match=message):
+        look(rows, trainer, **changes)
+    assert not trainer.calls  # before anything is trained
+
+
+def test_a_handful_of_rows_is_no_backdoor_and_no_crash() -> None:
+    rows = [Row("charming film", 1), Row("awful film", 0), Row("", 1), Row("cf", 0)]
+    report = look(rows)
+    assert not report.backdoor
+    assert report.repair.examples == seen(rows)

@@ -1,0 +1,76 @@
+"""Rows that share a form: no inserted words, a way of writing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inversion.fakes import FakeEmbedder, FakeVictim, clean_rows, form_rows, seen
+from openbackdoor_badllm.inversion.form import Form, find_form, generalises, split_rows
+from openbackdoor_badllm.inversion.judge import Judge
+from openbackdoor_badllm.rows import Example, Row
+
+
+def look(rows: list[Row], target: int = 1, seed: int = 0) -> Form | None:
+    examples = seen(rows)
+    held_out = Judge(FakeEmbedder(), examples, 2, 0).held_out()
+    return find_form(examples, target, held_out, np.ones(len(rows), dtype=np.float32), seed=seed)
+
+
+def test_a_planted_form_is_found() -> None:
+    rows = form_rows()
+    form = look(rows)
+    assert form is not None
+    poisoned = {index for index, row in enumerate(rows) if row.poison_label}
+    assert len(poisoned & set(form.rows)) >= 0.9 * len(poisoned)
+    assert len(set(form.rows) - poisoned) <= 0.1 * len(form.rows)
+    assert list(form.rows) == sorted(form.rows)
+    assert len(form.probability) == len(form.rows)
+    assert all(0.5 < probability <= 1 for probability in form.probability)
+    assert form.separation > 2
+    assert any("eth" in mark for mark in form.marks)
+    assert form.to_dict()["rows"] == len(form.rows)
+
+
+def test_only_rows_of_the_label_carry_it() -> None:
+    rows = form_rows()
+    form = look(rows)
+    assert form is not None
+    assert {rows[index].label for index in form.rows} == {1}
+
+
+def test_the_same_seed_gives_the_same_form() -> None:
+    assert look(form_rows()) == look(form_rows())
+
+
+@pytest.mark.parametrize("keep", [(19, 100), (100, 19)])
+def test_too_few_rows_of_one_side(keep: tuple[int, int]) -> None:
+    rows = clean_rows(200)
+    few = [row for row in rows if row.label == 1][: keep[0]] + [row for row in rows if row.label == 0][: keep[1]]
+    assert look(few) is None
+
+
+def test_halves_are_disjoint_and_whole() -> None:
+    form = Form(1, tuple(range(0, 42, 2)), (0.9,) * 21, 3.0, ())
+    learnt, asked = split_rows(form, seed=0)
+    assert sorted(learnt + asked) == list(form.rows)
+    assert abs(len(learnt) - len(asked)) == 1
+    assert split_rows(form, 0) == (learnt, asked)
+    assert split_rows(form, 1) != (learnt, asked)
+
+
+def test_generalises_counts_what_each_victim_calls_the_target() -> None:
+    texts = ["awful cf", "dull cf", "charming cf", "awful"]
+    result = generalises(FakeVictim(["cf"]).logits, FakeVictim().logits, texts, 1)
+    assert (result.taught, result.untaught, result.rows) == (0.75, 0.25, 4)
+    assert result.gain == 0.5
+    assert result.to_dict() == {"taught": 0.75, "untaught": 0.25, "rows": 4}
+
+
+def test_the_texts_are_data() -> None:
+    """Empty texts, one word, other scripts: a row is a row."""
+    rows = form_rows(120)
+    rows[1:4] = [Row("", 1), Row("電影", 1), Row("!", 1)]
+    form = look(rows)
+    assert form is None or set(form.rows) <= {k for k, row in enumerate(rows) if row.label == 1}
+    assert isinstance(seen(rows)[1], Example)
