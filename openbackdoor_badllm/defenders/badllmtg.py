@@ -10,6 +10,7 @@ from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.engine.embedding import Embedder
 from openbackdoor_badllm.engine.rng import derive
+from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.tracing import TraceRequest
 from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
 from openbackdoor_badllm.engine.victims import resolve_auto
@@ -95,7 +96,7 @@ class BadLLMTG(Defender):
             self.config.llm,
             self.config.search,
             seed=self.config.seed,
-            cache_dir=self.store.folder.parent if self.store is not None else None,
+            cache_dir=self.store.folder.parent if isinstance(self.store, Store) else None,
             transcript_path=self.transcript,
         ) as generator:
             self.report = audit(
