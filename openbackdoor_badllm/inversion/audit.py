@@ -29,7 +29,7 @@ from openbackdoor_badllm.inversion.llm_generator import LLMGenerator
 from openbackdoor_badllm.inversion.repair import Helper, Repair, repair
 from openbackdoor_badllm.inversion.rewrite_trial import rewritten_copies
 from openbackdoor_badllm.inversion.search import Search, SearchConfig, SearchResult
-from openbackdoor_badllm.inversion.target import Nomination, nominate
+from openbackdoor_badllm.inversion.target import Nomination, nominate, suspicions
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, apply_all
 from openbackdoor_badllm.inversion.verdict import Control, controls, paraphrase_control, stands
 from openbackdoor_badllm.rows import Example
@@ -217,12 +217,16 @@ def audit(
     clock.lap("probe")
     judge = Judge(embedder, examples, num_labels, config.seed)
     nomination, weights = None, np.ones(len(examples), dtype=np.float32)
+    views: list[FloatArray] = []
     labels = [config.target_label] if config.target_label is not None else []
     if config.target == "none" and not labels:
         labels = sorted({example.label for example in examples})[: config.max_labels]
     if probe.trace is not None and not labels:
         nomination = nominate(probe.trace, judge.held_out()[watched], num_labels, method=config.target)
         weights[watched] = nomination.weights
+        for ranking in suspicions(probe.trace, judge.held_out()[watched]) if isinstance(generator, Steered) else ():
+            views.append(np.zeros(len(examples), dtype=np.float32))
+            views[-1][watched] = ranking
         labels = [item.label for item in nomination.evidence][: config.max_labels]
     clock.lap("target")
 
@@ -232,7 +236,7 @@ def audit(
     for label in labels:
         search = Search(
             probe, generator, judge.without, examples, weights, config.search,
-            seed=config.seed, progress=progress,
+            seed=config.seed, progress=progress, views=views,
         )
         result = search.run(label)
         searches.append(result)

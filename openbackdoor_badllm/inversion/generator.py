@@ -56,6 +56,7 @@ class Evidence:
         iteration: the round, from 1.
         iterations: how many rounds there may be.
         found: triggers accepted so far; their rows are not among ``target``.
+        views: other rankings of the target rows, the higher the more suspicious; empty without any.
     """
 
     target_label: int
@@ -66,6 +67,7 @@ class Evidence:
     iteration: int = 1
     iterations: int = 1
     found: Sequence[Trigger] = ()
+    views: Sequence[Sequence[float]] = ()
 
 
 class Generator(Protocol):

@@ -62,13 +62,14 @@ class Questions:
 
 
 def _suspicious(evidence: Evidence) -> list[str]:
-    """Rows of D_tgt: in the first round the most suspicious ones, later half of them and half of the next."""
-    order = sorted(range(len(evidence.target)), key=lambda i: -evidence.weights[i])
-    half = TARGET_ROWS // 2
-    first, rest = order[:half], order[half:]
-    start = (evidence.iteration - 1) * half
-    window = rest[start : start + half] or rest[: half]
-    return [evidence.target[i].text for i in [*first, *window]]
+    """Rows of D_tgt, from the top of every ranking in turn; the next ones in each further round."""
+    rankings = [evidence.weights, *evidence.views]
+    orders = [sorted(range(len(ranking)), key=ranking.__getitem__, reverse=True) for ranking in rankings]
+    mixed = list(dict.fromkeys(i for place in zip(*orders, strict=True) for i in place))
+    if len(mixed) <= TARGET_ROWS:
+        return [evidence.target[i].text for i in mixed]
+    start = (evidence.iteration - 1) * TARGET_ROWS % len(mixed)
+    return [evidence.target[i].text for i in (mixed + mixed)[start : start + TARGET_ROWS]]
 
 
 def _spread(examples: Sequence[Example], count: int, turn: int) -> list[Example]:

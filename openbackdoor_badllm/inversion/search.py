@@ -45,6 +45,7 @@ class Search:
         config: bounds and thresholds.
         seed: seed of the probe draw and of the places of insertion.
         progress: listener.
+        views: other rankings of the rows, for a generator that reads them.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Search:
         *,
         seed: int,
         progress: Progress | None = None,
+        views: Sequence[FloatArray] = (),
     ) -> None:
         self.victim, self.generator, self.judge_without = victim, generator, judge_without
         self.examples, self.weights, self.config = examples, weights, config
         self.labels = np.array([example.label for example in examples], dtype=np.int64)
         self.seed, self.progress = seed, progress or Quiet()
+        self.views = views
         self._trial: RewriteTrial | None = None
 
     def run(self, target: int) -> SearchResult:
@@ -95,6 +98,7 @@ class Search:
                 iteration,
                 iterations,
                 tuple(found.trigger for found in result.found),
+                [[float(view[i]) for i in remaining] for view in self.views] if steered else (),
             )
             fresh = [trigger for trigger in self.generator.propose(evidence) if trigger not in seen]
             if not fresh and steered is None:
