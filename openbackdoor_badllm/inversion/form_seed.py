@@ -34,6 +34,13 @@ def form_weights(
     """
     if len(pairs) < FEWEST:
         return weights
+    alike = likeness([(row.text, copy.text) for row, copy in pairs], [example.text for example in examples])
+    result: FloatArray = (alike / max(1e-9, float(alike.mean()))).astype(np.float32)
+    return result
+
+
+def likeness(pairs: Sequence[tuple[str, str]], texts: Sequence[str]) -> FloatArray:
+    """How likely each text is a rewrite, judged by texts before and after the rewriting; shape ``(n,)``."""
     model = make_pipeline(
         make_union(
             TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", lowercase=False, sublinear_tf=True),
@@ -41,8 +48,6 @@ def form_weights(
         ),
         LogisticRegression(C=10.0, max_iter=300, solver="liblinear"),
     )
-    texts = [row.text for pair in pairs for row in pair]
-    model.fit(texts, [0, 1] * len(pairs))
-    likeness = model.predict_proba([example.text for example in examples])[:, 1]
-    result: FloatArray = (likeness / max(1e-9, float(likeness.mean()))).astype(np.float32)
-    return result
+    model.fit([text for pair in pairs for text in pair], [0, 1] * len(pairs))
+    probability: FloatArray = model.predict_proba(list(texts))[:, 1].astype(np.float32)
+    return probability

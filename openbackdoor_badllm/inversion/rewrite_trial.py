@@ -16,6 +16,7 @@ import numpy as np
 
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim
 from openbackdoor_badllm.inversion.findings import Found, Judgement, SearchConfig
+from openbackdoor_badllm.inversion.form_seed import likeness
 from openbackdoor_badllm.inversion.generator import Rewriter, Shown
 from openbackdoor_badllm.inversion.reward import Probes, Reward, answer, draw_probes
 from openbackdoor_badllm.inversion.trigger import Trigger
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 FEWEST = 4  # rewritten probes; with fewer a flip rate says nothing
 SLACK = 0.15  # by which the search probes may fall short of the accepted flip rate: they are few
 SHOWN = 2
+LOOKALIKES = 0.4  # share of the target rows that the judge does not see; attackers poison less than that
 
 Pair = tuple[str, str]
 
@@ -84,7 +86,7 @@ class RewriteTrial:
         if len(second) < FEWEST or selected.flip_rate < config.accept_rewrite_flip_rate:
             reason = f"flips {selected.flip_rate:.0%} of {len(second)} other rewritten texts only"
             return Tried(reward, reason, None, shown)
-        judged = self._judged(second)
+        judged = self._judged(second, [*first, *second])
         if selected.flip_rate - judged < config.min_excess:
             reason = f"the rewriting changes what the texts say: a judge without the trigger flips {judged:.0%} as well"
             return Tried(reward, reason, None, shown)
@@ -104,9 +106,14 @@ class RewriteTrial:
     def _reward(self, pairs: Sequence[Pair]) -> Reward:
         return answer(self.victim, [new for _, new in pairs], self.target).reward()
 
-    def _judged(self, pairs: Sequence[Pair]) -> float:
-        """Share of the texts that the stiff judge calls the target only when they are rewritten."""
-        judge = self.judge_without(np.zeros(len(self.examples), dtype=bool))
+    def _judged(self, pairs: Sequence[Pair], known: Sequence[Pair]) -> float:
+        """Share of the texts that the stiff judge calls the target only when they are rewritten.
+
+        A style is learnt even by a stiff judge, so it never sees the target rows that look most like the rewrites.
+        """
+        own = np.array([example.label == self.target for example in self.examples])
+        alike = np.where(own, likeness(known, [example.text for example in self.examples]), -1.0)
+        judge = self.judge_without(own & (alike >= np.quantile(alike[own], 1 - LOOKALIKES)))
         usable = judge([text for text, _ in pairs]).argmax(axis=1) != self.target
         after = judge([new for _, new in pairs]).argmax(axis=1) == self.target
         return float(after[usable].mean()) if usable.any() else 1.0
