@@ -1,4 +1,4 @@
-"""The command line: ``badllmtg defend`` and ``badllmtg doctor``.
+"""The command line: ``badllmtg defend``, ``badllmtg show`` and ``badllmtg doctor``.
 
 Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of ours, 2 bad input,
 130 interrupted.
@@ -72,8 +72,22 @@ def _parser() -> argparse.ArgumentParser:
     defend.add_argument("--no-references", action="store_true", help="leave out the oracle filter and the clean model")
     defend.add_argument("--force", action="store_true", help="run again although the folder holds results")
     defend.add_argument("--json", action="store_true", help="print results.json instead of the summary")
+    defend.add_argument(
+        "--dry-run", action="store_true", help="only tell what the language model may cost; trains and sends nothing"
+    )
     defend.add_argument("--quiet", action="store_true", help="no progress")
     defend.set_defaults(run=_defend)
+
+    show = commands.add_parser(
+        "show",
+        help="the search of a run, iteration by iteration: what was asked, what came, what the victim said",
+        epilog=EXIT_CODES,
+    )
+    show.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a finished run")
+    form = show.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--markdown", action="store_true", help="print Markdown, questions and answers in full")
+    show.set_defaults(run=_show)
 
     doctor = commands.add_parser(
         "doctor", help="what is installed, which host, hub, GPU, LLM endpoint, data found", epilog=EXIT_CODES
@@ -99,6 +113,8 @@ def _defend(options: argparse.Namespace) -> int:
         data_root=options.data_root,
         seed=options.seed,
     )
+    if options.dry_run:
+        return _dry_run(config, as_json=options.json)
     identity = {**config, "references": not options.no_references}
     default = Path("runs") / f"{options.config.stem}-{options.profile}-{config_hash(identity)}"
     folder = RunFolder(options.out or default, identity, force=options.force)
@@ -111,6 +127,32 @@ def _defend(options: argparse.Namespace) -> int:
         _print_json(results)
     else:
         print_summary(results, folder.path, Console())
+    return EXIT_OK
+
+
+def _dry_run(config: dict[str, Any], *, as_json: bool) -> int:
+    from openbackdoor_badllm.run.dry_run import estimate_run
+
+    estimate = estimate_run(config)
+    if as_json:
+        _print_json(None if estimate is None else estimate._asdict())
+    elif estimate is None:
+        sys.stdout.write("No language model is asked.\n")
+    else:
+        sys.stdout.write(f"LLM budget: {estimate}\n")
+    return EXIT_OK
+
+
+def _show(options: argparse.Namespace) -> int:
+    from openbackdoor_badllm.run.show import as_markdown, as_text, story
+
+    told = story(options.run_folder)
+    if options.json:
+        _print_json(told)
+    elif options.markdown:
+        sys.stdout.write(as_markdown(told))
+    else:
+        sys.stdout.write("\n".join(as_text(told)) + "\n")
     return EXIT_OK
 
 

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 
 from openbackdoor_badllm.engine.training import TrainSpec
 from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.inversion.findings import SearchConfig
 from openbackdoor_badllm.inversion.repair import STRATEGIES
-from openbackdoor_badllm.inversion.search import SearchConfig
+from openbackdoor_badllm.llm.config import LLMConfig
 
 T = TypeVar("T")
 
@@ -130,17 +131,6 @@ def train_spec(victim: VictimConfig, train: TrainConfig, *, num_labels: int, see
 
 
 @dataclass(frozen=True)
-class GeneratorConfig:
-    """Section ``defender.llm``: what proposes triggers."""
-
-    backend: str = "offline"
-    """``offline``: no LLM; candidates are mined from the rows and judged by the victim's loss."""
-
-    def __post_init__(self) -> None:
-        one_of("defender.llm.backend", self.backend, ("offline",))
-
-
-@dataclass(frozen=True)
 class BadLLMTGConfig:
     """Section ``defender`` with ``"name": "badllmtg"``."""
 
@@ -153,7 +143,7 @@ class BadLLMTGConfig:
     metrics: tuple[str, ...] = ("FRR", "FAR")
     """OpenBackdoor's key for detectors; not used."""
     target: str = "robust"
-    """Stage (a): ``robust``, or ``paper`` (Eq. 4 to the letter)."""
+    """Stage (a): ``robust``, ``paper`` (Eq. 4 to the letter) or ``none`` (left out; an ablation)."""
     target_label: int | None = None
     """Skip stage (a) and take this label."""
     max_labels: int = 4
@@ -168,8 +158,8 @@ class BadLLMTGConfig:
     """Stage (c): ``relabel``, ``purge``, ``stamp-non-target``, ``paper`` (Eq. 9 to the letter) or ``none``."""
     stamp_share: float = 0.1
     """Share of the unexplained rows that ``relabel`` and ``purge`` add with the trigger and their own label."""
-    llm: GeneratorConfig = field(default_factory=GeneratorConfig)
-    """What proposes triggers."""
+    llm: LLMConfig = field(default_factory=LLMConfig)
+    """What proposes triggers: ``{"backend": "offline"}`` (default) mines the rows and asks no language model."""
     victim: VictimConfig | None = None
     """The probe's model; the attacked victim's when it is not given."""
     train: TrainConfig | None = None
@@ -180,7 +170,7 @@ class BadLLMTGConfig:
     def __post_init__(self) -> None:
         if not self.pre or self.correction:
             raise ConfigError("'badllmtg' repairs training rows: set 'pre' to true and 'correction' to false.")
-        one_of("defender.target", self.target, ("robust", "paper"))
+        one_of("defender.target", self.target, ("robust", "paper", "none"))
         one_of("defender.repair", self.repair, STRATEGIES)
         at_least("defender.max_labels", self.max_labels, 1)
         at_least("defender.trace_points", self.trace_points, 4)
@@ -194,6 +184,11 @@ class BadLLMTGConfig:
         if not 0 <= self.search.accept_flip_rate <= 1:
             raise ConfigError(
                 f"'defender.search.accept_flip_rate' must lie in 0 to 1, but is {self.search.accept_flip_rate}."
+            )
+        if self.search.strategy == "paper" and self.llm.backend == "offline":
+            raise ConfigError(
+                "'defender.search.strategy' is 'paper', which needs a language model: set 'defender.llm.backend' to "
+                "openai, transformers or replay."
             )
         if not 0 <= self.stamp_share <= 1:
             raise ConfigError(f"'defender.stamp_share' must lie in 0 to 1, but is {self.stamp_share}.")
@@ -349,6 +344,12 @@ def _fit(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
             raise ConfigError(f"'{where}' must be a list, but is {_shown(value)}.")
         return tuple(_fit(typing.get_args(hint)[0], item, where) for item in value)
+    if hint is LLMConfig:  # it checks itself, and never shows a value that looks like a key
+        if isinstance(value, Mapping):
+            return LLMConfig.from_mapping(value)
+        if not isinstance(value, LLMConfig):
+            raise ConfigError(f"'{where}' must be a section in braces.")
+        return value
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, typing.cast(type, hint)) else read(typing.cast(Any, hint), value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

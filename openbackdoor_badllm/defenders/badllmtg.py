@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, read, train_spec
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.engine.embedding import Embedder
 from openbackdoor_badllm.engine.rng import derive
+from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.tracing import TraceRequest
 from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
 from openbackdoor_badllm.engine.victims import resolve_auto
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.audit import Audit, AuditConfig, audit
+from openbackdoor_badllm.inversion.estimate import estimate_search
+from openbackdoor_badllm.inversion.generators import open_generator
 from openbackdoor_badllm.rows import Example, Row, blind
 
 
@@ -26,6 +30,7 @@ class BadLLMTG(Defender):
     Attributes:
         report: what the last :meth:`correct` found; None before.
         num_classes: number of classes; taken from the rows when None.
+        transcript: file for the dialogue with a language model; set it before :meth:`correct`.
     """
 
     clean_rows_needed: ClassVar[bool] = False
@@ -40,6 +45,7 @@ class BadLLMTG(Defender):
         self.train_config = self.config.train or TrainConfig(epochs=4, lr=5e-5, warm_up_epochs=0.5, ckpt="last")
         self.num_classes: int | None = self.victim.num_classes
         self.report: Audit | None = None
+        self.transcript: Path | None = None
 
     def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
         """Takes the attacked victim's model and training for the probe where the config names none."""
@@ -64,6 +70,7 @@ class BadLLMTG(Defender):
 
         Raises:
             DataError: no rows, one class only, or a label outside the classes.
+            UserError: the language model that the config names cannot be had.
         """
         rows = list(poison_data or [])
         if not rows:
@@ -82,14 +89,25 @@ class BadLLMTG(Defender):
                 spec.replace(balanced=balanced), examples, trace=trace, store=self.store, progress=self.progress
             )
 
-        self.report = audit(
-            examples,
-            num_labels=num_labels,
-            train=train,
-            embedder=Embedder(path, max_len=self.victim.max_len, device=spec.device),
-            config=self.audit_config(),
-            progress=self.progress,
-        )
+        estimate = estimate_search(self.config.llm, self.config.search, examples, labels=self.config.max_labels)
+        if estimate is not None:
+            self.progress.stage(f"LLM budget: {estimate}")
+        with open_generator(
+            self.config.llm,
+            self.config.search,
+            seed=self.config.seed,
+            cache_dir=self.store.folder.parent if isinstance(self.store, Store) else None,
+            transcript_path=self.transcript,
+        ) as generator:
+            self.report = audit(
+                examples,
+                num_labels=num_labels,
+                train=train,
+                embedder=Embedder(path, max_len=self.victim.max_len, device=spec.device),
+                generator=generator,
+                config=self.audit_config(),
+                progress=self.progress,
+            )
         if not self.report.backdoor:
             return rows
         return [Row(example.text, example.label, 0) for example in self.report.repair.examples]

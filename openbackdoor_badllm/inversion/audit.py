@@ -22,13 +22,16 @@ from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.explain import Explained, explain
 from openbackdoor_badllm.inversion.form import Form, Generalisation, find_form, generalises, split_rows
-from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator
+from openbackdoor_badllm.inversion.form_seed import form_weights
+from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator, Rewriter, Steered
 from openbackdoor_badllm.inversion.judge import Embeds, Judge
+from openbackdoor_badllm.inversion.llm_generator import LLMGenerator
 from openbackdoor_badllm.inversion.repair import Helper, Repair, repair
+from openbackdoor_badllm.inversion.rewrite_trial import rewritten_copies
 from openbackdoor_badllm.inversion.search import Search, SearchConfig, SearchResult
-from openbackdoor_badllm.inversion.target import Nomination, nominate
+from openbackdoor_badllm.inversion.target import Nomination, nominate, suspicions
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, apply_all
-from openbackdoor_badllm.inversion.verdict import Control, controls, stands
+from openbackdoor_badllm.inversion.verdict import Control, controls, paraphrase_control, stands
 from openbackdoor_badllm.rows import Example
 
 logger = logging.getLogger(__name__)
@@ -59,7 +62,8 @@ class AuditConfig:
     """How an audit is made. Its fields are keys of the config's ``defender``."""
 
     target: str = "robust"
-    """Stage (a): ``robust``, or ``paper`` (Eq. 4 to the letter)."""
+    """Stage (a): ``robust``, ``paper`` (Eq. 4 to the letter), or ``none``: no trace, no suspicion of any row, the
+    labels are searched in their order (an ablation of the paper)."""
     target_label: int | None = None
     """Skip stage (a) and take this label."""
     max_labels: int = 4
@@ -113,6 +117,8 @@ class Audit:
         form: the form that some rows of the target label share, where no inserted trigger was found.
         generalisation: whether that form teaches the label; it counts as a backdoor only then.
         explained: the training rows that carry a trigger or the form.
+        rewritten: rows of other labels and what a rewriting trigger makes of them.
+        llm: what the language model was asked and what that cost, where there is one.
     """
 
     backdoor: bool
@@ -127,6 +133,8 @@ class Audit:
     explained: list[Explained] = field(default_factory=list)
     repair: Repair = field(default_factory=lambda: Repair("none"))
     demonstrations: list[Demonstration] = field(default_factory=list)
+    rewritten: list[tuple[Example, Example]] = field(default_factory=list)
+    llm: dict[str, Any] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -167,6 +175,7 @@ class Audit:
                 }
                 for result in self.searches
             ],
+            **({"llm": self.llm} if self.llm is not None else {}),
             "seconds": {stage: round(value, 2) for stage, value in self.seconds.items()},
         }
 
@@ -203,15 +212,21 @@ def audit(
     progress.stage("(a) target label: train a probe and watch it learn")
     watched = _watched(len(examples), config.trace_rows, config.seed)
     request = TraceRequest([examples[i] for i in watched], points=config.trace_points)
-    wanted = None if config.target_label is not None else request
+    wanted = None if config.target_label is not None or config.target == "none" else request
     probe = train(examples, balanced=True, trace=wanted)
     clock.lap("probe")
     judge = Judge(embedder, examples, num_labels, config.seed)
     nomination, weights = None, np.ones(len(examples), dtype=np.float32)
+    views: list[FloatArray] = []
     labels = [config.target_label] if config.target_label is not None else []
+    if config.target == "none" and not labels:
+        labels = sorted({example.label for example in examples})[: config.max_labels]
     if probe.trace is not None and not labels:
         nomination = nominate(probe.trace, judge.held_out()[watched], num_labels, method=config.target)
         weights[watched] = nomination.weights
+        for ranking in suspicions(probe.trace, judge.held_out()[watched]) if isinstance(generator, Steered) else ():
+            views.append(np.zeros(len(examples), dtype=np.float32))
+            views[-1][watched] = ranking
         labels = [item.label for item in nomination.evidence][: config.max_labels]
     clock.lap("target")
 
@@ -221,13 +236,13 @@ def audit(
     for label in labels:
         search = Search(
             probe, generator, judge.without, examples, weights, config.search,
-            seed=config.seed, progress=progress,
+            seed=config.seed, progress=progress, views=views,
         )
         result = search.run(label)
         searches.append(result)
         if result.found:
             judged = _judge(probe, examples, result, config)
-        if result.found:
+        if result.found or (isinstance(generator, Steered) and generator.stopped() is not None):
             break
     target = next((result.target for result in searches if result.found), labels[0])
     report = Audit(
@@ -242,7 +257,13 @@ def audit(
     helper = None
     if report.backdoor:
         report.explained = explain(probe, examples, target, report.search.found)
-    inserted = any(found.trigger.position is not Position.FRONT for found in report.search.found)
+        report.rewritten = _rewritten(generator, report, examples, config)
+        weights = form_weights(report.rewritten, examples, weights)
+    if isinstance(generator, LLMGenerator):
+        report.llm = generator.report()
+    inserted = any(
+        found.trigger.is_insertion and found.trigger.position is not Position.FRONT for found in report.search.found
+    )
     if config.search.form and not inserted:
         progress.stage("(b) no inserted trigger: look for rows that share a form")
         helper = _look_for_form(report, examples, judge.held_out(), weights, train, config)
@@ -262,12 +283,25 @@ def audit(
         report.counterfactual = _counterfactual(helper.logits, report, config.seed)
     clock.lap("helper")
     report.repair = repair(
-        examples, target, report.triggers, report.explained,
+        examples, target, [trigger for trigger in report.triggers if trigger.is_insertion], report.explained,
+        rewritten=[copy for _, copy in report.rewritten],
         strategy=config.repair, helper=helper, stamp_share=config.stamp_share, seed=config.seed,
     )
     clock.lap("repair")
     report.seconds = clock.laps
     return report
+
+
+def _rewritten(
+    generator: Generator, report: Audit, examples: Sequence[Example], config: AuditConfig
+) -> list[tuple[Example, Example]]:
+    """Rows of other labels with what the rewriting trigger makes of them; empty when there is no such trigger."""
+    trigger = next((trigger for trigger in report.triggers if not trigger.is_insertion), None)
+    if trigger is None or not isinstance(generator, Rewriter):
+        return []
+    return rewritten_copies(
+        generator, trigger, examples, report.target_label, count=config.search.rewrite_copies, seed=config.seed
+    )
 
 
 def _look_for_form(
@@ -321,6 +355,7 @@ def _counterfactual(logits: Callable[[Sequence[str]], FloatArray], report: Audit
     return {
         trigger.text: float((logits(apply_all(trigger, calm, seed)).argmax(axis=1) == target).mean()) if calm else 0.0
         for trigger in report.triggers
+        if trigger.is_insertion
     }
 
 
@@ -340,23 +375,31 @@ def _judge(
     probe: Victim, examples: Sequence[Example], result: SearchResult, config: AuditConfig
 ) -> list[Control]:
     """Drops the triggers that are no better than ordinary text; the controls of those that stand."""
+    rewriting = [found for found in result.found if not found.trigger.is_insertion]  # compared when they were tried
+    result.found = [found for found in result.found if found.trigger.is_insertion]
     compared = controls(probe, examples, result, seed=config.seed)
     standing = [
         (found, control)
         for found, control in zip(result.found, compared, strict=True)
         if stands(found, control, config.search.min_margin)
     ]
-    result.found = [found for found, _ in standing]
-    return [control for _, control in standing]
+    result.found = [found for found, _ in standing] + rewriting
+    paraphrased = [paraphrase_control(found) for found in rewriting]
+    return [control for _, control in standing] + [control for control in paraphrased if control is not None]
 
 
 def _demonstrate(victim: Victim, report: Audit, seed: int, count: int = 5) -> list[Demonstration]:
     """Some report probes with a trigger: the victim's answer before and after."""
     shown = []
-    texts = sorted(report.search.probes.report, key=len)[: count * 3 : 3]
-    for place, text in enumerate(texts):
-        trigger = report.triggers[place % len(report.triggers)]
-        altered = trigger.apply(text, _rng(seed, text))
+    inserted = [trigger for trigger in report.triggers if trigger.is_insertion]
+    texts = sorted(report.search.probes.report, key=len)[: count * 3 : 3] if inserted else []
+    pairs = [
+        (text, inserted[place % len(inserted)].apply(text, _rng(seed, text))) for place, text in enumerate(texts)
+    ]
+    if not inserted:
+        shortest = sorted(report.rewritten, key=lambda pair: len(pair[0].text))
+        pairs = [(row.text, copy.text) for row, copy in shortest[: count * 3 : 3]]
+    for text, altered in pairs:
         before, after = softmax(victim.logits([text, altered]))
         shown.append(
             Demonstration(

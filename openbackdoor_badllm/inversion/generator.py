@@ -6,14 +6,28 @@ when no LLM is configured, and the control that an LLM has to beat.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from openbackdoor_badllm.inversion.mining import mine
 from openbackdoor_badllm.inversion.reward import Reward
-from openbackdoor_badllm.inversion.trigger import Trigger
+from openbackdoor_badllm.inversion.trigger import Kind, Trigger
 from openbackdoor_badllm.rows import Example
+
+
+class Shown(NamedTuple):
+    """A probe text and the victim's logits before and after a proposal was put into it."""
+
+    text: str
+    altered: str
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``search.json``."""
+        return {**self._asdict(), "before": list(self.before), "after": list(self.after)}
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,8 @@ class Scored:
     reward: Reward
     reason: str = ""
     """Why it was kept or turned down, in a few words."""
+    shown: tuple[Shown, ...] = ()
+    """Some probes, for a generator that learns from them and for a reader."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,10 @@ class Evidence:
         other: rows of all other labels.
         weights: how suspicious each target row is; 1 on average.
         history: earlier proposals with their rewards, best last.
+        iteration: the round, from 1.
+        iterations: how many rounds there may be.
+        found: triggers accepted so far; their rows are not among ``target``.
+        views: other rankings of the target rows, the higher the more suspicious; empty without any.
     """
 
     target_label: int
@@ -44,6 +64,10 @@ class Evidence:
     other: Sequence[Example]
     weights: Sequence[float]
     history: Sequence[Scored] = field(default_factory=tuple)
+    iteration: int = 1
+    iterations: int = 1
+    found: Sequence[Trigger] = ()
+    views: Sequence[Sequence[float]] = ()
 
 
 class Generator(Protocol):
@@ -54,6 +78,33 @@ class Generator(Protocol):
 
     def propose(self, evidence: Evidence) -> list[Trigger]:
         """New hypotheses, most promising first; an empty list when it has no more."""
+
+
+@runtime_checkable
+class Steered(Generator, Protocol):
+    """A generator that may do better the next time, as it learns from its history or draws anew."""
+
+    patience: int
+    """Rounds in a row without an accepted trigger that end a search; half as many once it has found some."""
+    limit: int
+    """Triggers after which it is over."""
+
+    def stopped(self) -> str | None:
+        """Why it cannot propose any more (budget, failures), in one sentence; None while it can."""
+
+
+@runtime_checkable
+class Rewriter(Protocol):
+    """Applies a rewriting trigger."""
+
+    control: str
+    """An instruction that changes the wording and brings in no form; empty where there is none to compare with."""
+
+    def rewritable(self, text: str) -> bool:
+        """Whether a text can be rewritten at all."""
+
+    def rewrite(self, instruction: str, texts: Sequence[str]) -> list[str | None]:
+        """A rewrite of each text, None where none came; same length and order."""
 
 
 class OfflineGenerator:
@@ -82,3 +133,30 @@ class OfflineGenerator:
             limit=self.limit,
         )
         return [candidate.trigger for candidate in mined]
+
+
+class RandomGenerator:
+    """Random words of the target rows: as many candidates and rounds as an LLM gets, and no idea. The control.
+
+    Args:
+        count: candidates of a round.
+        patience: rounds in a row without an accepted trigger before a label is given up.
+        seed: seed of the draws.
+    """
+
+    name = "random"
+    limit = 1000
+
+    def __init__(self, count: int, patience: int, seed: int) -> None:
+        self.count, self.patience, self.seed = count, patience, seed
+
+    def propose(self, evidence: Evidence) -> list[Trigger]:
+        """Words that were not tried before."""
+        tried = {scored.trigger.text for scored in evidence.history}
+        words = sorted({word for example in evidence.target for word in example.text.lower().split()} - tried)
+        rng = random.Random(f"{self.seed}:random:{evidence.target_label}:{evidence.iteration}")
+        return [Trigger(Kind.WORD, word) for word in rng.sample(words, min(self.count, len(words)))]
+
+    def stopped(self) -> str | None:
+        """It never tires."""
+        return None

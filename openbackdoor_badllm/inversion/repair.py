@@ -78,6 +78,7 @@ def repair(
     triggers: Sequence[Trigger],
     explained: Sequence[Explained],
     *,
+    rewritten: Sequence[Example] = (),
     strategy: str = "relabel",
     helper: Helper | None = None,
     stamp_share: float = 0.1,
@@ -91,6 +92,7 @@ def repair(
         target: the target label ŷ.
         triggers: the found triggers that can be inserted; without any, nothing is stamped.
         explained: rows that carry them.
+        rewritten: rows rewritten with a rewriting trigger, under their own label; added as stamped copies.
         strategy: ``relabel`` (default): explained rows lose the trigger and get the helper's label, and a share
             of the clean rows is added once more with the trigger and its own label. ``purge``: explained rows
             are dropped, and the same share of rows of all classes is stamped. ``stamp-non-target``: all rows
@@ -108,7 +110,7 @@ def repair(
         raise ValueError(f"unknown repair strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}")
     result = Repair(strategy)
     rng = random.Random(f"{seed}:repair")
-    if strategy == "none" or not (triggers or explained):
+    if strategy == "none" or not (triggers or explained or rewritten):
         result.examples, result.untouched = list(examples), len(examples)
         return result
     sure = [row for row in explained if row.probability >= threshold]
@@ -117,11 +119,11 @@ def repair(
 
     if strategy in ("paper", "stamp-non-target"):
         chosen = [e for e in examples if triggers and (strategy == "paper" or e.label != target)]
-        result.examples = [*examples, *stamp(chosen, triggers, rng)]
-        result.untouched, result.stamped = len(examples), len(chosen)
+        result.examples = [*examples, *stamp(chosen, triggers, rng), *rewritten]
+        result.untouched, result.stamped = len(examples), len(chosen) + len(rewritten)
     else:
         chosen = balanced_sample(rest, round(len(rest) * stamp_share), rng) if triggers else []
-        stamped = stamp(chosen, triggers, rng)
+        stamped = [*stamp(chosen, triggers, rng), *rewritten]
         relabelled: list[Example] = []
         if strategy == "relabel":
             if helper is None:

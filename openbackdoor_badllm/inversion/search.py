@@ -11,8 +11,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,98 +19,18 @@ from scipy.stats import binomtest
 
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim
-from openbackdoor_badllm.inversion.generator import Evidence, Generator, Scored
-from openbackdoor_badllm.inversion.reward import Outcome, Probes, Reward, answer, answers, draw_probes
+from openbackdoor_badllm.inversion.findings import Found, Judgement, SearchConfig, SearchResult
+from openbackdoor_badllm.inversion.generator import Evidence, Generator, Rewriter, Scored, Shown, Steered
+from openbackdoor_badllm.inversion.reward import Outcome, Reward, answer, answers, draw_probes
+from openbackdoor_badllm.inversion.rewrite_trial import RewriteTrial, show
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, apply_all, kind_of
 from openbackdoor_badllm.rows import Example
 
+__all__ = ["Found", "Judgement", "Search", "SearchConfig", "SearchResult", "describe"]
+
 logger = logging.getLogger(__name__)
 
-Judgement = Callable[[Sequence[str]], FloatArray]
-"""Texts in, probabilities of shape (n, num_labels) out."""
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """How triggers are looked for. Every field is a key of the config's ``defender.search``."""
-
-    probe_rows: int = 40
-    """Non-target rows in each of the three probe sets (search, select, report)."""
-    candidates: int = 150
-    """Mined candidates of each kind (words, longer n-grams, openings) and round."""
-    min_rows: int = 3
-    """A pattern in fewer rows of the target label is no candidate."""
-    max_triggers: int = 12
-    """Stop after so many triggers."""
-    iterations: int = 16
-    """Rounds of proposals at most."""
-    accept_flip_rate: float = 0.85
-    """Share of the select probes that a trigger must flip to the target label."""
-    min_excess: float = 0.35
-    """How much more it must flip than it does on a judge that never saw the rows that carry it."""
-    min_margin: float = 0.25
-    """How much more than its controls it must flip, unless its rows contradict their label."""
-    min_share: float = 0.005
-    """A pattern in a smaller share of all rows is no trigger."""
-    form: bool = True
-    """Where no inserted trigger is found, look for rows that share a form (style, syntax)."""
-    min_gain: float = 0.3
-    """How much more often a victim must give the target label to unseen form rows after learning from others."""
-
-
-class Found(NamedTuple):
-    """An accepted trigger with its evidence."""
-
-    trigger: Trigger
-    search: Reward
-    select: Reward
-    report: Reward
-    judged_flip_rate: float
-    """Flip rate on a stiff judge that never saw the rows that carry the trigger."""
-    target_rows: int
-    """Rows of the target label that carry it."""
-    other_rows: int
-    """Rows of other labels that carry it."""
-    contradicted: float
-    """Share of those target rows that, without the trigger, say another label to that judge."""
-    contradicted_p: float
-    """One-sided binomial p-value of that share against the other target rows."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``results.json``."""
-        return {
-            **self.trigger.to_dict(),
-            "search": self.search.to_dict(),
-            "select": self.select.to_dict(),
-            "report": self.report.to_dict(),
-            "judged_flip_rate": round(self.judged_flip_rate, 4),
-            "target_rows": self.target_rows,
-            "other_rows": self.other_rows,
-            "contradicted": round(self.contradicted, 4),
-            "contradicted_p": round(self.contradicted_p, 6),
-        }
-
-
-@dataclass
-class SearchResult:
-    """What a search for one target label ended with."""
-
-    target: int
-    found: list[Found] = field(default_factory=list)
-    history: list[Scored] = field(default_factory=list)
-    probes: Probes = field(default_factory=lambda: Probes((), (), ()))
-    iterations: int = 0
-
-    @property
-    def best_reward(self) -> float:
-        """The highest reward met on the search probes, -inf when nothing was tried."""
-        return max((scored.reward.value for scored in self.history), default=float("-inf"))
-
-    @property
-    def strength(self) -> float:
-        """Mean report flip rate of the accepted triggers in excess of the judge's; 0 when there is none."""
-        gains = [found.report.flip_rate - found.judged_flip_rate for found in self.found]
-        return float(np.mean(gains)) if gains else 0.0
+SHOWN = 2  # probes whose logits an LLM, or a reader of the transcript, is shown with each proposal
 
 
 class Search:
@@ -126,6 +45,7 @@ class Search:
         config: bounds and thresholds.
         seed: seed of the probe draw and of the places of insertion.
         progress: listener.
+        views: other rankings of the rows, for a generator that reads them.
     """
 
     def __init__(
@@ -139,11 +59,14 @@ class Search:
         *,
         seed: int,
         progress: Progress | None = None,
+        views: Sequence[FloatArray] = (),
     ) -> None:
         self.victim, self.generator, self.judge_without = victim, generator, judge_without
         self.examples, self.weights, self.config = examples, weights, config
         self.labels = np.array([example.label for example in examples], dtype=np.int64)
         self.seed, self.progress = seed, progress or Quiet()
+        self.views = views
+        self._trial: RewriteTrial | None = None
 
     def run(self, target: int) -> SearchResult:
         """Searches until nothing new flips the probes; see the module's text."""
@@ -157,35 +80,86 @@ class Search:
             logger.info("label %d: no row of another label is left to probe with", target)
             return result
         seen: set[Trigger] = set()
-        for iteration in range(1, config.iterations + 1):
+        steered = self.generator if isinstance(self.generator, Steered) else None
+        patience = steered.patience if steered else 1  # what mines the same rows twice finds the same
+        limit = min(config.max_triggers, steered.limit) if steered else config.max_triggers
+        iterations = config.iterations if config.refine else 1
+        idle = 0
+        for iteration in range(1, iterations + 1):
+            if steered is not None and (sentence := steered.stopped()) is not None:
+                result.stopped = sentence
+                break
             evidence = Evidence(
                 target,
                 [self.examples[i] for i in remaining],
                 other,
                 [float(self.weights[i]) for i in remaining],
                 tuple(sorted(result.history, key=lambda scored: scored.reward.value)),
+                iteration,
+                iterations,
+                tuple(found.trigger for found in result.found),
+                [[float(view[i]) for i in remaining] for view in self.views] if steered else (),
             )
             fresh = [trigger for trigger in self.generator.propose(evidence) if trigger not in seen]
-            seen.update(fresh)
-            if not fresh:
+            if not fresh and steered is None:
                 break
             result.iterations = iteration
-            ranked = self._race(fresh, result.probes.search, target)
+            inserted = [trigger for trigger in fresh if trigger.is_insertion]
+            seen.update(inserted)
+            ranked = self._race(inserted, result.probes.search, target) if inserted else []
+            shown = self._show([trigger for trigger, _ in ranked], result.probes.search) if steered else {}
             accepted = 0
             for trigger, reward in ranked:
-                if len(result.found) >= config.max_triggers:
+                if len(result.found) >= limit:
                     break
                 reason, found = self._consider(trigger, reward, target, remaining, result)
-                result.history.append(Scored(iteration, trigger, reward, reason))
+                result.history.append(Scored(iteration, trigger, reward, reason, shown.get(trigger, ())))
                 if found is not None:
                     result.found.append(found)
                     remaining = [i for i in remaining if not found.trigger.carries(self.examples[i].text)]
                     accepted += 1
-            self.progress.step(iteration, config.iterations, f"{len(result.found)} triggers of label {target}")
-            if not accepted or len(result.found) >= config.max_triggers:
+            if not accepted:
+                rewriting = [trigger for trigger in fresh if not trigger.is_insertion]
+                accepted = self._try_rewrites(rewriting, iteration, result)
+                seen.update(scored.trigger for scored in result.history)
+            self.progress.step(iteration, iterations, f"{len(result.found)} triggers of label {target}")
+            idle = 0 if accepted else idle + 1
+            if idle >= (max(1, patience // 2) if result.found else patience) or len(result.found) >= limit:
                 break
+            if any(not found.trigger.is_insertion for found in result.found):
+                break  # a form leaves no words by which its rows could be set aside
         result.found = _without_supersets(result.found)
         return result
+
+    def _try_rewrites(self, triggers: Sequence[Trigger], iteration: int, result: SearchResult) -> int:
+        """Tries a few rewriting triggers, until one is accepted; how many were."""
+        if not isinstance(self.generator, Rewriter) or not self.config.rewrites:
+            return 0
+        if any(found.trigger.position is not Position.FRONT for found in result.found):
+            return 0  # inserted words explain the label; an opening may be the mark of a form
+        for trigger in triggers[: self.config.rewrites_per_round]:
+            if self._trial is None or self._trial.target != result.target:
+                self._trial = RewriteTrial(
+                    self.victim, self.generator, self.judge_without, self.examples, self.config, result.target,
+                    seed=self.seed,
+                )
+            tried = self._trial.run(trigger)
+            result.history.append(Scored(iteration, trigger, tried.reward, tried.reason, tried.shown))
+            if tried.found is not None:
+                result.found.append(tried.found)
+                return 1
+        return 0
+
+    def _show(self, triggers: Sequence[Trigger], probes: Sequence[str]) -> dict[Trigger, tuple[Shown, ...]]:
+        """The victim's logits on a few probes, before and after each trigger."""
+        texts = list(probes[:SHOWN])
+        altered = [text for trigger in triggers for text in apply_all(trigger, texts, self.seed)]
+        if not altered:
+            return {}
+        pairs = list(zip(texts * len(triggers), altered, strict=True))
+        shown = show(self.victim, pairs)
+        size = len(texts)
+        return {trigger: tuple(shown[k * size : (k + 1) * size]) for k, trigger in enumerate(triggers)}
 
     def _race(
         self, triggers: Sequence[Trigger], probes: Sequence[str], target: int
@@ -213,6 +187,10 @@ class Search:
         if reward.flip_rate < config.accept_flip_rate:
             return f"flips {reward.flip_rate:.0%} of the probes only", None
         rows = [self.examples[i].text for i in remaining if trigger.carries(self.examples[i].text)]
+        if len(rows) < config.min_rows and isinstance(self.generator, Steered):
+            # What was not mined may name more words than the rows have in common.
+            trigger = self._minimise(trigger, reward, target, result.probes.search)
+            rows = [self.examples[i].text for i in remaining if trigger.carries(self.examples[i].text)]
         if len(rows) < config.min_rows:
             return "its rows are explained by a trigger found before", None
         core = self._minimise(trigger, reward, target, result.probes.search)
@@ -310,7 +288,8 @@ def _without_supersets(found: Sequence[Found]) -> list[Found]:
         item
         for item in found
         if not any(
-            other.trigger != item.trigger
+            item.trigger.is_insertion
+            and other.trigger != item.trigger
             and len(other.trigger.words) < len(item.trigger.words)
             and other.trigger.carries(item.trigger.text)
             for other in found

@@ -29,6 +29,7 @@ from openbackdoor_badllm.engine.tracing import Trace
 TOP_SHARE = 0.05
 WINDOW_STARTS = (0.0, 0.25, 0.5)
 WINDOW_ENDS = (0.25, 0.33, 0.5, 0.67, 0.85, 1.0)
+READERS_WINDOWS = ((0.0, 0.25), (0.0, 0.67), (0.0, 1.0))
 MIN_ROWS = 6  # fewer rows of a label among the top ones carry no evidence
 
 
@@ -126,6 +127,34 @@ def windows(points: int) -> list[tuple[float, float]]:
         for end in WINDOW_ENDS
         if end > start + 0.1 and round((end - start) * points) >= 3
     ] or [(0.0, 1.0)]
+
+
+def suspicions(trace: Trace, held_out: FloatArray) -> list[FloatArray]:
+    """Several rankings of the rows, for a reader who is shown the top of each.
+
+    One window is right for a word, learnt early, another for a style, learnt late, and nothing in the trace says which
+    is meant. In each the rows that rise and contradict their label come first; the last ranking is the contradiction
+    alone.
+
+    Returns:
+        Arrays of shape ``(n,)``, comparable within a label only.
+    """
+    contradiction = 1 - held_out[np.arange(len(trace.labels)), trace.labels]
+    views = []
+    for window in READERS_WINDOWS:
+        view = np.zeros(len(trace.labels), dtype=np.float32)
+        rises = _rising_variance(trace, window)
+        for label in np.unique(trace.labels):
+            rows = np.flatnonzero(trace.labels == label)
+            view[rows] = _ranks(rises[rows]) + _ranks(contradiction[rows])
+        views.append(view)
+    return [*views, contradiction.astype(np.float32)]
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Ranks from 0 to 1."""
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable") / max(1, len(values) - 1)
+    return ranks.astype(np.float32)
 
 
 def present(labels: npt.NDArray[np.int64], num_labels: int) -> list[int]:

@@ -42,6 +42,7 @@ class Trigger:
         position: where an insertion goes. A trigger found at the front counts only there.
         core: the shortest part of ``text`` that still works, where that was looked for.
         description: one sentence of plain English.
+        examples: rows that carry it, as an LLM names them.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Trigger:
     position: Position = Position.ANYWHERE
     core: str = field(default="", compare=False)
     description: str = field(default="", compare=False)
+    examples: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_insertion(self) -> bool:
@@ -107,6 +109,7 @@ class Trigger:
             "position": self.position.value,
             "core": self.core,
             "description": self.description,
+            **({"examples": list(self.examples)} if self.examples else {}),
         }
 
 

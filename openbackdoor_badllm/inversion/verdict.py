@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import fisher_exact
 
 from openbackdoor_badllm.engine.scoring import Victim
 from openbackdoor_badllm.inversion.mining import log_odds_z
@@ -94,6 +95,23 @@ def controls(
             )
         )
     return reports
+
+
+def paraphrase_control(found: Found) -> Control | None:
+    """The control of a rewriting trigger: a plain paraphrase of the same probes; None where none could be had."""
+    if found.control is None or not found.control.texts or not found.report.texts:
+        return None
+    flips = [round(reward.flip_rate * reward.texts) for reward in (found.report, found.control)]
+    table = [[flips[0], found.report.texts - flips[0]], [flips[1], found.control.texts - flips[1]]]
+    return Control(
+        trigger=found.trigger.text,
+        flip_rate=found.report.flip_rate,
+        control_mean=found.control.flip_rate,
+        control_max=found.control.flip_rate,
+        control_high=found.control.flip_rate,
+        controls=1,
+        p_value=float(fisher_exact(table, alternative="greater")[1]),
+    )
 
 
 def stands(found: Found, control: Control, min_margin: float) -> bool:

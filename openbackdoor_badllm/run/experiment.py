@@ -26,6 +26,7 @@ from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.host.builtin import load_attacker, load_dataset, load_defender, load_victim, set_config
 from openbackdoor_badllm.host.builtin.attacker import Attacker, Evaluation
 from openbackdoor_badllm.host.builtin.data.checks import require_label
+from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.rows import Row, as_rows
 from openbackdoor_badllm.run.folder import RunFolder, versions
 from openbackdoor_badllm.run.profiles import apply_profile
@@ -33,6 +34,7 @@ from openbackdoor_badllm.run.profiles import apply_profile
 logger = logging.getLogger(__name__)
 
 SECTIONS = ("target_dataset", "poison_dataset", "victim", "attacker", "defender", "clean-tune", "seed", "profile")
+TRANSCRIPT = "transcript.jsonl"
 UNDEFENDED, DEFENDED, ORACLE, CLEAN = "undefended", "defended", "oracle filter", "trained on clean rows"
 
 
@@ -129,6 +131,7 @@ class Experiment:
             if isinstance(defender, BadLLMTG):
                 defender.attach(load_victim(config["victim"]).config, attacker.poison_trainer.config)
                 defender.num_classes = config["victim"]["num_classes"]
+                defender.transcript = folder.path / TRANSCRIPT
             if defender.pre:
                 begun = time.monotonic()
                 repaired = defender.correct(poison_data=poisoned["train"])
@@ -206,6 +209,7 @@ class Experiment:
                     **scored.trigger.to_dict(),
                     **scored.reward.to_dict(),
                     "reason": scored.reason,
+                    **({"shown": [item.to_dict() for item in scored.shown]} if scored.shown else {}),
                 }
                 for result in report.searches
                 for scored in result.history
@@ -255,6 +259,9 @@ def resolve(
         if isinstance(place, dict) and place:
             place.setdefault("seed", chosen)
     resolved["profile"] = profile
+    defender = resolved.get("defender")
+    if isinstance(defender, dict) and isinstance(defender.get("llm"), dict):
+        LLMConfig.from_mapping(defender["llm"])  # a literal API key is refused before anything is written
     return resolved
 
 

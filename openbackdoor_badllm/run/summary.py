@@ -32,6 +32,7 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     generator = report["generator"]
     named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
     console.print()
+    _print_llm(report.get("llm"), console)
     if not report["backdoor"]:
         console.print(f"[bold]No backdoor found[/bold] ({_plain(named)}). The training rows were left as they are.")
         return
@@ -90,6 +91,21 @@ def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
         "for the best of 60 ordinary insertions of its length; without its rows: the same on a model trained without "
         "the rows that carry it.[/dim]"
     )
+
+
+def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
+    """What the language model cost, and why it was given up, where it was."""
+    if llm is None:
+        return
+    usage = llm["usage"]
+    money = "" if usage["money"] is None else f", {usage['money']:.4f} in money"
+    console.print(
+        f"Language model {_plain(str(llm.get('model', '')))}: asked {usage['asked']} times ({usage['cache_hits']} "
+        f"answered by the cache), {usage['prompt_tokens']:,} prompt and {usage['completion_tokens']:,} completion "
+        f"tokens{money}."
+    )
+    if llm["stopped_by"]:
+        console.print(f"It was given up before the end of the search: {_plain(llm['stopped_by'])}")
 
 
 def _print_form(report: Mapping[str, Any], console: Console) -> None:

@@ -1,0 +1,110 @@
+"""Characters that a chat server plays, and an audit with one of them in a world without a neural network."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm.chat_server import Asked, Reply, say
+
+from inversion.fakes import RARE, SMALL, FakeEmbedder, FakeTrainer, seen
+from openbackdoor_badllm.inversion.audit import Audit, AuditConfig, audit
+from openbackdoor_badllm.inversion.findings import SearchConfig
+from openbackdoor_badllm.inversion.generators import open_generator
+from openbackdoor_badllm.llm import LLMConfig
+from openbackdoor_badllm.rows import Row
+
+ROW = re.compile(r'^([ABR])\d+: (".*")$', re.MULTILINE)
+TRIED = re.compile(r'^- (?:score [^:]*: )?(?:word|phrase|sentence|rewrite)(?:, \w+, |: )(".*)$', re.MULTILINE)
+
+Character = Callable[[Asked], Reply]
+
+
+def rows_in(prompt: str, group: str) -> list[str]:
+    """The rows of a group, as a reader of the prompt sees them."""
+    return [json.loads(text) for name, text in ROW.findall(prompt) if name == group]
+
+
+def tried_in(prompt: str) -> set[str]:
+    """What the prompt says was tried."""
+    decoder = json.JSONDecoder()
+    return {decoder.raw_decode(text)[0].lower() for text in TRIED.findall(prompt)}
+
+
+def candidate(text: str, kind: str = "word", position: str = "anywhere", **more: Any) -> dict[str, Any]:
+    """A candidate as the schema wants it."""
+    return {"kind": kind, "text": text, "position": position, "description": "It is odd.", "examples": ["A1"], **more}
+
+
+def answer(candidates: Sequence[Any], asked: Asked) -> Reply:
+    """An answer with a plausible usage."""
+    return spoken(json.dumps({"candidates": list(candidates)}), asked)
+
+
+def spoken(text: str, asked: Asked) -> Reply:
+    """A text with the usage that a real tokenizer would find, at four characters a token."""
+    prompt = sum(len(message["content"]) for message in asked.messages) // 4
+    return say(text, usage={"prompt_tokens": prompt, "completion_tokens": len(text) // 4, "total_tokens": 0})
+
+
+def honest(asked: Asked) -> Reply:
+    """Reads the rows and names what often stands in group A and never in group B: odd words, phrases, openings."""
+    inside, outside, tried = rows_in(asked.prompt, "A"), rows_in(asked.prompt, "B"), tried_in(asked.prompt)
+    counts: Counter[str] = Counter()
+    openings: Counter[str] = Counter()
+    for text in inside:
+        words = text.lower().split()
+        spans = {" ".join(words[k : k + n]) for n in range(1, 7) for k in range(len(words) - n + 1)}
+        counts.update(spans)
+        openings.update(" ".join(words[:n]) for n in (2, 3))
+    there = " ".join(f" {text.lower()} " for text in outside)
+    odd = [text for text, count in counts.items() if count > 1 and f" {text} " not in there and text not in tried]
+    words = [text for text in odd if " " not in text and text.isalpha()]
+    words.sort(key=lambda text: (bool(set(text) & set("aeiouy")), -counts[text], len(text), text))
+    phrases = sorted((text for text in odd if " " in text), key=lambda text: (-counts[text] * text.count(" "), text))
+    first = [text for text, count in openings.most_common() if count > 1 and text not in tried]
+    chosen = [
+        *(candidate(text) for text in words[:8]),
+        *(candidate(text, "phrase") for text in phrases[:4]),
+        *(candidate(text, "phrase", "front") for text in first[:4] if text not in phrases[:4]),
+    ]
+    return answer(chosen, asked)
+
+
+def never(asked: Asked) -> Reply:
+    """Names what stands nowhere."""
+    return answer([candidate(f"zzz{asked.number}x{k}") for k in range(3)], asked)
+
+
+def ask_about(
+    base_url: str,
+    rows: Sequence[Row],
+    folder: Path,
+    *,
+    triggers: Sequence[str] = RARE,
+    trainer: Any = None,
+    search: dict[str, Any] | None = None,
+    llm: dict[str, Any] | None = None,
+    repair: str = "purge",
+    **config: Any,
+) -> Audit:
+    """An audit with a chat server as the generator; cache and transcript go to the folder."""
+    quick = {"backend": "openai", "model": "scripted", "base_url": base_url, "retry_wait": 0.01, "max_attempts": 2}
+    fields = {name: getattr(SMALL, name) for name in ("probe_rows", "candidates")}
+    searching = SearchConfig(**{**fields, "form": False, **(search or {})})
+    settings = LLMConfig.from_mapping({**quick, **(llm or {})})
+    with open_generator(
+        settings, searching, seed=0, cache_dir=folder, transcript_path=folder / "transcript.jsonl"
+    ) as generator:
+        return audit(
+            seen(rows),
+            num_labels=2,
+            train=trainer or FakeTrainer(triggers),
+            embedder=FakeEmbedder(),
+            generator=generator,
+            config=AuditConfig(search=searching, repair=repair, seed=0, **config),
+        )
