@@ -6,6 +6,7 @@ answers the four questions (is there a backdoor, which label, which trigger, whi
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 import time
@@ -21,7 +22,14 @@ from openbackdoor_badllm.engine.scoring import FloatArray, Victim, softmax
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.explain import Explained, explain
-from openbackdoor_badllm.inversion.form import Form, Generalisation, find_form, generalises, split_rows
+from openbackdoor_badllm.inversion.form import (
+    Form,
+    Generalisation,
+    contradiction_lift,
+    find_form,
+    generalises,
+    split_rows,
+)
 from openbackdoor_badllm.inversion.form_seed import form_weights
 from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator, Rewriter, Steered
 from openbackdoor_badllm.inversion.judge import Embeds, Judge
@@ -38,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 CALIBRATION_SHARE = 0.15  # of the unexplained rows, kept from the helper to learn how it errs
 CALIBRATION_ROWS = 400
+WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
 
 
 class Trained(Victim, Protocol):
@@ -114,7 +123,7 @@ class Audit:
         target_label: the label that the triggers lead to; the most suspicious one when none was found.
         counterfactual: flip rate of each trigger on a model of the same kind trained without the explained rows. A
             trigger of an attacker loses its force there; an honest class word keeps it.
-        form: the form that some rows of the target label share, where no inserted trigger was found.
+        form: the form that some rows of the target label share, where it was taken for a trigger.
         generalisation: whether that form teaches the label; it counts as a backdoor only then.
         explained: the training rows that carry a trigger or the form.
         rewritten: rows of other labels and what a rewriting trigger makes of them.
@@ -264,9 +273,11 @@ def audit(
     inserted = any(
         found.trigger.is_insertion and found.trigger.position is not Position.FRONT for found in report.search.found
     )
-    if config.search.form and not inserted:
-        progress.stage("(b) no inserted trigger: look for rows that share a form")
-        helper = _look_for_form(report, examples, judge.held_out(), weights, train, config)
+    if config.search.form:
+        progress.stage("(b) look for rows that share a form")
+        helper = _look_for_form(
+            report, examples, judge.held_out(), weights, train, config, beside_insertions=inserted
+        )
         clock.lap("form")
     if not report.backdoor:
         report.repair = Repair("none", list(examples), untouched=len(examples))
@@ -311,36 +322,48 @@ def _look_for_form(
     weights: FloatArray,
     train: TrainVictim,
     config: AuditConfig,
+    *,
+    beside_insertions: bool,
 ) -> Helper | None:
     """Looks for a shared form, tests whether it teaches the label, and writes both into the report.
 
+    Args:
+        beside_insertions: an inserted trigger was found. Its rows are left out, and the two trainings of the test
+            are spent only on a form whose rows clearly contradict their label.
+
     Returns:
-        A victim trained without the form's rows when they are taken for poisoned, else None.
+        A victim trained without all explained rows when the form is taken for a trigger, else None.
     """
-    form = find_form(examples, report.target_label, held_out, weights, seed=config.seed)
+    explained = {row.index for row in report.explained if beside_insertions and row.probability >= 0.5}
+    kept = np.array([index for index in range(len(examples)) if index not in explained], dtype=np.int64)
+    remaining = [examples[index] for index in kept]
+    form = find_form(remaining, report.target_label, held_out[kept], weights[kept], seed=config.seed)
     if form is None:
+        return None
+    if beside_insertions and contradiction_lift(form, remaining, held_out[kept]) < WORTH_TESTING:
         return None
     _, asked = split_rows(form, config.seed)
     inside, unseen = set(form.rows), set(asked)
-    untaught = _train_helper(train, examples, inside, config.seed)
+    untaught = _train_helper(train, remaining, inside, config.seed)
     taught = train(
-        [example for index, example in enumerate(examples) if index not in unseen], balanced=True, trace=None
+        [example for index, example in enumerate(remaining) if index not in unseen], balanced=True, trace=None
     )
-    report.form = form
     report.generalisation = generalises(
-        taught.logits, untaught.logits, [examples[i].text for i in asked], form.target
+        taught.logits, untaught.logits, [remaining[i].text for i in asked], form.target
     )
     if report.generalisation.gain < config.search.min_gain:
         return None
+    report.form = dataclasses.replace(form, rows=tuple(int(kept[index]) for index in form.rows))
     report.backdoor = True
     known = {row.index: row for row in report.explained}
-    for index, probability in zip(form.rows, form.probability, strict=True):
+    for index, probability in zip(report.form.rows, report.form.probability, strict=True):
         before = known.get(index)
         known[index] = Explained(
             index,
             before.triggers if before else (),
             examples[index].text,  # a form cannot be taken out of a text
             max(probability, before.probability if before else 0.0),
+            form=True,
         )
     report.explained = [known[index] for index in sorted(known)]
     return untaught

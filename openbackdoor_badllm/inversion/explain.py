@@ -28,12 +28,14 @@ class Explained:
         triggers: the triggers that it carries.
         text_without: its text with all of them taken out.
         probability: how likely it is that the row is poisoned, in [0, 1].
+        form: it carries a form, which stays in ``text_without``.
     """
 
     index: int
     triggers: tuple[Trigger, ...]
     text_without: str
     probability: float
+    form: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """For the list of rows."""

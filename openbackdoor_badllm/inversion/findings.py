@@ -43,7 +43,7 @@ class SearchConfig:
     min_share: float = 0.005
     """A pattern in a smaller share of all rows is no trigger."""
     form: bool = True
-    """Where no inserted trigger is found, look for rows that share a form (style, syntax)."""
+    """Look for rows that share a form (style, syntax), beside the inserted triggers or instead of them."""
     min_gain: float = 0.3
     """How much more often a victim must give the target label to unseen form rows after learning from others."""
     strategy: str = "pool"

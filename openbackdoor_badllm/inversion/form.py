@@ -132,6 +132,14 @@ def find_form(
     )
 
 
+def contradiction_lift(form: Form, examples: Sequence[Example], held_out: FloatArray) -> float:
+    """How much more often the form's rows contradict their label than all rows of the label do."""
+    against = held_out.argmax(axis=1) != form.target
+    own = np.array([example.label == form.target for example in examples])
+    base = float(against[own].mean())
+    return float(against[list(form.rows)].mean()) / max(base, 0.01)
+
+
 def split_rows(form: Form, seed: int) -> tuple[list[int], list[int]]:
     """The form's rows in two random halves: one to learn from, one to ask about."""
     rows = list(form.rows)
@@ -199,7 +207,8 @@ def _fit(
     for label in (0, 1):  # both sides weigh the same
         side = labels == label
         weights[side] *= len(known) / 2 / max(1e-6, weights[side].sum())
-    model = LogisticRegression(C=1.0, max_iter=300, solver="liblinear")
+    # liblinear draws from the global generator unless it is given a seed
+    model = LogisticRegression(C=1.0, max_iter=300, solver="liblinear", random_state=0)
     model.fit(features[rows], labels, sample_weight=weights)
     return model
 

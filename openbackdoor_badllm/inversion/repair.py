@@ -129,12 +129,7 @@ def repair(
             if helper is None:
                 raise ValueError("the repair 'relabel' needs a helper model")
             texts = [row.text_without for row in sure]
-            labels = fresh_labels(
-                helper.logits(texts),
-                helper.logits([example.text for example in helper.calibration]),
-                [example.label for example in helper.calibration],
-                target,
-            )
+            labels = _labels_for(sure, helper, target)
             relabelled = [Example(text, int(label)) for text, label in zip(texts, labels, strict=True)]
             result.changed_label = sum(example.label != target for example in relabelled)
         result.examples = [*rest, *relabelled, *stamped]
@@ -142,6 +137,28 @@ def repair(
         result.relabelled, result.removed = len(relabelled), len(sure) - len(relabelled)
     rng.shuffle(result.examples)
     return result
+
+
+def _labels_for(rows: Sequence[Explained], helper: Helper, target: int) -> npt.NDArray[np.int64]:
+    """A label for each explained row.
+
+    Where the trigger is taken out, the likely label: see :func:`fresh_labels`. A form stays in its text, so its rows
+    must not all get other labels than the target's, or it would point the other way afterwards: they get what a
+    victim says that never saw the form, mistakes included.
+    """
+    labels = np.zeros(len(rows), dtype=np.int64)
+    form = np.array([row.form for row in rows], dtype=bool)
+    plain = [row.text_without for row in rows if not row.form]
+    if plain:
+        labels[~form] = fresh_labels(
+            helper.logits(plain),
+            helper.logits([example.text for example in helper.calibration]),
+            [example.label for example in helper.calibration],
+            target,
+        )
+    if form.any():
+        labels[form] = helper.logits([row.text_without for row in rows if row.form]).argmax(axis=1)
+    return labels
 
 
 def stamp(examples: Sequence[Example], triggers: Sequence[Trigger], rng: random.Random) -> list[Example]:
