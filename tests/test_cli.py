@@ -163,7 +163,6 @@ bad("unknown defender", r"'defender\.name' must be 'badllmtg', but is \"badlmtg\
 for path, wrong, right in (
     ("defender", "repiar", "repair"),
     ("defender.search", "probe_row", "probe_rows"),
-    ("defender.llm", "backnd", "backend"),
     ("defender.victim", "max_length", "max_len"),
     ("defender.train", "epoch", "epochs"),
     ("victim", "pth", "path"),
@@ -174,6 +173,9 @@ for path, wrong, right in (
     bad(f"misspelt key of {path}", rf"'{re.escape(path)}' has no key '{wrong}': did you mean '{right}'\?")(
         changed(**{f"{path}.{wrong}".replace(".", "__"): 1})
     )
+bad("misspelt key of defender.llm", r"llm\.backnd is not a known key: did you mean 'backend'\?")(
+    changed(defender__llm__backnd=1)
+)
 for section in ("target_dataset", "poison_dataset"):
     bad(f"misspelt key of {section}", r"The key 'max_trian' of a data set is unknown: did you mean 'max_train'\?")(
         changed(**{f"{section}__max_trian": 9})
