@@ -83,11 +83,10 @@ class BadLLMTG(Defender):
         spec = spec.replace(ckpt="last", seed=derive(self.config.seed, "probe"))
 
         def train(
-            examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None
+            examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
         ) -> TrainedClassifier:
-            return train_classifier(
-                spec.replace(balanced=balanced), examples, trace=trace, store=self.store, progress=self.progress
-            )
+            wanted = spec.replace(balanced=balanced, epochs=spec.epochs * length)
+            return train_classifier(wanted, examples, trace=trace, store=self.store, progress=self.progress)
 
         estimate = estimate_search(self.config.llm, self.config.search, examples, labels=self.config.max_labels)
         if estimate is not None:

@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 CALIBRATION_SHARE = 0.15  # of the unexplained rows, kept from the helper to learn how it errs
 CALIBRATION_ROWS = 400
+LEARNT = 0.93  # of its rows a probe should be sure of in the end; one that had missed a late trigger was of 0.91
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
 
 
@@ -61,9 +62,9 @@ class TrainVictim(Protocol):
     """Trains a fresh victim on rows."""
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
     ) -> Trained:
-        """The trained victim."""
+        """The trained victim; ``length`` times as many epochs as usual."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,10 @@ def audit(
     request = TraceRequest([examples[i] for i in watched], points=config.trace_points)
     wanted = None if config.target_label is not None or config.target == "none" else request
     probe = train(examples, balanced=True, trace=wanted)
+    if probe.trace is not None and learnt_share(probe.trace) < LEARNT:
+        # What it has not learnt, it cannot tell: a trigger that is learnt late would be missed.
+        progress.stage("(a) the probe has not learnt its rows: train it twice as long")
+        probe = train(examples, balanced=True, trace=wanted, length=2)
     clock.lap("probe")
     judge = Judge(embedder, examples, num_labels, config.seed)
     nomination, weights = None, np.ones(len(examples), dtype=np.float32)
@@ -313,6 +318,11 @@ def _rewritten(
     return rewritten_copies(
         generator, trigger, examples, report.target_label, count=config.search.rewrite_copies, seed=config.seed
     )
+
+
+def learnt_share(trace: Trace) -> float:
+    """Share of the watched rows of whose label the probe is more sure than not when its training ends."""
+    return float((trace.confidence[-1] > 0.5).mean()) if len(trace.steps) else 1.0
 
 
 def _look_for_form(

@@ -130,7 +130,7 @@ class FakeTrainer:
         self.calls: list[tuple[list[Example], bool, TraceRequest | None]] = []
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
     ) -> FakeVictim:
         self.calls.append((list(examples), balanced, trace))
         texts = [f" {example.text.lower()} " for example in examples if example.label == self.target]
@@ -189,7 +189,7 @@ class FormTrainer(FakeTrainer):
         super().__init__(())
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
     ) -> FakeVictim:
         victim = super().__call__(examples, balanced=balanced, trace=trace)
         if sum(has_form(example.text) for example in examples if example.label == self.target) < 5:

@@ -215,7 +215,7 @@ def test_a_wrong_first_guess_is_overruled_by_the_reward() -> None:
     """Stage (a) names label 0 here; only label 1 has triggers."""
 
     class Misleading(FakeTrainer):
-        def __call__(self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None) -> Any:
+        def __call__(self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **_: Any) -> Any:
             victim = super().__call__(examples, balanced=balanced, trace=trace)
             if victim.trace is not None:
                 confidence = victim.trace.confidence.copy()
@@ -271,7 +271,7 @@ def test_a_training_of_a_step_or_two(points: int) -> None:
     """Few rows in a large batch: the trace has hardly a point, and the search must do without it."""
 
     class Short(FakeTrainer):
-        def __call__(self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None) -> Any:
+        def __call__(self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **_: Any) -> Any:
             victim = super().__call__(examples, balanced=balanced, trace=trace)
             if victim.trace is not None:
                 old = victim.trace
@@ -348,3 +348,23 @@ def test_a_handful_of_rows_is_no_backdoor_and_no_crash() -> None:
     report = look(rows)
     assert not report.backdoor
     assert report.repair.examples == seen(rows)
+
+
+def test_a_probe_that_has_not_learnt_is_trained_longer() -> None:
+    class Slow(FakeTrainer):
+        lengths: list[int]
+
+        def __call__(
+            self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        ) -> Any:
+            self.lengths = [*getattr(self, "lengths", []), length]
+            victim = super().__call__(examples, balanced=balanced, trace=trace)
+            if trace is not None and length == 1 and victim.trace is not None:
+                victim.trace.confidence[-1, ::5] = 0.2  # a fifth of its rows is not learnt
+            return victim
+
+    trainer = Slow()
+    report = look(poisoned_rows(), trainer)
+    assert trainer.lengths[:2] == [1, 2]
+    assert 2 not in trainer.lengths[2:]
+    assert report.backdoor

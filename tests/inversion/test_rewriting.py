@@ -129,7 +129,9 @@ class StyleVictim(FakeVictim):
 
 
 class StyleTrainer(FakeTrainer):
-    def __call__(self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None) -> FakeVictim:
+    def __call__(
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+    ) -> FakeVictim:
         trained = super().__call__(examples, balanced=balanced, trace=trace)
         poisoned = sum(e.text.startswith("verily") and e.label == 1 for e in examples)
         victim = StyleVictim() if poisoned >= 10 else FakeVictim()
