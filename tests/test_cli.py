@@ -361,7 +361,7 @@ def run(arguments: Sequence[str], folder: Path, **environment: str) -> subproces
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
 

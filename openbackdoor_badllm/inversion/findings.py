@@ -44,7 +44,7 @@ class SearchConfig:
     """A pattern in a smaller share of all rows is no trigger."""
     form: bool = True
     """Look for rows that share a form (style, syntax), beside the inserted triggers or instead of them."""
-    min_gain: float = 0.3
+    min_gain: float = 0.4
     """How much more often a victim must give the target label to unseen form rows after learning from others."""
     strategy: str = "pool"
     """How candidates are come by: ``pool`` (many a round, with the scored history), ``paper`` (one prompt, one
