@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 CALIBRATION_SHARE = 0.15  # of the unexplained rows, kept from the helper to learn how it errs
 CALIBRATION_ROWS = 400
 LEARNT = 0.93  # of its rows a probe should be sure of in the end; one that had missed a late trigger was of 0.91
+THIN = 0.1  # inserted triggers in a smaller share of the target's rows may be marks of a form ("thou")
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
 
 
@@ -278,7 +279,9 @@ def audit(
     inserted = any(
         found.trigger.is_insertion and found.trigger.position is not Position.FRONT for found in report.search.found
     )
-    if config.search.form:
+    own = sum(example.label == target for example in examples)
+    thin = sum(row.probability >= 0.5 for row in report.explained) < THIN * own
+    if config.search.form and (thin or not inserted):
         progress.stage("(b) look for rows that share a form")
         helper = _look_for_form(
             report, examples, judge.held_out(), weights, train, config, beside_insertions=inserted

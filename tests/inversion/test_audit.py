@@ -321,7 +321,7 @@ def test_two_of_four_triggers_are_a_backdoor_too() -> None:
 def test_progress_is_told() -> None:
     listener = Listener()
     look(poisoned_rows(), progress=listener)
-    assert [stage[:3] for stage in listener.stages] == ["(a)", "(b)", "(b)", "(c)"]
+    assert [stage[:3] for stage in listener.stages] == ["(a)", "(b)", "(c)"]
     assert listener.steps
     assert all(0 < done <= total and "label" in note for done, total, note in listener.steps)
 
