@@ -84,8 +84,15 @@ def load_tokenizer(path: str) -> Any:
     """The tokenizer of a victim.
 
     Raises:
-        VictimError: it cannot be had.
+        VictimError: it cannot be had. A folder without tokenizer files is refused: transformers would make an empty
+            tokenizer of it, to which every text is the same.
     """
+    folder = Path(resolve(path))
+    vocabularies = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+    if folder.is_dir() and not any(any(folder.glob(name)) for name in vocabularies):
+        raise VictimError(
+            f"The victim folder '{path}' holds no tokenizer: add tokenizer.json (or vocab.txt) of the same model."
+        )
     return guarded(path, lambda source: transformers.AutoTokenizer.from_pretrained(source))
 
 

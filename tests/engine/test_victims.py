@@ -137,3 +137,11 @@ def test_cpu_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("gpu").type == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device("gpu").type == "cpu"
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    """transformers makes an empty tokenizer of it, and every text becomes the same."""
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(VictimError, match="holds no tokenizer: add tokenizer"):
+        victims.load_tokenizer(str(tmp_path))
