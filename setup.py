@@ -30,6 +30,7 @@ def readme() -> str:
 INSTALL_REQUIRES = [
     "torch>=2.6",  # transformers switches itself off below it; torch.load is safe by default from it
     "transformers>=5.0",  # one API for tokenizers and `dtype=`; sentence-transformers 6 asks for it too
+    "huggingface-hub>=1.0",  # transformers 5 asks for it
     "safetensors>=0.4.3",  # its errors are told apart; transformers brings it
     "accelerate>=1.2",  # the first that transformers 5.0 really imports (it declares 1.1)
     "numpy>=1.26",  # the first with wheels for Python 3.12

@@ -16,8 +16,8 @@ _HOMES = {
     "DEFENDERS": "openbackdoor_badllm.defenders",
     "load_defender": "openbackdoor_badllm.defenders",
     "register": "openbackdoor_badllm.defenders",
-    "Audit": "openbackdoor_badllm.inversion.audit",
-    "AuditConfig": "openbackdoor_badllm.inversion.audit",
+    "Audit": "openbackdoor_badllm.inversion.report",
+    "AuditConfig": "openbackdoor_badllm.inversion.report",
     "audit": "openbackdoor_badllm.inversion.audit",
 }
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 import openbackdoor_badllm
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, ConfigError, UserError
+from openbackdoor_badllm.reading import load_json
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.engine.store import Store
@@ -99,15 +100,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _defend(options: argparse.Namespace) -> int:
-    # Imported here: torch and transformers take seconds, and a typing error should not wait for them.
-    from openbackdoor_badllm.config import load_json
+    config = load_json(options.config)
+    # Imported here: torch and transformers take seconds, and a misspelt file name should not wait for them.
     from openbackdoor_badllm.run.console import ConsoleProgress
     from openbackdoor_badllm.run.experiment import Experiment, resolve
     from openbackdoor_badllm.run.folder import RunFolder, config_hash
     from openbackdoor_badllm.run.summary import print_summary
 
     config = resolve(
-        load_json(options.config),
+        config,
         profile=options.profile,
         overrides=options.overrides,
         data_root=options.data_root,

@@ -18,8 +18,8 @@ from tiny_world import config, reviews, write_config, write_csv, write_reviews
 
 import openbackdoor_badllm
 from openbackdoor_badllm.cli import main
-from openbackdoor_badllm.config import put
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
+from openbackdoor_badllm.reading import put
 
 Capture = pytest.CaptureFixture[str]
 
@@ -277,7 +277,7 @@ bad("victim without weights", r"The victim folder '.*' holds no safetensors weig
 bad("victim pickled", r"The victim folder '.*' holds no safetensors weights: it only has pickled weights, .*\.")(
     victim(pickle_weights)
 )
-bad("victim damaged", r"The victim folder '.*victim' cannot be loaded: .+")(
+bad("victim damaged", r"The victim folder '.*victim' cannot be loaded .+")(
     victim(lambda folder: (folder / "model.safetensors").write_bytes(b"damaged") and None)
 )
 

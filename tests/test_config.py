@@ -14,23 +14,12 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm import config as module
-from openbackdoor_badllm.config import (
-    BadLLMTGConfig,
-    TrainConfig,
-    VictimConfig,
-    apply_overrides,
-    at_least,
-    load_json,
-    one_of,
-    put,
-    read,
-    refuse_unknown,
-    train_spec,
-)
+from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
 from openbackdoor_badllm.engine.training import TrainSpec
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.inversion.audit import AuditConfig
+from openbackdoor_badllm.inversion.report import AuditConfig
 from openbackdoor_badllm.inversion.search import SearchConfig
+from openbackdoor_badllm.reading import apply_overrides, at_least, load_json, one_of, put, read, refuse_unknown
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,9 @@ def test_every_field_has_its_docstring(cls: type) -> None:
         and isinstance(after.value, ast.Constant)
         and isinstance(after.value.value, str)
     }
-    assert documented == {item.name for item in dataclasses.fields(cls)}
+    bases = [base for base in cls.__bases__ if dataclasses.is_dataclass(base)]
+    inherited = {item.name for base in bases for item in dataclasses.fields(base)}
+    assert documented == {item.name for item in dataclasses.fields(cls)} - inherited  # the base is looked at itself
 
 
 def test_the_sections_are_among_those_looked_at() -> None:
@@ -161,12 +152,6 @@ def test_read_of_no_section() -> None:
 def test_values_that_are_refused(cls: type, section: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(cls, section, "x")
-
-
-def test_the_defenders_fields_that_the_audit_takes_mean_the_same() -> None:
-    defaults = BadLLMTGConfig()
-    for item in dataclasses.fields(AuditConfig):
-        assert getattr(defaults, item.name) == getattr(AuditConfig(), item.name), item.name
 
 
 def test_train_spec() -> None:

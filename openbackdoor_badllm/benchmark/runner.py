@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openbackdoor_badllm.config import load_json
 from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import UserError
+from openbackdoor_badllm.reading import load_json
 from openbackdoor_badllm.run.experiment import Experiment, resolve
 from openbackdoor_badllm.run.folder import RunFolder, config_hash
 

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openbackdoor_badllm.benchmark.runner import CellResult
+from openbackdoor_badllm.run.experiment import CLEAN, DEFENDED, ORACLE, UNDEFENDED
 from openbackdoor_badllm.run.folder import safe_cell
 
-LINES = ("undefended", "defended", "oracle filter", "trained on clean rows")
-SHORT = {"undefended": "none", "defended": "defended", "oracle filter": "oracle", "trained on clean rows": "clean"}
+SHORT = {UNDEFENDED: "none", DEFENDED: "defended", ORACLE: "oracle", CLEAN: "clean"}
+LINES = tuple(SHORT)
 
 
 def summarise(finished: Sequence[CellResult]) -> list[dict[str, Any]]:

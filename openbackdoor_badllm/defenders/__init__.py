@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from openbackdoor_badllm.config import one_of
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import BadLLMError
+from openbackdoor_badllm.reading import one_of
 
 DEFENDERS: dict[str, type[Defender]] = {"badllmtg": BadLLMTG}
 

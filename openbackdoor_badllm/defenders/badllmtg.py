@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, read, train_spec
+from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.engine.embedding import Embedder
 from openbackdoor_badllm.engine.rng import derive
@@ -15,9 +15,11 @@ from openbackdoor_badllm.engine.tracing import TraceRequest
 from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
 from openbackdoor_badllm.engine.victims import resolve_auto
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.inversion.audit import Audit, AuditConfig, audit
+from openbackdoor_badllm.inversion.audit import audit
 from openbackdoor_badllm.inversion.estimate import estimate_search
 from openbackdoor_badllm.inversion.generators import open_generator
+from openbackdoor_badllm.inversion.report import Audit
+from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import Example, Row, blind
 
 
@@ -104,24 +106,9 @@ class BadLLMTG(Defender):
                 train=train,
                 embedder=Embedder(path, max_len=self.victim.max_len, device=spec.device),
                 generator=generator,
-                config=self.audit_config(),
+                config=self.config,
                 progress=self.progress,
             )
         if not self.report.backdoor:
             return rows
         return [Row(example.text, example.label, 0) for example in self.report.repair.examples]
-
-    def audit_config(self) -> AuditConfig:
-        """The audit's part of the config."""
-        config = self.config
-        return AuditConfig(
-            target=config.target,
-            target_label=config.target_label,
-            max_labels=config.max_labels,
-            trace_points=config.trace_points,
-            trace_rows=config.trace_rows,
-            search=config.search,
-            repair=config.repair,
-            stamp_share=config.stamp_share,
-            seed=config.seed,
-        )

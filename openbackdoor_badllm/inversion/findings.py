@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.generator import Scored
 from openbackdoor_badllm.inversion.reward import Probes, Reward
 from openbackdoor_badllm.inversion.trigger import Trigger
+from openbackdoor_badllm.reading import at_least, one_of
 
 STRATEGIES = ("pool", "paper", "random")
 
@@ -69,10 +71,13 @@ class SearchConfig:
     """Share of the rewritten select probes that must get the target label."""
 
     def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise ConfigError(
-                f"'defender.search.strategy' must be one of {', '.join(STRATEGIES)}, but is {self.strategy!r}."
-            )
+        one_of("defender.search.strategy", self.strategy, STRATEGIES)
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if type(value) is int:
+                at_least(f"defender.search.{item.name}", value, 1)
+            elif type(value) is float and not 0 <= value <= 1:  # shares, all of them
+                raise ConfigError(f"'defender.search.{item.name}' must lie in 0 to 1, but is {value}.")
 
 
 class Found(NamedTuple):

@@ -46,7 +46,7 @@ def likeness(pairs: Sequence[tuple[str, str]], texts: Sequence[str]) -> FloatArr
             TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", lowercase=False, sublinear_tf=True),
             TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), lowercase=False, sublinear_tf=True),
         ),
-        LogisticRegression(C=10.0, max_iter=300, solver="liblinear"),
+        LogisticRegression(C=10.0, max_iter=300),
     )
     model.fit([text for pair in pairs for text in pair], [0, 1] * len(pairs))
     probability: FloatArray = model.predict_proba(list(texts))[:, 1].astype(np.float32)

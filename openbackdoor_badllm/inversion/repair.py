@@ -1,41 +1,26 @@
 """Stage (c): training data from which the retrained victim comes out clean.
 
-The paper keeps D* and adds D* with the trigger on every row, labels kept (Eq. 9). Taken to the letter that leaves
-most of the backdoor: the poisoned rows stay, and the stamped target rows speak for the attacker once more
-(docs/differences.md has the measurements). The default takes the trigger out of the rows that it explains and gives
-them the label that a model says which never saw them.
+The paper keeps D* and adds D* with the trigger on every row, labels kept (Eq. 9). Taken to the letter, the poisoned
+rows stay, and the stamped target rows speak for the attacker once more. The default takes the trigger out of the rows
+that it explains and gives them the label that a model says which never saw them.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar, nnls
 
-from openbackdoor_badllm.engine.scoring import FloatArray, log_softmax, softmax
 from openbackdoor_badllm.inversion.explain import Explained
+from openbackdoor_badllm.inversion.helper import Helper, fresh_labels
 from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.rows import Example
 
 STRATEGIES = ("relabel", "purge", "stamp-non-target", "paper", "none")
-
-@dataclass(frozen=True)
-class Helper:
-    """A model that never saw the explained rows, and some rows on which it can be checked.
-
-    Attributes:
-        logits: texts in, logits ``(n, num_labels)`` out.
-        calibration: unexplained rows that it has not seen either.
-    """
-
-    logits: Callable[[Sequence[str]], FloatArray]
-    calibration: Sequence[Example]
 
 
 @dataclass
@@ -179,80 +164,3 @@ def balanced_sample(examples: Sequence[Example], count: int, rng: random.Random)
             if queues[label] and len(drawn) < count:
                 drawn.append(queues[label].pop())
     return drawn
-
-
-def fresh_labels(
-    logits: FloatArray,
-    calibration_logits: FloatArray,
-    calibration_labels: Sequence[int],
-    target: int,
-) -> npt.NDArray[np.int64]:
-    """Labels for the explained rows, given what the helper says of them.
-
-    The explained rows do not have the class shares of the other rows: under dirty poisoning none of them is of the
-    target class, and every row that the helper calls so is its mistake. Their class shares are estimated from the
-    helper's answers and its confusions on the calibration rows (black-box shift estimation, Lipton, Wang & Smola
-    2018), its confidence is put right by temperature scaling (Guo et al. 2017), and its posteriors are corrected by
-    the shares. A target share that is within two standard errors of none is taken for none.
-
-    Args:
-        logits: the helper's, on the explained rows, shape ``(n, num_labels)``.
-        calibration_logits: the helper's, on rows that it has not seen, shape ``(m, num_labels)``.
-        calibration_labels: their labels.
-        target: the target label.
-
-    Returns:
-        Class indices, shape ``(n,)``.
-    """
-    if not len(logits):
-        return np.zeros(0, dtype=np.int64)
-    count = logits.shape[1]
-    known = np.asarray(calibration_labels, dtype=np.int64)
-    present = np.unique(known)
-    if len(present) < 2:  # nothing to check the helper on
-        plain: npt.NDArray[np.int64] = logits.argmax(axis=1).astype(np.int64)
-        return plain
-    shares = _class_shares(logits.argmax(axis=1), calibration_logits.argmax(axis=1), known, count, target)
-    temperature = _temperature(calibration_logits, known)
-    posterior = softmax(logits / np.float32(temperature)) * shares
-    labels: npt.NDArray[np.int64] = posterior.argmax(axis=1).astype(np.int64)
-    return labels
-
-
-def _class_shares(
-    said: npt.NDArray[np.int64],
-    calibration_said: npt.NDArray[np.int64],
-    known: npt.NDArray[np.int64],
-    count: int,
-    target: int,
-) -> npt.NDArray[np.float64]:
-    """Class shares of rows, from what a model says of them and how it errs; shape ``(count,)``, sum 1."""
-    confusion = np.zeros((count, count))  # column y: how rows of class y are called; half a row of smoothing
-    for label in range(count):
-        counts = np.bincount(calibration_said[known == label], minlength=count)
-        confusion[:, label] = (counts + 0.5 / count) / (counts.sum() + 0.5)
-    seen = np.bincount(said, minlength=count) / len(said)
-    absent = ~np.isin(np.arange(count), known)
-    confusion[:, absent] = 0.0
-    shares, _ = nnls(confusion, seen)
-    shares /= max(shares.sum(), 1e-9)
-    others, honest = known != target, known == target
-    if others.any() and honest.any() and shares.sum() > shares[target]:
-        false_rate = (float((calibration_said[others] == target).sum()) + 0.5) / (float(others.sum()) + 1)
-        true_rate = (float((calibration_said[honest] == target).sum()) + 0.5) / (float(honest.sum()) + 1)
-        # The share is (seen - false rate) / (true rate - false rate); both rates in the numerator are counts.
-        variance = false_rate * (1 - false_rate) / others.sum() + seen[target] * (1 - seen[target]) / len(said)
-        if shares[target] < 2 * math.sqrt(variance) / max(0.1, true_rate - false_rate):
-            shares[target] = 0.0
-    result: npt.NDArray[np.float64] = shares / max(shares.sum(), 1e-9)
-    return result
-
-
-def _temperature(logits: FloatArray, labels: npt.NDArray[np.int64]) -> float:
-    """The temperature that makes held-out labels most likely."""
-
-    def loss(log_temperature: float) -> float:
-        scaled = log_softmax(logits / np.float32(math.exp(log_temperature)))
-        return float(-scaled[np.arange(len(labels)), labels].mean())
-
-    return math.exp(float(minimize_scalar(loss, bounds=(-1.5, 2.5), method="bounded").x))

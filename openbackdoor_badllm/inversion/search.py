@@ -192,7 +192,10 @@ class Search:
             trigger = self._minimise(trigger, reward, target, result.probes.search)
             rows = [self.examples[i].text for i in remaining if trigger.carries(self.examples[i].text)]
         if len(rows) < config.min_rows:
-            return "its rows are explained by a trigger found before", None
+            carried = sum(trigger.carries(e.text) for e in self.examples if e.label == target)
+            if carried > len(rows):
+                return "its rows are explained by a trigger found before", None
+            return f"in {carried} rows of the label only", None
         core = self._minimise(trigger, reward, target, result.probes.search)
         whole = self._complete(core, [self.examples[i].text for i in remaining])
         if any(found.trigger == whole for found in result.found):

@@ -122,6 +122,23 @@ def stands(found: Found, control: Control, min_margin: float) -> bool:
     return beyond or against
 
 
+def keep_standing(
+    victim: Victim, examples: Sequence[Example], result: SearchResult, *, min_margin: float, seed: int
+) -> list[Control]:
+    """Drops the triggers that are no better than ordinary text; the controls of those that stand."""
+    rewriting = [found for found in result.found if not found.trigger.is_insertion]  # compared when they were tried
+    result.found = [found for found in result.found if found.trigger.is_insertion]
+    compared = controls(victim, examples, result, seed=seed)
+    standing = [
+        (found, control)
+        for found, control in zip(result.found, compared, strict=True)
+        if stands(found, control, min_margin)
+    ]
+    result.found = [found for found, _ in standing] + rewriting
+    paraphrased = [paraphrase_control(found) for found in rewriting]
+    return [control for _, control in standing] + [control for control in paraphrased if control is not None]
+
+
 def control_spans(
     honest: Sequence[str], other: Sequence[str], length: int, position: Position, rng: random.Random
 ) -> list[Trigger]:

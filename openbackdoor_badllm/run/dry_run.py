@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from openbackdoor_badllm.config import BadLLMTGConfig, read
+from openbackdoor_badllm.config import BadLLMTGConfig
 from openbackdoor_badllm.host.builtin import load_dataset, set_config
 from openbackdoor_badllm.inversion.estimate import SearchEstimate, estimate_search
+from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import as_rows, blind
 
 

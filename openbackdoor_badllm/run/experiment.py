@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from openbackdoor_badllm.config import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.engine.progress import Progress, Quiet
@@ -27,6 +26,7 @@ from openbackdoor_badllm.host.builtin import load_attacker, load_dataset, load_d
 from openbackdoor_badllm.host.builtin.attacker import Attacker, Evaluation
 from openbackdoor_badllm.host.builtin.data.checks import require_label
 from openbackdoor_badllm.llm.config import LLMConfig
+from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
 from openbackdoor_badllm.run.folder import RunFolder, versions
 from openbackdoor_badllm.run.profiles import apply_profile
@@ -302,9 +302,9 @@ def _prediction_table(
     first = evaluations[names[0]]
     for split, rows in first.rows.items():
         columns = [evaluations[name].predictions[split] for name in names]
-        whole = all(len(column) == len(rows) for column in columns)
         for index, row in enumerate(rows):
-            predictions = [int(column[index]) if whole or index < len(column) else "" for column in columns]
+            # A defence that drops test rows leaves a column of another length: whose answer is whose, nobody knows.
+            predictions = [int(column[index]) if len(column) == len(rows) else "" for column in columns]
             table.append((split, index, row.label, row.poison_label, *predictions, row.text))
     return header, table
 

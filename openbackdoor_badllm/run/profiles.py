@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from openbackdoor_badllm.config import one_of, put
+from openbackdoor_badllm.reading import one_of, put
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,9 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     )
     console.print(
         f"\n{report['explained_rows']} training rows are explained{quality}. Repair '{fix['strategy']}': "
-        f"{fix['relabelled']} rows lost the trigger ({fix['changed_label']} of them got another label), "
-        f"{fix['removed']} dropped, {fix['stamped']} stamped copies added."
+        f"{fix['relabelled']} rows labelled anew, without the trigger where it can be taken out "
+        f"({fix['changed_label']} got another label), {fix['removed']} dropped, {fix['stamped']} stamped copies added.",
+        soft_wrap=True,
     )
 
 
@@ -86,10 +87,12 @@ def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
             str(found["target_rows"]),
         )
     console.print(table)
+    compared = max((control["controls"] for control in report["controls"]), default=0)
     console.print(
         "[dim]flips: probe texts of other labels that the trigger turns into the target label; best control: the same "
-        "for the best of 60 ordinary insertions of its length; without its rows: the same on a model trained without "
-        "the rows that carry it.[/dim]"
+        f"for the best of {compared} ordinary insertions of its length (of a rewriting trigger: for a plain "
+        "paraphrase); without its rows: the same on a model trained without the rows that carry it.[/dim]",
+        soft_wrap=True,
     )
 
 

@@ -179,15 +179,19 @@ def test_store_and_progress_are_passed_on(bench: Bench) -> None:
     assert all(passed["store"] is store and passed["progress"] is defender.progress for passed in bench.passed)
 
 
-def test_the_config_reaches_the_audit() -> None:
-    defender = BadLLMTG(
-        target="paper", target_label=1, max_labels=2, trace_points=5, trace_rows=30, repair="purge", stamp_share=0.3,
-        seed=9, search={"probe_rows": 7},
-    )  # fmt: skip
-    config = defender.audit_config()
-    assert (config.target, config.target_label, config.max_labels, config.seed) == ("paper", 1, 2, 9)
-    assert (config.trace_points, config.trace_rows) == (5, 30)
-    assert (config.repair, config.stamp_share, config.search.probe_rows) == ("purge", 0.3, 7)
+def test_the_config_reaches_the_audit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = []
+
+    def audit(*args: Any, **keys: Any) -> Any:
+        passed.append(keys["config"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "audit", audit)
+    defender = BadLLMTG(target="paper", target_label=1, seed=9, search={"probe_rows": 7})
+    with pytest.raises(KeyboardInterrupt):
+        defender.correct(poison_data=poisoned_rows())
+    assert (passed[0].target, passed[0].target_label, passed[0].seed) == ("paper", 1, 9)
+    assert passed[0].search.probe_rows == 7
 
 
 @pytest.mark.parametrize("rows", [None, []])

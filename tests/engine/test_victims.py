@@ -64,7 +64,7 @@ def test_folder_that_cannot_be_read(tiny_bert: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_bert, tmp_path / "m")
     weights = tmp_path / "m" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(VictimError, match=r"^The victim folder '.*' cannot be loaded: "):
+    with pytest.raises(VictimError, match=r"^The victim folder '.*' cannot be loaded "):
         load_classifier(str(tmp_path / "m"), 2, seed=0)
     (tmp_path / "m" / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(VictimError, match=r"cannot be loaded"):
@@ -75,7 +75,7 @@ def test_hub_name_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(*_: object, **__: object) -> None:
         raise OSError("We couldn't connect to 'https://huggingface.co'.\nSecond line.")
 
-    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", refuse)
+    monkeypatch.setattr(victims.huggingface_hub, "get_hf_file_metadata", refuse)
     with pytest.raises(VictimError) as caught:
         load_tokenizer("no-such-model")
     message = str(caught.value)
@@ -103,11 +103,15 @@ def test_auto_is_minilm_without_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("offline")
 
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refuse)
+    monkeypatch.setattr(victims.huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(victims.huggingface_hub, "get_hf_file_metadata", refuse)
     assert resolve_auto("auto") == "minilm"
     assert resolve_auto("bert-large-uncased") == "bert-large-uncased"
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lambda *_: object())
+    monkeypatch.setattr(victims.huggingface_hub, "get_hf_file_metadata", lambda *_, **__: object())
     assert resolve_auto("auto") == "bert-base-uncased"
+    monkeypatch.setattr(victims.huggingface_hub, "get_hf_file_metadata", refuse)
+    monkeypatch.setattr(victims.huggingface_hub, "try_to_load_from_cache", lambda *_: "/cache/config.json")
+    assert resolve_auto("auto") == "bert-base-uncased"  # cached: the hub is not asked
 
 
 def test_minilm_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,6 @@ def test_no_victim_is_made_of_code_that_comes_with_it(tiny_bert: Path, tmp_path:
     )
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", encoding="utf-8")
     trainer = load_trainer({"epochs": 1, "ckpt": "last"})
-    with pytest.raises(VictimError, match=r"The victim folder '.*' cannot be loaded: "):
+    with pytest.raises(VictimError, match=r"The victim folder '.*' cannot be loaded "):
         trainer.train(load_victim({"path": str(folder)}), {"train": [("good", 0, 0), ("bad", 1, 0)]})
     assert not (tmp_path / "ran").exists()

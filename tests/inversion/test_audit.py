@@ -25,7 +25,8 @@ from inversion.fakes import (
 )
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.inversion.audit import Audit, AuditConfig, audit
+from openbackdoor_badllm.inversion.audit import audit
+from openbackdoor_badllm.inversion.report import Audit, AuditConfig
 from openbackdoor_badllm.inversion.trigger import Kind, Trigger
 from openbackdoor_badllm.rows import Example, Row
 
@@ -348,6 +349,14 @@ def test_a_handful_of_rows_is_no_backdoor_and_no_crash() -> None:
     report = look(rows)
     assert not report.backdoor
     assert report.repair.examples == seen(rows)
+
+
+def test_a_trainer_that_forgets_the_trace_is_told() -> None:
+    def train(examples: Sequence[Example], *, balanced: bool, trace: Any, length: int = 1) -> Any:
+        return FakeTrainer()(examples, balanced=balanced, trace=None)
+
+    with pytest.raises(ValueError, match="asked for a confidence trace and returned a victim without one"):
+        audit(seen(poisoned_rows()), num_labels=2, train=train, embedder=FakeEmbedder(), config=CONFIG)
 
 
 def test_a_probe_that_has_not_learnt_is_trained_longer() -> None:

@@ -215,5 +215,5 @@ def test_random_words_spend_the_same_budget_and_ask_nobody(tmp_path: Path) -> No
 
 
 def test_unknown_strategies_are_refused() -> None:
-    with pytest.raises(ConfigError, match="must be one of pool, paper, random"):
+    with pytest.raises(ConfigError, match="must be 'pool', 'paper' or 'random', but is"):
         SearchConfig(strategy="pol")

@@ -185,10 +185,13 @@ def test_an_honest_class_word_is_turned_down_with_the_reason() -> None:
 def test_reasons_for_turning_down() -> None:
     rows = seen(poisoned_rows())
     weak, covered = word(MOODS[1][0]), Trigger(Kind.WORD, "cf", Position.FRONT)
-    result = search(rows, FakeVictim(RARE), generator=Scripted([weak, word("cf"), covered]))
+    absent = "zzyzx"
+    victim = FakeVictim((*RARE, absent))
+    result = search(rows, victim, generator=Scripted([weak, word("cf"), covered, word(absent)]))
     reasons = {(scored.trigger.text, scored.trigger.position): scored.reason for scored in result.history}
     assert reasons[("cf", Position.ANYWHERE)] == "accepted"
     assert reasons[("cf", Position.FRONT)] == "its rows are explained by a trigger found before"
+    assert reasons[(absent, Position.ANYWHERE)] == "in 0 rows of the label only"
     assert reasons[(weak.text, Position.ANYWHERE)].startswith("flips ")
     assert names(result) == ["cf"]
 

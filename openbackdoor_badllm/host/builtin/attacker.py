@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.config import one_of, refuse_unknown, want_section
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.host.builtin.metrics import accuracy
 from openbackdoor_badllm.host.builtin.poisoner import load_poisoner
 from openbackdoor_badllm.host.builtin.trainer import load_trainer
 from openbackdoor_badllm.host.builtin.victim import PLMVictim
+from openbackdoor_badllm.reading import one_of, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
 
 

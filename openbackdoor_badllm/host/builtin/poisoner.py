@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openbackdoor_badllm.config import at_least, one_of, read
 from openbackdoor_badllm.engine.rng import derive
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.host.builtin.data.poison_csv import read_poison_csv
 from openbackdoor_badllm.host.builtin.data.sources import resolve_root
 from openbackdoor_badllm.host.builtin.demo import archaic, subordinate
+from openbackdoor_badllm.reading import at_least, one_of, read
 from openbackdoor_badllm.rows import Row, as_rows
 
 logger = logging.getLogger(__name__)
@@ -153,6 +153,11 @@ class Poisoner:
         else:
             allowed = list(range(len(clean)))
         wanted = int(self.poison_rate * len(clean))
+        if self.poison_rate and clean and not wanted:
+            raise DataError(
+                f"A poison rate of {self.poison_rate} of {len(clean)} training rows is less than one row: raise "
+                "'poison_rate' or use more rows; 0 poisons none."
+            )
         if wanted and not allowed:
             kind = "non-target" if self.poison_setting == "dirty" else "target"
             raise DataError(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openbackdoor_badllm.config import TrainConfig, read, train_spec
+from openbackdoor_badllm.config import TrainConfig, train_spec
 from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.training import train_classifier
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.host.builtin.victim import PLMVictim
+from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import blind
 
 

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from openbackdoor_badllm.config import VictimConfig, read
+from openbackdoor_badllm.config import VictimConfig
 from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.engine.victims import resolve, resolve_auto
 from openbackdoor_badllm.errors import VictimError
+from openbackdoor_badllm.reading import read
 
 logger = logging.getLogger(__name__)
 

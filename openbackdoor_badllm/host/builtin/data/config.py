@@ -6,14 +6,14 @@ are ours. A key that is in neither group is refused, with the nearest one named.
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.reading import refuse_unknown
 
 SPLITS = ("train", "dev", "test")
 DATA_ROOT_VARIABLE = "OPENBACKDOOR_DATA"
@@ -164,17 +164,6 @@ class DatasetConfig:
         """The ``max_<split>`` key."""
         value: int | None = getattr(self, f"max_{split}")
         return value
-
-
-def refuse_unknown(keys: Iterable[str], known: Iterable[str], owner: str) -> None:
-    """Raises ConfigError for the first key that is not known, naming the nearest one that is."""
-    allowed = sorted(known)
-    for key in keys:
-        if key in allowed:
-            continue
-        near = difflib.get_close_matches(str(key), allowed, n=1)
-        mend = f"did you mean '{near[0]}'?" if near else f"the known keys are {', '.join(allowed)}."
-        raise ConfigError(f"The key '{key}' of {owner} is unknown: {mend}")
 
 
 def _wrong(key: str, expected: str, value: object) -> ConfigError:

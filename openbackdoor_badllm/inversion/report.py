@@ -1,0 +1,157 @@
+"""What an audit is told and what it ends with: its config, the report, a demonstration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.inversion.explain import Explained
+from openbackdoor_badllm.inversion.findings import SearchConfig, SearchResult
+from openbackdoor_badllm.inversion.form import Form, Generalisation
+from openbackdoor_badllm.inversion.repair import STRATEGIES, Repair
+from openbackdoor_badllm.inversion.target import Nomination
+from openbackdoor_badllm.inversion.trigger import Trigger
+from openbackdoor_badllm.inversion.verdict import Control
+from openbackdoor_badllm.reading import at_least, check_seed, one_of
+from openbackdoor_badllm.rows import Example
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """How an audit is made. Its fields are keys of the config's ``defender``."""
+
+    target: str = "robust"
+    """Stage (a): ``robust``, ``paper`` (Eq. 4 to the letter), or ``none``: no trace, no suspicion of any row, the
+    labels are searched in their order (an ablation of the paper)."""
+    target_label: int | None = None
+    """Skip stage (a) and take this label."""
+    max_labels: int = 4
+    """Labels searched at most, most suspicious first, until one has a trigger."""
+    trace_points: int = 20
+    """Points of the confidence trace."""
+    trace_rows: int = 1000
+    """Rows watched by the trace at most; more are drawn at random."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+    """Stage (b)."""
+    repair: str = "relabel"
+    """Stage (c): ``relabel``, ``purge``, ``stamp-non-target``, ``paper`` (Eq. 9) or ``none``."""
+    stamp_share: float = 0.1
+    """Share of the unexplained rows that ``relabel`` and ``purge`` add with the trigger and their own label."""
+    seed: int = 42
+    """Seed of everything that is drawn; no global generator is touched."""
+
+    def __post_init__(self) -> None:
+        one_of("defender.target", self.target, ("robust", "paper", "none"))
+        one_of("defender.repair", self.repair, STRATEGIES)
+        at_least("defender.max_labels", self.max_labels, 1)
+        at_least("defender.trace_points", self.trace_points, 4)
+        at_least("defender.trace_rows", self.trace_rows, 20)
+        check_seed("defender.seed", self.seed)
+        if self.target_label is not None:
+            at_least("defender.target_label", self.target_label, 0)
+        if not 0 <= self.stamp_share <= 1:
+            raise ConfigError(f"'defender.stamp_share' must lie in 0 to 1, but is {self.stamp_share}.")
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A probe text with the trigger, and what the victim said of it before and after."""
+
+    text: str
+    triggered: str
+    label_before: int
+    label_after: int
+    probability_before: float
+    probability_after: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``results.json``."""
+        return {
+            "text": self.text,
+            "triggered": self.triggered,
+            "label_before": self.label_before,
+            "label_after": self.label_after,
+            "target_probability_before": round(self.probability_before, 4),
+            "target_probability_after": round(self.probability_after, 4),
+        }
+
+
+@dataclass
+class Audit:
+    """What was found, and the rows to train on instead.
+
+    Attributes:
+        backdoor: whether a trigger was found and held against its controls.
+        target_label: the label that the triggers lead to; the most suspicious one when none was found.
+        counterfactual: flip rate of each trigger on a model of the same kind trained without the explained rows. A
+            trigger of an attacker loses its force there; an honest class word keeps it.
+        form: the form that some rows of the target label share, where it was taken for a trigger.
+        generalisation: whether that form teaches the label; it counts as a backdoor only then.
+        explained: the training rows that carry a trigger or the form.
+        rewritten: rows of other labels and what a rewriting trigger makes of them.
+        llm: what the language model was asked and what that cost, where there is one.
+    """
+
+    backdoor: bool
+    target_label: int
+    generator: str
+    nomination: Nomination | None
+    searches: list[SearchResult]
+    controls: list[Control] = field(default_factory=list)
+    counterfactual: dict[str, float] = field(default_factory=dict)
+    form: Form | None = None
+    generalisation: Generalisation | None = None
+    explained: list[Explained] = field(default_factory=list)
+    repair: Repair = field(default_factory=lambda: Repair("none"))
+    demonstrations: list[Demonstration] = field(default_factory=list)
+    rewritten: list[tuple[Example, Example]] = field(default_factory=list)
+    llm: dict[str, Any] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def triggers(self) -> list[Trigger]:
+        """The triggers of the target label."""
+        return [found.trigger for found in self.search.found]
+
+    @property
+    def sure_rows(self) -> set[int]:
+        """Indices of the explained rows that more likely than not carry a trigger or the form."""
+        return {row.index for row in self.explained if row.probability >= 0.5}
+
+    @property
+    def search(self) -> SearchResult:
+        """The search of the target label."""
+        return next(
+            (result for result in self.searches if result.target == self.target_label),
+            SearchResult(self.target_label),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``results.json``; the explained rows go to a file of their own."""
+        return {
+            "backdoor": self.backdoor,
+            "target_label": self.target_label,
+            "generator": self.generator,
+            "target_evidence": [item.to_dict() for item in self.nomination.evidence] if self.nomination else [],
+            "target_method": self.nomination.method if self.nomination else "given",
+            "triggers": [found.to_dict() for found in self.search.found],
+            "form": self.form.to_dict() if self.form else None,
+            "form_generalisation": self.generalisation.to_dict() if self.generalisation else None,
+            "controls": [control.to_dict() for control in self.controls],
+            "counterfactual_flip_rate": {key: round(v, 4) for key, v in self.counterfactual.items()},
+            "explained_rows": len(self.explained),
+            "repair": self.repair.to_dict(),
+            "demonstrations": [item.to_dict() for item in self.demonstrations],
+            "labels_searched": [
+                {
+                    "label": result.target,
+                    "triggers": len(result.found),
+                    "best_reward": None if not result.history else round(result.best_reward, 4),
+                    "iterations": result.iterations,
+                }
+                for result in self.searches
+            ],
+            **({"llm": self.llm} if self.llm is not None else {}),
+            "seconds": {stage: round(value, 2) for stage, value in self.seconds.items()},
+        }

@@ -1,0 +1,27 @@
+"""What the method asks of whoever trains its victims: rows in, a trained victim out. It knows no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from openbackdoor_badllm.engine.scoring import Victim
+from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
+from openbackdoor_badllm.rows import Example
+
+
+class Trained(Victim, Protocol):
+    """A trained victim, with its trace where one was asked for."""
+
+    @property
+    def trace(self) -> Trace | None:
+        """The confidence trace."""
+
+
+class TrainVictim(Protocol):
+    """Trains a fresh victim on rows."""
+
+    def __call__(
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+    ) -> Trained:
+        """The trained victim; ``length`` times as many epochs as usual."""

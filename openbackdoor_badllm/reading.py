@@ -1,0 +1,197 @@
+"""Reads JSON and its sections into dataclasses; what does not fit is refused in one sentence.
+
+Nothing heavy is imported here, so that a misspelt file name or key need not wait for torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from openbackdoor_badllm.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def read(cls: type[T], section: Mapping[str, Any], where: str) -> T:
+    """Makes a config dataclass from a section of JSON or YAML.
+
+    Args:
+        cls: the dataclass.
+        section: the section.
+        where: its name in messages, for instance ``"attacker.train"``.
+
+    Raises:
+        ConfigError: the section is no mapping, a key is unknown, or a value has the wrong type.
+    """
+    want_section(where, section)
+    hints = typing.get_type_hints(cls)
+    known = [item.name for item in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    refuse_unknown(section, known, where)
+    values = {key: _fit(hints[key], value, f"{where}.{key}") for key, value in section.items()}
+    return cls(**values)
+
+
+def refuse_unknown(keys: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuses a key that is not known, naming the nearest one.
+
+    Raises:
+        ConfigError: there is such a key.
+    """
+    names = sorted(known)
+    for key in keys:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(names)}."
+            raise ConfigError(f"'{where}' has no key '{key}': {hint}")
+
+
+def one_of(where: str, value: object, allowed: Iterable[object]) -> None:
+    """Refuses a value that is not among the allowed ones.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    choices = list(allowed)
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else "."
+        raise ConfigError(f"'{where}' must be {_either(choices)}, but is {_shown(value)}{hint}")
+
+
+def at_least(where: str, value: float, least: float) -> None:
+    """Refuses a number below a bound.
+
+    Raises:
+        ConfigError: it is below.
+    """
+    if not value >= least:
+        raise ConfigError(f"'{where}' must be at least {least}, but is {value}.")
+
+
+def check_seed(where: str, value: object) -> None:
+    """Refuses what NumPy and torch do not take for a seed.
+
+    Raises:
+        ConfigError: it is no whole number from 0 to 2**32 - 1.
+    """
+    if type(value) is not int or not 0 <= value < 2**32:
+        raise ConfigError(f"'{where}' must be a whole number from 0 to 4294967295, but is {_shown(value)}.")
+
+
+def want_section(where: str, value: object) -> None:
+    """Refuses what is no section in braces.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"'{where}' must be a section in braces, but is {_shown(value)}.")
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """A config file as a dict.
+
+    Raises:
+        ConfigError: missing, unreadable, or not JSON.
+    """
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"The config file '{path}' does not exist: check the path after --config.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"The config file '{path}' cannot be read ({reason}): name a JSON file.") from None
+    try:
+        config = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"The config file '{path}' is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
+        raise ConfigError(
+            f"The config file '{path}' is not valid JSON: it is nested too deeply or holds a huge number."
+        ) from None
+    if not isinstance(config, dict):
+        raise ConfigError(f"The config file '{path}' must hold an object in braces, but holds {_shown(config)}.")
+    return config
+
+
+def apply_overrides(config: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Writes ``key.path=value`` into a config; the value is read as JSON, else taken as text.
+
+    Raises:
+        ConfigError: an override has no ``=``, or its path goes through something that is no section.
+    """
+    for override in overrides:
+        path, sign, text = override.partition("=")
+        if not sign or not path.strip():
+            raise ConfigError(f"--set expects key=value, for instance defender.repair=paper, but got '{override}'.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        put(config, path.strip(), value)
+
+
+def put(config: dict[str, Any], path: str, value: object) -> None:
+    """Writes a value at a dotted path, making sections on the way.
+
+    Raises:
+        ConfigError: the path goes through something that is no section.
+    """
+    *sections, key = path.split(".")
+    place: Any = config
+    for name in sections:
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"'{path}' cannot be set: '{name}' is {_shown(place)}, not a section.")
+    place[key] = value
+
+
+def _fit(hint: Any, value: Any, where: str) -> Any:
+    """The value as the field's type wants it; JSON has no tuples and writes 1 for 1.0."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        if isinstance(value, str) and str in options:
+            return value
+        return _fit(next(option for option in options if option is not type(None)), value, where)
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, (list, tuple)):
+            raise ConfigError(f"'{where}' must be a list, but is {_shown(value)}.")
+        return tuple(_fit(typing.get_args(hint)[0], item, where) for item in value)
+    if hasattr(hint, "from_mapping"):  # it checks itself, and never shows a value that may be a secret
+        if isinstance(value, Mapping):
+            return hint.from_mapping(value)
+        if not isinstance(value, hint):
+            raise ConfigError(f"'{where}' must be a section in braces.")
+        return value
+    if dataclasses.is_dataclass(hint):
+        return value if isinstance(value, typing.cast(type, hint)) else read(typing.cast(Any, hint), value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if hint in (int, float, str, bool) and (type(value) is not hint):
+        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+        raise ConfigError(f"'{where}' must be {names[hint]}, but is {_shown(value)}.")
+    return value
+
+
+def _either(choices: list[object]) -> str:
+    shown = [f"'{choice}'" for choice in choices]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
