@@ -232,7 +232,7 @@ def test_triples_of_openbackdoor_are_taken() -> None:
 
 def test_a_rate_of_less_than_one_row_is_told() -> None:
     clean = [("a", 0, 0), ("b", 1, 0), ("c", 0, 0)]
-    with pytest.raises(DataError, match="A poison rate of 0.2 of 3 training rows is less than one row"):
+    with pytest.raises(DataError, match=r"A poison rate of 0\.2 of 3 training rows is less than one row"):
         poisoner(poison_rate=0.2)({"train": clean, "dev": []}, "train")
     assert len(poisoner(poison_rate=0)({"train": clean, "dev": []}, "train")["train"]) == 3
 
