@@ -6,16 +6,18 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.inversion.explain import Explained
-from openbackdoor_badllm.inversion.form import contradiction_lift, find_form, generalises, split_rows
+from openbackdoor_badllm.inversion.form import Form, contradiction_lift, find_form, generalises, split_rows
 from openbackdoor_badllm.inversion.helper import Helper, train_helper
 from openbackdoor_badllm.inversion.report import Audit, AuditConfig
 from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
 
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
+SAME = 0.6  # share of an inserted trigger's rows that carry the form, from which on it is a mark of the form ("thou")
 
 
 def look_for_form(
@@ -31,18 +33,16 @@ def look_for_form(
     """Looks for a shared form, tests whether it teaches the label, and writes both into the report.
 
     Args:
-        beside_insertions: an inserted trigger was found. Its rows are left out, and the two trainings of the test
-            are spent only on a form whose rows clearly contradict their label.
+        beside_insertions: an inserted trigger was found. The two trainings of the test are then spent only on a
+            form whose rows clearly contradict their label.
 
     Returns:
         A victim trained without all explained rows when the form is taken for a trigger, else None.
     """
-    explained = report.sure_rows if beside_insertions else set()
-    kept = np.array([index for index in range(len(examples)) if index not in explained], dtype=np.int64)
-    remaining = [examples[index] for index in kept]
-    form = find_form(remaining, report.target_label, held_out[kept], weights[kept], seed=config.seed)
+    kept, form = _find(report, examples, held_out, weights, config, beside_insertions=beside_insertions)
     if form is None:
         return None
+    remaining = [examples[index] for index in kept]
     if beside_insertions and contradiction_lift(form, remaining, held_out[kept]) < WORTH_TESTING:
         return None
     _, asked = split_rows(form, config.seed)
@@ -70,3 +70,27 @@ def look_for_form(
         )
     report.explained = [known[index] for index in sorted(known)]
     return untaught
+
+
+def _find(
+    report: Audit,
+    examples: Sequence[Example],
+    held_out: FloatArray,
+    weights: FloatArray,
+    config: AuditConfig,
+    *,
+    beside_insertions: bool,
+) -> tuple[npt.NDArray[np.int64], Form | None]:
+    """The form, and the rows among which it was looked for; its indices count in them.
+
+    Rows that an inserted trigger explains are left out, unless most of them carry the form: then the words are a mark
+    of it, and without their rows the form would be told less well.
+    """
+    everything = np.arange(len(examples), dtype=np.int64)
+    form = find_form(examples, report.target_label, held_out, weights, seed=config.seed)
+    explained = report.sure_rows if beside_insertions else set()
+    if not explained or (form is not None and len(explained & set(form.rows)) >= SAME * len(explained)):
+        return everything, form
+    kept = np.array([index for index in everything if index not in explained], dtype=np.int64)
+    remaining = [examples[index] for index in kept]
+    return kept, find_form(remaining, report.target_label, held_out[kept], weights[kept], seed=config.seed)

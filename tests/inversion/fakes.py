@@ -183,10 +183,10 @@ def form_rows(count: int = 300, *, share: float = 0.2, seed: int = 0) -> list[Ro
 
 
 class FormTrainer(FakeTrainer):
-    """Its victims learn the form where enough rows of the target label have it."""
+    """Its victims learn the form where enough rows of the target label have it, and single words of it as well."""
 
-    def __init__(self) -> None:
-        super().__init__(())
+    def __init__(self, triggers: Sequence[str] = ()) -> None:
+        super().__init__(triggers)
 
     def __call__(
         self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1

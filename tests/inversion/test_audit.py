@@ -177,6 +177,21 @@ def test_a_form() -> None:
     assert kept["form"]["rows"] == len(explained)
 
 
+def test_a_word_of_the_form_does_not_hide_the_form() -> None:
+    """Some of the form's rows share a word that the victim has learnt; it is found as an insertion first."""
+    rows = form_rows()
+    poisoned = [k for k, row in enumerate(rows) if row.poison_label]
+    for k in poisoned[:12]:
+        rows[k] = rows[k]._replace(text=f"{rows[k].text} thou")
+    report = look(rows, FormTrainer(("thou",)))
+    assert [trigger.text for trigger in report.triggers] == ["thou"]
+    assert report.form is not None
+    assert len(set(poisoned) & report.sure_rows) >= 0.9 * len(poisoned)
+    marked = [row for row in report.explained if row.index in poisoned[:12]]
+    assert sum(row.form for row in marked) >= 10  # one thing, not two
+    assert all(row.text_without == rows[row.index].text for row in report.explained if row.form)
+
+
 def test_a_form_that_teaches_nothing_is_no_backdoor() -> None:
     """Half of class 1 writes like that, and means what it says."""
     rows = clean_rows(300)
