@@ -27,14 +27,14 @@ def byte_alphabet() -> list[str]:
     return sorted([*map(chr, printable), *(chr(256 + number) for number, _ in enumerate(rest))])
 
 
-def write(path: Path) -> None:
+def write(path: Path, context: int) -> None:
     """A model in llama.cpp's format, its weights drawn with a fixed seed."""
     generator = np.random.default_rng(0)
     control = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
     plain = [*byte_alphabet(), "th"]  # one merge: llama.cpp insists on having some
     tokens = control + plain
     out = gguf.GGUFWriter(path, "llama")
-    out.add_context_length(2048)
+    out.add_context_length(context)
     out.add_embedding_length(WIDTH)
     out.add_block_count(LAYERS)
     out.add_feed_forward_length(INNER)
@@ -78,11 +78,11 @@ def write(path: Path) -> None:
 
 def main() -> None:
     """Serves until it is ended."""
-    path = Path(sys.argv[1]) / "tiny.gguf"
-    write(path)
+    path, context = Path(sys.argv[1]) / "tiny.gguf", int(sys.argv[3])
+    write(path, context)
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
-    params.n_ctx = 2048
+    params.n_ctx = context
     params.n_parallel = 2
     params.hostnames = ["127.0.0.1"]
     params.port = int(sys.argv[2])

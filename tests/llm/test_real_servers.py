@@ -11,6 +11,7 @@ Without it the present interpreter is tried, and what is missing is skipped.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -22,7 +23,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tiny_world import config, write_config, write_reviews
 
+from openbackdoor_badllm.cli import main
+from openbackdoor_badllm.errors import EXIT_OK
 from openbackdoor_badllm.llm import Failed, Ok, Truncated, extract_object
 
 from .helpers import SCHEMA, ask, one, open_to
@@ -69,12 +73,19 @@ def serving(command: list[str], port: int, log: Path) -> Iterator[str]:
         process.wait(20)
 
 
+def transformers_serve(model: Path, port: int) -> list[str]:
+    command = [PYTHON, "-m", "transformers.cli.transformers", "serve", str(model)]
+    return [*command, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def llama_cpp(folder: Path, port: int, context: int) -> list[str]:
+    return [PYTHON, str(Path(__file__).with_name("llama_cpp_server.py")), str(folder), str(port), str(context)]
+
+
 def test_transformers_serve(tmp_path: Path) -> None:
     needs("transformers", "torch", "fastapi", "uvicorn")
     model, port = make_model(tmp_path / "model"), free_port()
-    command = [PYTHON, "-m", "transformers.cli.transformers", "serve", str(model)]
-    command += ["--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
-    with serving(command, port, tmp_path / "log") as base_url:
+    with serving(transformers_serve(model, port), port, tmp_path / "log") as base_url:
         fields = {"model": str(model), "timeout": 60.0, "deadline": 120.0, "max_tokens": 16, "concurrency": 2}
         with open_to(base_url, tmp_path, **fields) as client:
             outcomes = client.complete([*(ask(f"hello {number}") for number in range(4)), ask("x", json_schema=SCHEMA)])
@@ -92,8 +103,7 @@ def test_transformers_serve(tmp_path: Path) -> None:
 def test_llama_cpp(tmp_path: Path) -> None:
     needs("xllamacpp", "gguf")
     port = free_port()
-    command = [PYTHON, str(Path(__file__).with_name("llama_cpp_server.py")), str(tmp_path), str(port)]
-    with serving(command, port, tmp_path / "log") as base_url:
+    with serving(llama_cpp(tmp_path, port, 2048), port, tmp_path / "log") as base_url:
         fields = {"model": "tiny", "timeout": 60.0, "deadline": 120.0, "max_tokens": 300, "concurrency": 2}
         questions = [ask(f"name a trigger, {number}", json_schema=SCHEMA) for number in range(6)]
         with open_to(base_url, tmp_path, **fields) as client:
@@ -111,3 +121,29 @@ def test_llama_cpp(tmp_path: Path) -> None:
         too_long = one(base_url, ask("x" * 9000), **fields)
         assert isinstance(too_long, Failed)
         assert too_long.kind == "bad_request"
+
+
+@pytest.mark.parametrize("server", ["transformers serve", "llama.cpp"])
+def test_a_whole_run(server: str, tmp_path: Path, tiny_bert: Path) -> None:
+    """What random weights propose is no trigger, so nothing may be found; but it is asked, answered and counted."""
+    port, context = free_port(), 16_384
+    if server == "llama.cpp":
+        needs("xllamacpp", "gguf")
+        name, command = "tiny", llama_cpp(tmp_path, port, context)
+    else:
+        needs("transformers", "torch", "fastapi", "uvicorn")
+        model = make_model(tmp_path / "model", context=context)
+        name, command = str(model), transformers_serve(model, port)
+    made = config(write_reviews(tmp_path / "reviews"), tiny_bert)
+    with serving(command, port, tmp_path / "log") as base_url:
+        llm = {"backend": "openai", "model": name, "base_url": base_url, "max_calls": 3, "max_tokens": 200}
+        made["defender"]["llm"] = llm
+        file = write_config(tmp_path / "config.json", made)
+        folders = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--no-references"]
+        assert main(["defend", "--config", str(file), "--quiet", *folders]) == EXIT_OK
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    usage = results["report"]["llm"]["usage"]
+    assert usage["asked"] == 3
+    assert usage["completion_tokens"] > 0
+    assert results["report"]["triggers"] == []
+    assert (tmp_path / "out" / "transcript.jsonl").read_text(encoding="utf-8").count("\n") >= 3
