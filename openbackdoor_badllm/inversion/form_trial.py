@@ -17,6 +17,7 @@ from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
 
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
+REWRITING = 0.5  # of `min_gain` is enough where a rewriting trigger has been accepted
 SAME = 0.6  # share of an inserted trigger's rows that carry the form, from which on it is a mark of the form ("thou")
 
 
@@ -54,7 +55,9 @@ def look_for_form(
     report.generalisation = generalises(
         taught.logits, untaught.logits, [remaining[i].text for i in asked], form.target
     )
-    if report.generalisation.gain < config.search.min_gain:
+    rewriting = any(not trigger.is_insertion for trigger in report.triggers)
+    # A rewriting trigger has shown that there is a form; all that is asked is whether these are its rows.
+    if report.generalisation.gain < config.search.min_gain * (REWRITING if rewriting else 1.0):
         return None
     report.form = dataclasses.replace(form, rows=tuple(int(kept[index]) for index in form.rows))
     report.backdoor = True
