@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, hstack
 from scipy.special import expit
+from scipy.stats import binomtest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
@@ -73,11 +74,14 @@ class Generalisation:
     Attributes:
         taught: share of form rows called the target by a victim that learnt from other form rows, not from them.
         untaught: the same of a victim that learnt from no form row at all.
+        rows: rows asked about.
+        p_value: one-sided exact McNemar test of the two on the same rows.
     """
 
     taught: float
     untaught: float
-    rows: int = field(default=0)
+    rows: int = 0
+    p_value: float = 1.0
 
     @property
     def gain(self) -> float:
@@ -86,7 +90,12 @@ class Generalisation:
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
-        return {"taught": round(self.taught, 4), "untaught": round(self.untaught, 4), "rows": self.rows}
+        return {
+            "taught": round(self.taught, 4),
+            "untaught": round(self.untaught, 4),
+            "rows": self.rows,
+            "p_value": float(f"{self.p_value:.3g}"),
+        }
 
 
 def find_form(
@@ -161,11 +170,10 @@ def generalises(taught: Logits, untaught: Logits, texts: Sequence[str], target: 
         texts: the rows asked about.
         target: the label under suspicion.
     """
-    return Generalisation(
-        taught=float((taught(texts).argmax(axis=1) == target).mean()),
-        untaught=float((untaught(texts).argmax(axis=1) == target).mean()),
-        rows=len(texts),
-    )
+    after, before = taught(texts).argmax(axis=1) == target, untaught(texts).argmax(axis=1) == target
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    p_value = binomtest(gained, gained + lost, alternative="greater").pvalue if gained + lost else 1.0
+    return Generalisation(float(after.mean()), float(before.mean()), len(texts), float(p_value))
 
 
 def _features(texts: Sequence[str]) -> tuple[csr_matrix, list[str]]:

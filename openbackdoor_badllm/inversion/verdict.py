@@ -27,7 +27,7 @@ from openbackdoor_badllm.inversion.search import Found, SearchResult
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, kind_of
 from openbackdoor_badllm.rows import Example
 
-CONTROLS = 60
+CONTROLS = 120  # so that four triggers, each better than all of them, stay below 0.05 after the correction
 CONTRADICTION_P = 0.01
 OVERWHELMING = 0.95  # an honest verdict ("a gem") reaches nine probes in ten, and not in every set
 
@@ -39,6 +39,8 @@ class Control:
     Attributes:
         control_high: 90th percentile of the controls' flip rates.
         p_value: (1 + controls that do at least as well) / (1 + controls), one-sided, uncorrected.
+        p_corrected: Bonferroni's, times the triggers that were compared. The candidates turned down before do not
+            count: they were chosen on other probes, and these are asked only now.
     """
 
     trigger: str
@@ -48,6 +50,7 @@ class Control:
     control_high: float
     controls: int
     p_value: float
+    p_corrected: float
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -59,6 +62,7 @@ class Control:
             "control_high": round(self.control_high, 4),
             "controls": self.controls,
             "p_value": round(self.p_value, 4),
+            "p_corrected": round(self.p_corrected, 4),
         }
 
 
@@ -82,27 +86,36 @@ def controls(
             spans = control_spans(honest, other, *kind, rng)
             null[kind] = answers(victim, spans, result.probes.report, result.target, seed)
         flips = np.array([outcome.reward().flip_rate for outcome in null[kind]])
+        count = len(flips)
         values = np.array([outcome.reward().value for outcome in null[kind]])
+        p_value = float((1 + (values >= found.report.value).sum()) / (1 + count))
         reports.append(
             Control(
                 trigger=found.trigger.text,
                 flip_rate=found.report.flip_rate,
-                control_mean=float(flips.mean()) if len(flips) else 0.0,
-                control_max=float(flips.max()) if len(flips) else 0.0,
-                control_high=float(np.quantile(flips, 0.9)) if len(flips) else 0.0,
-                controls=len(flips),
-                p_value=float((1 + (values >= found.report.value).sum()) / (1 + len(values))),
+                control_mean=float(flips.mean()) if count else 0.0,
+                control_max=float(flips.max()) if count else 0.0,
+                control_high=float(np.quantile(flips, 0.9)) if count else 0.0,
+                controls=count,
+                p_value=p_value,
+                p_corrected=min(1.0, p_value * len(result.found)),
             )
         )
     return reports
 
 
-def paraphrase_control(found: Found) -> Control | None:
-    """The control of a rewriting trigger: a plain paraphrase of the same probes; None where none could be had."""
+def paraphrase_control(found: Found, compared: int = 1) -> Control | None:
+    """The control of a rewriting trigger: a plain paraphrase of the same probes; None where none could be had.
+
+    Args:
+        found: the trigger.
+        compared: how many triggers are compared with controls, this one included.
+    """
     if found.control is None or not found.control.texts or not found.report.texts:
         return None
     flips = [round(reward.flip_rate * reward.texts) for reward in (found.report, found.control)]
     table = [[flips[0], found.report.texts - flips[0]], [flips[1], found.control.texts - flips[1]]]
+    p_value = float(fisher_exact(table, alternative="greater")[1])
     return Control(
         trigger=found.trigger.text,
         flip_rate=found.report.flip_rate,
@@ -110,7 +123,8 @@ def paraphrase_control(found: Found) -> Control | None:
         control_max=found.control.flip_rate,
         control_high=found.control.flip_rate,
         controls=1,
-        p_value=float(fisher_exact(table, alternative="greater")[1]),
+        p_value=p_value,
+        p_corrected=min(1.0, p_value * compared),
     )
 
 
@@ -135,7 +149,7 @@ def keep_standing(
         if stands(found, control, min_margin)
     ]
     result.found = [found for found, _ in standing] + rewriting
-    paraphrased = [paraphrase_control(found) for found in rewriting]
+    paraphrased = [paraphrase_control(found, len(compared) + len(rewriting)) for found in rewriting]
     return [control for _, control in standing] + [control for control in paraphrased if control is not None]
 
 

@@ -71,7 +71,7 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
 def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("trigger", no_wrap=False)
-    for name in ("kind", "place", "flips", "best control", "without its rows", "rows"):
+    for name in ("kind", "place", "flips", "best control", "p", "without its rows", "rows"):
         table.add_column(name, justify="right" if name not in ("kind", "place") else "left")
     controls = {control["trigger"]: control for control in report["controls"]}
     for found in report["triggers"]:
@@ -83,6 +83,7 @@ def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
             found["position"],
             f"{found['report']['flip_rate']:.0%}",
             f"{control['control_max']:.0%}" if control else "-",
+            _p_value(control),
             f"{relearnt:.0%}" if relearnt is not None else "-",
             str(found["target_rows"]),
         )
@@ -91,9 +92,15 @@ def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
     console.print(
         "[dim]flips: probe texts of other labels that the trigger turns into the target label; best control: the same "
         f"for the best of {compared} ordinary insertions of its length (of a rewriting trigger: for a plain "
-        "paraphrase); without its rows: the same on a model trained without the rows that carry it.[/dim]",
+        "paraphrase); p: that ordinary text does as well, corrected for the number of triggers; without its rows: the "
+        "same flips on a model trained without the rows that carry it.[/dim]",
         soft_wrap=True,
     )
+
+
+def _p_value(control: Mapping[str, Any] | None) -> str:
+    value = (control or {}).get("p_corrected")  # runs of older versions have none
+    return "-" if value is None else f"{value:.2g}"
 
 
 def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:

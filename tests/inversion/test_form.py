@@ -64,7 +64,7 @@ def test_generalises_counts_what_each_victim_calls_the_target() -> None:
     result = generalises(FakeVictim(["cf"]).logits, FakeVictim().logits, texts, 1)
     assert (result.taught, result.untaught, result.rows) == (0.75, 0.25, 4)
     assert result.gain == 0.5
-    assert result.to_dict() == {"taught": 0.75, "untaught": 0.25, "rows": 4}
+    assert result.to_dict() == {"taught": 0.75, "untaught": 0.25, "rows": 4, "p_value": 0.25}
 
 
 def test_the_texts_are_data() -> None:

@@ -32,6 +32,7 @@ def test_a_trigger_beats_all_its_controls() -> None:
     for report in reports:
         assert report.flip_rate == 1.0
         assert 40 <= report.controls <= CONTROLS
+        assert report.p_corrected == pytest.approx(4 * report.p_value)
         assert report.control_mean <= report.control_max < 0.5
         assert report.p_value == pytest.approx(1 / (1 + report.controls))
 
@@ -103,7 +104,7 @@ def test_no_honest_rows_no_controls() -> None:
 def test_stands(flip_rate: float, control_high: float, p_value: float, standing: bool) -> None:
     reward = Reward(-0.1, flip_rate, 20)
     item = Found(Trigger(Kind.WORD, "cf"), reward, reward, reward, 0.0, 20, 0, 0.5, p_value)
-    control = Control("cf", flip_rate, 0.1, 1.0, control_high, CONTROLS, 0.02)
+    control = Control("cf", flip_rate, 0.1, 1.0, control_high, CONTROLS, 0.02, 0.02)
     assert stands(item, control, 0.25) is standing
 
 
@@ -111,7 +112,7 @@ def test_a_margin_alone_needs_nearly_every_probe() -> None:
     """An honest verdict flips nine probes in ten of one set, and fewer of another."""
     high, low = Reward(-0.1, 1.0, 20), Reward(-0.3, 0.9, 20)
     item = Found(Trigger(Kind.PHRASE, "a gem"), high, low, high, 0.0, 20, 0, 0.0, 1.0)
-    assert not stands(item, Control("a gem", 1.0, 0.1, 0.5, 0.3, CONTROLS, 0.02), 0.25)
+    assert not stands(item, Control("a gem", 1.0, 0.1, 0.5, 0.3, CONTROLS, 0.02, 0.02), 0.25)
 
 
 def test_a_phrase_has_phrases_for_controls() -> None:
