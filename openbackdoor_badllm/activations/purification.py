@@ -10,10 +10,12 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from openbackdoor_badllm.engine.layers import Change, changed_layers, encoder_layers, frozen
 from openbackdoor_badllm.engine.progress import Progress, Quiet
@@ -24,6 +26,7 @@ from openbackdoor_badllm.rows import Example
 
 logger = logging.getLogger(__name__)
 
+_FILE = "bounds.safetensors"
 FIRST_CHANGE, CHANGE_EVERY = 10, 5  # c is changed after the epochs 15, 20, ... (counted from 0), as published
 
 
@@ -37,6 +40,20 @@ class Bounds:
 
     lower: torch.Tensor
     upper: torch.Tensor
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Keeps the bounds in a folder; named as :class:`openbackdoor_badllm.engine.store.Store` calls it."""
+        save_file({"lower": self.lower.cpu(), "upper": self.upper.cpu()}, folder / _FILE)
+
+    @staticmethod
+    def read(folder: Path) -> Bounds:
+        """The bounds kept in a folder.
+
+        Raises:
+            OSError, SafetensorError, KeyError: there are none.
+        """
+        kept = load_file(folder / _FILE)
+        return Bounds(kept["lower"], kept["upper"])
 
     def clip(self) -> Change:
         """``h <- max(min(h, upper), lower)`` at attended tokens; padding stays as it is."""
@@ -103,6 +120,18 @@ class Purification:
     rows: int
     accepted: bool
     tries: tuple[Try, ...]
+
+    def report(self) -> dict[str, Any]:
+        """How they were come by; ``c`` is that of the try whose bounds these are."""
+        used = max(self.tries, key=lambda one: one.accuracy)
+        return {
+            "rows_right": self.rows,
+            "accepted": self.accepted,
+            "c": used.c,
+            "final_c": round(used.final_c, 6),
+            "accuracy": round(used.accuracy, 4),
+            "tries": [one.to_dict() for one in self.tries],
+        }
 
 
 def learn_bounds(

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from safetensors import SafetensorError
 
 from openbackdoor_badllm.activations.detection import Detector
-from openbackdoor_badllm.activations.purification import Bounds, Learning, Purification, learn_bounds
+from openbackdoor_badllm.activations.purification import Bounds, Learning, learn_bounds
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import dev_rows, draw_clean
 from openbackdoor_badllm.engine.layers import scorer_of
@@ -146,15 +147,31 @@ class BadActs(Defender):
             raise VictimError(f"'badacts' purifies a trained victim, but got {type(trained).__name__}.")
         clean = self._clean(clean_rows)
         self.progress.stage(f"BadActs: learn bounds of activations on {len(clean)} clean rows")
-        purification = learn_bounds(
-            scorer, clean, self.config.learning, seed=derive(self.config.seed, "badacts"), progress=self.progress
-        )
-        self.report = _report(purification)
+        bounds, self.report = self._bounds(scorer, clean, trained.key)
         detector = None
         if self.config.mode == "detection_then_purification":
             detector = self._detector(scorer, clean_rows)
         own = {item.name: getattr(trained, item.name) for item in dataclasses.fields(TrainedClassifier)}
-        return PurifiedClassifier(**own, bounds=purification.bounds, detector=detector, progress=self.progress)
+        return PurifiedClassifier(**own, bounds=bounds, detector=detector, progress=self.progress)
+
+    def _bounds(self, scorer: Scorer, clean: Sequence[Example], victim: str) -> tuple[Bounds, dict[str, Any]]:
+        """Learnt, or taken from the store where this victim's were learnt before; and how they were come by."""
+        learning, seed = self.config.learning, derive(self.config.seed, "badacts")
+        if self.store is None or not victim:
+            found = learn_bounds(scorer, clean, learning, seed=seed, progress=self.progress)
+            return found.bounds, found.report()
+        key = self.store.key(
+            bounds=dataclasses.asdict(learning), victim=victim, rows=fingerprint(clean), seed=seed, name=self.name
+        )
+        kept = self.store.load(key)
+        if kept is not None:
+            try:
+                return Bounds.read(kept.folder), dict(kept.meta["report"])
+            except (OSError, SafetensorError, KeyError, TypeError) as error:
+                self.store.drop(key, error)
+        found = learn_bounds(scorer, clean, learning, seed=seed, progress=self.progress)
+        self.store.save(key, found.bounds, {"report": found.report()}, None)
+        return found.bounds, found.report()
 
     def _clean(self, rows: Sequence[Any]) -> list[Example]:
         return draw_clean(rows, self.config.clean_rows, seed=self.config.seed, least=LEAST, who="badacts")
@@ -209,14 +226,3 @@ class PurifiedClassifier(TrainedClassifier):
         if self.detector is None:
             return None
         return self.detector.score(self.scorer(), texts, self.progress)[0].astype(np.float32)
-
-
-def _report(purification: Purification) -> dict[str, Any]:
-    last = max(purification.tries, key=lambda one: one.accuracy)
-    return {
-        "rows_right": purification.rows,
-        "accepted": purification.accepted,
-        "c": last.c,
-        "final_c": round(last.final_c, 6),
-        "tries": [one.to_dict() for one in purification.tries],
-    }

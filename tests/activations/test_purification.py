@@ -164,7 +164,7 @@ def test_only_rows_that_the_victim_has_right_are_used(bert: Scorer) -> None:
     # Not equal to the last digit: a text's batch, and with it its padding, is another one.
     expected = learn_bounds(bert, rows[10:], QUICK, seed=1).bounds.upper
     np.testing.assert_allclose(mixed.bounds.upper, expected, atol=2e-3)
-    with pytest.raises(DataError, match="^The victim has none of the 10 clean rows right"):
+    with pytest.raises(DataError, match=r"^The victim has none of the 10 clean rows right"):
         learn_bounds(bert, wrong, QUICK, seed=1)
 
 

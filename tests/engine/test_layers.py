@@ -40,7 +40,7 @@ def test_every_block_is_found(kin: Kin, kind: str, layers: int) -> None:
 
 
 def test_a_model_without_blocks() -> None:
-    with pytest.raises(VictimError, match=r"^The layers of a victim of the type 'Linear' cannot be reached: expected a"):
+    with pytest.raises(VictimError, match=r"^The layers of a victim of the type 'Linear' cannot be reached: expected"):
         encoder_layers(torch.nn.Linear(2, 2))
 
 
@@ -142,5 +142,5 @@ def test_the_victims_of_both_hosts_are_opened(kin: Kin) -> None:
         assert (opened.model, opened.max_len) == (own.model, 7)
     assert scorer_of(own) is own
     for empty in (SimpleNamespace(trained=None), None):
-        with pytest.raises(VictimError, match="^This defence reads the layers of a trained victim"):
+        with pytest.raises(VictimError, match=r"^This defence reads the layers of a trained victim"):
             scorer_of(empty)
