@@ -222,7 +222,8 @@ def test_bounds_are_kept_beside_the_victims(
         patch.setattr(badacts, "learn_bounds", forbidden)
         assert rebuild(kept) == first
         other = Victim(dataclasses.replace(victim.trained, key="abd"))
-        for one, keys in ((kept, {"c": 0.2}), (kept, {"seed": 1}), (kept, {"clean_rows": 50}), (other, {}), (victim, {})):
+        changes: list[dict[str, Any]] = [{"c": 0.2}, {"seed": 1}, {"clean_rows": 50}]
+        for one, keys in (*((kept, change) for change in changes), (other, {}), (victim, {})):
             with pytest.raises(AssertionError, match="learnt again"):
                 rebuild(one, **keys)
     (folder,) = (tmp_path / "victims").iterdir()

