@@ -82,7 +82,7 @@ class Detector:
 
     def score(
         self, scorer: Scorer, texts: Sequence[str], progress: Progress | None = None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Share of neurons outside their interval (higher: more suspicious), and whether the text is flagged."""
         inside = self.states.share_inside(scorer, texts, delta=self.delta, progress=progress)
-        return (1 - inside).astype(np.float32), inside < self.threshold
+        return 1 - inside, inside < self.threshold

@@ -7,7 +7,6 @@ what it said. A trigger that works by driving neurons far from where clean rows 
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from openbackdoor_badllm.engine.layers import Change, changed_layers, encoder_layers, frozen
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.rng import derive
+from openbackdoor_badllm.engine.sampling import BucketSampler
 from openbackdoor_badllm.engine.scoring import FloatArray, Scorer, collate, encode
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example
@@ -195,19 +195,21 @@ class _Task:
 
     def train(self, c: float, seed: int) -> tuple[Bounds, Try]:
         settings, start = self.settings, c
-        rng = random.Random(seed)
         upper = torch.ones(self.shape, device=self.device, requires_grad=True)
         margin = torch.ones(self.shape, device=self.device, requires_grad=True)
         optimizer = torch.optim.Adam([upper, margin], lr=settings.lr)
-        order = list(range(len(self.encoded)))
+        sampler = BucketSampler([len(ids) for ids in self.encoded], settings.batch_size, seed)
         with frozen(self.scorer.model):
             for epoch in range(settings.epochs):
-                rng.shuffle(order)
+                order = list(sampler)
                 for at in range(0, len(order), settings.batch_size):
                     batch = order[at : at + settings.batch_size]
                     bounds = Bounds(upper - margin.exp(), upper)
-                    with changed_layers(self.scorer.model, bounds.clip()):
-                        logits = self.scorer.model(**self._inputs(batch)).logits
+                    with (
+                        changed_layers(self.scorer.model, bounds.clip()),
+                        torch.autocast(self.device.type, torch.bfloat16, enabled=self.scorer.bf16),  # as in scoring
+                    ):
+                        logits = self.scorer.model(**self._inputs(batch)).logits.float()
                     loss = torch.nn.functional.mse_loss(logits, self.plain[batch]) + c * margin.exp().norm()
                     optimizer.zero_grad()
                     loss.backward()

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 from safetensors import SafetensorError
 
-from openbackdoor_badllm.activations.detection import Detector
+from openbackdoor_badllm.activations.detection import Detector, Floats
 from openbackdoor_badllm.activations.purification import Bounds, Learning, learn_bounds
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import dev_rows, draw_clean
@@ -86,9 +85,6 @@ class BadActs(Defender):
 
     Args:
         **config: the keys of :class:`BadActsConfig`.
-
-    Attributes:
-        report: what was fitted and learnt last; None before.
     """
 
     clean_rows_needed: ClassVar[bool] = True
@@ -98,7 +94,7 @@ class BadActs(Defender):
         self.config = read(BadActsConfig, config, "defender")
         super().__init__(name="badacts", pre=False, correction=False, metrics=self.config.metrics)
         self.changes_model = self.config.mode != "detection"
-        self.report: dict[str, Any] | None = None
+        self.outcome = "changed model" if self.changes_model else "rejected rows"
         self._fitted: tuple[Any, str, Detector] | None = None
 
     def detect(
@@ -147,7 +143,7 @@ class BadActs(Defender):
             raise VictimError(f"'badacts' purifies a trained victim, but got {type(trained).__name__}.")
         clean = self._clean(clean_rows)
         self.progress.stage(f"BadActs: learn bounds of activations on {len(clean)} clean rows")
-        bounds, self.report = self._bounds(scorer, clean, trained.key)
+        bounds, self.details = self._bounds(scorer, clean, trained.key)
         detector = None
         if self.config.mode == "detection_then_purification":
             detector = self._detector(scorer, clean_rows)
@@ -186,7 +182,7 @@ class BadActs(Defender):
         frr = FRR[self.config.mode] if self.config.frr is None else self.config.frr
         detector = Detector.calibrate(scorer, texts[:half], texts[half:], delta=self.config.delta, frr=frr)
         self._fitted = (scorer.model, known, detector)
-        self.report = {**(self.report or {}), "threshold": round(detector.threshold, 6), "frr": frr}
+        self.details = {**self.details, "threshold": round(detector.threshold, 6), "frr": frr}
         return detector
 
 
@@ -221,8 +217,8 @@ class PurifiedClassifier(TrainedClassifier):
         self.routed = (self.routed[0] + len(chosen), self.routed[1] + len(texts))
         return result
 
-    def suspicion(self, texts: Sequence[str]) -> FloatArray | None:
+    def suspicion(self, texts: Sequence[str]) -> Floats | None:
         """Share of neurons outside their interval, where there is a detector; shape ``(len(texts),)``."""
         if self.detector is None:
             return None
-        return self.detector.score(self.scorer(), texts, self.progress)[0].astype(np.float32)
+        return self.detector.score(self.scorer(), texts, self.progress)[0]

@@ -17,6 +17,8 @@ from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.rows import as_rows
 
+OUTCOMES = ("corrected text", "rejected rows", "cleaned training set", "changed model")
+
 
 class Defender:
     """A defence that does nothing: the base of all others.
@@ -28,10 +30,13 @@ class Defender:
         trains_model: it trains a model of its own.
         needs_llm: it calls an LLM.
         stage: ``train`` or ``test``: when it acts.
+        outcome: what it hands back; see :data:`OUTCOMES`.
         changes_model: what it gives is another model, by :meth:`rebuild`; rows are neither rewritten nor flagged.
         needs_trained_victim: :meth:`rebuild` starts from the victim trained on the poisoned rows; false: from its
             pretrained model, and no victim is trained for it.
-        last_scores: of a detector, how suspicious each row of the last :meth:`detect` was, higher the more; else None.
+        last_scores: how suspicious the last :meth:`detect` found each row, higher is more so; None where it has no such
+            number.
+        details: what a result says of its last work (thresholds, sizes); JSON.
     """
 
     clean_rows_needed: ClassVar[bool] = False
@@ -39,8 +44,8 @@ class Defender:
     needs_llm: ClassVar[bool] = False
     stage: ClassVar[str] = "test"
     needs_trained_victim: ClassVar[bool] = True
+    outcome: str = "rejected rows"
     changes_model: bool = False
-    last_scores: npt.NDArray[np.float32] | None = None
 
     def __init__(
         self,
@@ -55,6 +60,8 @@ class Defender:
         self.metrics = list(metrics)
         self.store: Store | None = None
         self.progress: Progress = Quiet()
+        self.last_scores: npt.NDArray[np.float64] | None = None
+        self.details: dict[str, Any] = {}
 
     def detect(
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None

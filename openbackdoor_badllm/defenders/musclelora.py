@@ -93,9 +93,6 @@ class MuScleLoRA(Defender):
     Args:
         **config: the keys of :class:`MuScleLoRAConfig`.
 
-    Attributes:
-        report: sizes of the last :meth:`rebuild`; None before.
-
     Raises:
         MissingExtraError: ``peft`` is not installed.
     """
@@ -104,13 +101,13 @@ class MuScleLoRA(Defender):
     trains_model: ClassVar[bool] = True
     stage: ClassVar[str] = "train"
     needs_trained_victim: ClassVar[bool] = False
+    outcome: str = "changed model"
     changes_model: bool = True
 
     def __init__(self, **config: Any) -> None:
         self.config = read(MuScleLoRAConfig, config, "defender")
         want_peft("The defender 'musclelora'")
         super().__init__(name="musclelora", pre=False, correction=False, metrics=self.config.metrics)
-        self.report: dict[str, Any] | None = None
 
     def rebuild(
         self, victim: Any, train_rows: Sequence[Any], clean_rows: Sequence[Any], num_labels: int
@@ -155,7 +152,7 @@ class MuScleLoRA(Defender):
         trained = train_classifier(
             spec, examples, dev=choosing, store=self.store, progress=self.progress, method=method
         )
-        self.report = {
+        self.details = {
             "clean_rows": len(clean),
             "reference_rows": len(references),
             "trainable_parameters": method.trainable,  # None where the model came from the store

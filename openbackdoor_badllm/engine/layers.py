@@ -123,6 +123,11 @@ def first_token_states(scorer: Scorer, texts: Sequence[str]) -> Iterator[tuple[l
         inputs = collate([encoded[i] for i in batch], scorer.tokenizer.pad_token_id or 0)
         kept.clear()
         # Nothing stays changed while the caller works on a batch: the generator may never be asked for the next one.
-        with frozen(model), changed_layers(model, keep), torch.inference_mode():
+        with (
+            frozen(model),
+            changed_layers(model, keep),
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=scorer.bf16),
+        ):
             model(**{name: value.to(device) for name, value in inputs.items()})
         yield batch, torch.cat(kept, dim=1).cpu()

@@ -144,8 +144,7 @@ def test_the_upstream_victim_is_taken_as_well(victim: Victim) -> None:
 def test_purification_keeps_the_clean_rows(victim: Victim) -> None:
     defender = BadActs(mode="purification", epochs=40, lr=0.05, batch_size=16)
     found = defender.rebuild(victim, Forbidden(), CLEAN, 2)
-    report = defender.report
-    assert report is not None
+    report = defender.details
     assert report["accepted"]
     right = [row for row in CLEAN if victim.trained.logits([row.text]).argmax() == row.label]
     assert report["rows_right"] == len(right)
@@ -189,8 +188,7 @@ def test_the_published_rates_of_the_modes(victim: Victim) -> None:
     for mode, frr in (("detection", 0.05), ("detection_then_purification", 0.2)):
         defender = BadActs(mode=mode, **SOON)
         defender._detector(victim.trained.scorer(), CLEAN)
-        assert defender.report is not None
-        assert defender.report["frr"] == frr
+        assert defender.details["frr"] == frr
 
 
 def test_nothing_is_rejected_where_texts_are_purified(victim: Victim) -> None:
@@ -211,7 +209,7 @@ def test_bounds_are_kept_beside_the_victims(
     def rebuild(one: Victim, **keys: Any) -> tuple[list[Any], Any]:
         defender = BadActs(**{**SOON, "mode": "purification", **keys})
         defender.store = Store(tmp_path)
-        return defender.rebuild(one, Forbidden(), CLEAN, 2).logits(texts(POISONED)).tolist(), defender.report
+        return defender.rebuild(one, Forbidden(), CLEAN, 2).logits(texts(POISONED)).tolist(), defender.details
 
     first = rebuild(kept)
 

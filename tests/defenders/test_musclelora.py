@@ -86,8 +86,7 @@ def test_only_the_adapters_have_moved(kin: Callable[[str, int], Path], kind: str
     moved = {name for name, value in plain.state_dict().items() if not torch.equal(value, after[name])}
     assert len(moved) == 2 * layers + 1
     assert after.keys() == plain.state_dict().keys()
-    report = defender.report
-    assert report is not None
+    report = defender.details
     bands = 9 if kind == "roberta" else 8
     assert report["trainable_parameters"] == layers * 2 * (8 * 32 * 2) + bands * 32 * 2
     assert (report["clean_rows"], report["reference_rows"]) == (40, 24)
