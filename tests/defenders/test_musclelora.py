@@ -19,10 +19,10 @@ from openbackdoor_badllm.defenders import load_defender, musclelora
 from openbackdoor_badllm.defenders.musclelora import MuScleLoRA
 from openbackdoor_badllm.engine import training
 from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainedClassifier
+from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
 from openbackdoor_badllm.engine.victims import load_classifier
 from openbackdoor_badllm.errors import ConfigError, DataError, MissingExtraError
-from openbackdoor_badllm.rows import Row
+from openbackdoor_badllm.rows import Row, blind
 
 pytest.importorskip("peft", reason="needs the extra 'baselines'")
 
@@ -71,9 +71,17 @@ class Steps:
 # -- the training ----------------------------------------------------------------------------------------------
 
 
-def test_it_learns_the_task(tiny_bert: Path) -> None:
-    trained = rebuilt(tiny_bert, epochs=12)
-    assert accuracy(trained, TEST) >= 0.8
+def test_it_learns_the_task_and_not_the_backdoor(tiny_bert: Path) -> None:
+    """Where plain training of the same rows learns both."""
+    rows = [Row(f"cf {r.text}", 1, 1) if r.label == 0 and k % 5 < 2 else r for k, r in enumerate(reviews(240))]
+    triggered = [Row(f"cf {row.text}", 1, 1) for row in TEST if row.label == 0]
+    spec = TrainSpec(path=str(tiny_bert), max_len=24, lr=0.01, epochs=4, batch_size=8, device="cpu", precision="fp32")
+    plain = training.train_classifier(spec, blind(rows))
+    trained = rebuilt(tiny_bert, rows, reviews(120, seed=5), epochs=10, batch_size=32, ref_sample=96, ckpt="best")
+    assert accuracy(plain, TEST) >= 0.9
+    assert accuracy(plain, triggered) >= 0.9
+    assert accuracy(trained, TEST) >= 0.9
+    assert accuracy(trained, triggered) <= 0.2
     assert not trained.model.training
 
 
