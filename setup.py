@@ -65,7 +65,10 @@ EXTRAS_REQUIRE = {
     "hub": ["datasets>=3.0"],
     "parquet": ["pyarrow>=17.0"],
     "lora": ["peft>=0.18"],
+    # Published defences to compare with.
+    "baselines": ["peft>=0.18"],  # musclelora; 0.17 imports a name that transformers 5 no longer has
     "dev": [
+        "peft>=0.18",  # the tests of the extra "baselines"
         "pytest>=8.0",
         "pytest-timeout>=2.3",
         "hypothesis>=6.100",

@@ -25,6 +25,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.json"))
 TARGETS = {"sst-2": 1, "hsol": 0, "agnews": 0, "demo": 1, "demo-news": 0}
 ATTACKS = ("badnets", "addsent", "stylebkd", "synbkd")
+DEFENCES = ("badllmtg", "musclelora", "badacts")
 REAL = ("sst-2", "hsol", "agnews")
 
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -32,7 +33,7 @@ each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 def test_the_twelve_pairs_are_there_with_and_without_the_defender() -> None:
     names = {file.stem for file in FILES}
-    wanted = {f"{data}_{attack}_{defence}" for data in REAL for attack in ATTACKS for defence in ("badllmtg", "none")}
+    wanted = {f"{data}_{attack}_{defence}" for data in REAL for attack in ATTACKS for defence in (*DEFENCES, "none")}
     wanted |= {f"demo_{attack}_badllmtg" for attack in ATTACKS}
     assert wanted <= names
     assert all(len(name.split("_")) == 3 for name in names)
@@ -55,9 +56,10 @@ def test_name_and_content_agree(file: Path) -> None:
 
 @pytest.mark.parametrize("pair", sorted({file.stem.rpartition("_")[0] for file in FILES if file.stem.endswith("none")}))
 def test_with_and_without_the_defender_all_else_is_the_same(pair: str) -> None:
-    defended = load_json(CONFIGS / f"{pair}_badllmtg.json")
-    del defended["defender"]
-    assert defended == load_json(CONFIGS / f"{pair}_none.json")
+    for defence in DEFENCES:
+        defended = load_json(CONFIGS / f"{pair}_{defence}.json")
+        del defended["defender"]
+        assert defended == load_json(CONFIGS / f"{pair}_none.json")
 
 
 @each_file
@@ -69,7 +71,7 @@ def test_only_the_data_is_missing(file: Path, profile: str, tmp_path: Path) -> N
         made = DatasetConfig.from_keys(config[section])
         assert (made.data_root, made.load) == (str(tmp_path), config["attacker"]["poisoner"]["load"])
     if "defender" in config:
-        assert load_defender(config["defender"]).pre
+        assert load_defender(config["defender"]).pre is (config["defender"]["name"] == "badllmtg")
     if config["attacker"]["poisoner"]["load"]:
         with pytest.raises(DataError, match="No poisoned texts for this attack: expected the folder"):
             load_attacker(config["attacker"])

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from openbackdoor_badllm.rows import Row
 
@@ -82,6 +91,24 @@ def make_bert(folder: Path) -> Path:
                 for word in words_of:
                     model.embeddings.word_embeddings.weight[vocabulary[word]] += sign * mood
     model.save_pretrained(folder)
+    return folder
+
+
+def make_kin(folder: Path, bert: Path, kind: str, layers: int) -> Path:
+    """A classifier's encoder of another architecture (``bert``, ``roberta``, ``distilbert``) with that BERT's words."""
+    for file in (*bert.glob("tokenizer*"), *bert.glob("special_tokens*")):
+        shutil.copy(file, folder / file.name)
+    size = {"vocab_size": BertConfig.from_pretrained(bert).vocab_size, "pad_token_id": 0, "initializer_range": 0.2}
+    if kind == "distilbert":
+        shape = {"dim": 32, "hidden_dim": 64, "n_layers": layers, "n_heads": 2, "max_position_embeddings": POSITIONS}
+        made: Any = (DistilBertModel, DistilBertConfig(**size, **shape))
+    else:
+        shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": layers, "num_attention_heads": 2}
+        kinds = {"bert": (BertModel, BertConfig), "roberta": (RobertaModel, RobertaConfig)}
+        made = (kinds[kind][0], kinds[kind][1](**size, **shape, max_position_embeddings=POSITIONS))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made[0](made[1]).save_pretrained(folder)
     return folder
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
+from openbackdoor_badllm.defenders.badacts import BadActs
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.musclelora import MuScleLoRA
 from openbackdoor_badllm.errors import BadLLMError
 from openbackdoor_badllm.reading import one_of
 
-DEFENDERS: dict[str, type[Defender]] = {"badllmtg": BadLLMTG}
+DEFENDERS: dict[str, type[Defender]] = {"badllmtg": BadLLMTG, "musclelora": MuScleLoRA, "badacts": BadActs}
 
 
 def load_defender(config: dict[str, Any]) -> Defender:

@@ -10,10 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.store import Store
+from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.rows import as_rows
+
+OUTCOMES = ("corrected text", "rejected rows", "cleaned training set", "changed model")
 
 
 class Defender:
@@ -26,12 +30,22 @@ class Defender:
         trains_model: it trains a model of its own.
         needs_llm: it calls an LLM.
         stage: ``train`` or ``test``: when it acts.
+        outcome: what it hands back; see :data:`OUTCOMES`.
+        changes_model: what it gives is another model, by :meth:`rebuild`; rows are neither rewritten nor flagged.
+        needs_trained_victim: :meth:`rebuild` starts from the victim trained on the poisoned rows; false: from its
+            pretrained model, and no victim is trained for it.
+        last_scores: how suspicious the last :meth:`detect` found each row, higher is more so; None where it has no such
+            number.
+        details: what a result says of its last work (thresholds, sizes); JSON.
     """
 
     clean_rows_needed: ClassVar[bool] = False
     trains_model: ClassVar[bool] = False
     needs_llm: ClassVar[bool] = False
     stage: ClassVar[str] = "test"
+    needs_trained_victim: ClassVar[bool] = True
+    outcome: str = "rejected rows"
+    changes_model: bool = False
 
     def __init__(
         self,
@@ -46,6 +60,8 @@ class Defender:
         self.metrics = list(metrics)
         self.store: Store | None = None
         self.progress: Progress = Quiet()
+        self.last_scores: npt.NDArray[np.float64] | None = None
+        self.details: dict[str, Any] = {}
 
     def detect(
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
@@ -58,6 +74,20 @@ class Defender:
     ) -> list[Any]:
         """The rows after the defence."""
         return list(poison_data or [])
+
+    def rebuild(
+        self, victim: Any, train_rows: Sequence[Any], clean_rows: Sequence[Any], num_labels: int
+    ) -> TrainedClassifier:
+        """The model after the defence, for a defender that ``changes_model``; the host puts it behind its victim.
+
+        Args:
+            victim: the host's victim (``config``, ``path``); trained on the poisoned rows (``trained``) where
+                ``needs_trained_victim`` says so. It is left as it is.
+            train_rows: the poisoned training rows; the third field is never read.
+            clean_rows: the clean dev rows.
+            num_labels: number of classes.
+        """
+        raise NotImplementedError(f"the defender '{self.name}' changes no model")
 
     def defend(self, data: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         """The same for a whole data set, as OpenBackdoor's attackers ep, sos, neuba, por and ripples call it."""

@@ -12,11 +12,11 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -87,6 +87,30 @@ class TrainSpec:
         return dataclasses.replace(self, **changes)
 
 
+class Method(Protocol):
+    """What sets a training apart from a plain one: which weights are trained, and what becomes of their gradients."""
+
+    def describe(self) -> str:
+        """Text that differs where the trained model would."""
+
+    def prepare(self, model: Any, tokenizer: Any, spec: TrainSpec) -> None:
+        """Changes the pretrained model in place, before the training; torch's generator is the spec's own here."""
+
+    def after_backward(
+        self, loss_of: Callable[[dict[str, torch.Tensor]], torch.Tensor], *, step: int, epoch: int
+    ) -> None:
+        """Changes the gradients of one optimisation step, before they are clipped.
+
+        Args:
+            loss_of: mean cross-entropy of further rows (``input_ids``, ``attention_mask``, ``labels``).
+            step: counted from 0.
+            epoch: counted from 0.
+        """
+
+    def finish(self, model: Any) -> None:
+        """Makes the trained model, in place, one that can be saved and loaded as it was loaded before."""
+
+
 @dataclass
 class TrainedClassifier:
     """A trained victim and what its training told.
@@ -137,6 +161,7 @@ def train_classifier(
     trace: TraceRequest | None = None,
     store: Store | None = None,
     progress: Progress | None = None,
+    method: Method | None = None,
 ) -> TrainedClassifier:
     """Trains a classifier, or takes it from the store.
 
@@ -147,6 +172,7 @@ def train_classifier(
         trace: record the confidence in their own labels of these rows while training.
         store: where trained models are kept; None keeps nothing.
         progress: listener.
+        method: how the training differs from a plain one.
 
     Raises:
         VictimError: the pretrained model cannot be loaded.
@@ -156,6 +182,7 @@ def train_classifier(
     key = ""
     if store is not None:
         key = store.key(
+            **({"method": method.describe()} if method else {}),  # absent: the key of a plain training is as it was
             spec=dataclasses.asdict(spec),
             model=store.model_fingerprint(spec.path),
             rows=fingerprint(examples),
@@ -186,10 +213,10 @@ def train_classifier(
     started = time.monotonic()
     if store is not None:
         with store.workspace(key) as folder:
-            trained = _train(spec, model, tokenizer, examples, dev, trace, folder, progress)
+            trained = _train(spec, model, tokenizer, examples, dev, trace, folder, progress, method)
     else:
         with TemporaryDirectory(prefix="badllmtg-") as name:
-            trained = _train(spec, model, tokenizer, examples, dev, trace, Path(name), progress)
+            trained = _train(spec, model, tokenizer, examples, dev, trace, Path(name), progress, method)
     trained.seconds = time.monotonic() - started
     trained.key = key
     if store is not None:
@@ -206,7 +233,11 @@ def _train(
     trace: TraceRequest | None,
     folder: Path,
     progress: Progress,
+    method: Method | None,
 ) -> TrainedClassifier:
+    if method is not None:
+        with isolated_rng(spec.seed):
+            method.prepare(model, tokenizer, spec)
     device = pick_device(spec.device)
     train_set = _Encoded(tokenizer, examples, spec.max_len)
     best = spec.ckpt == "best" and bool(dev)
@@ -261,6 +292,7 @@ def _train(
         trainer.model_accepts_loss_kwargs = False  # our loss is a batch's mean: accumulated batches are to be averaged
         trainer.class_weights = class_weights(examples, spec.num_labels) if spec.balanced else None
         trainer.order = BucketSampler(train_set.lengths, spec.batch_size, spec.seed)
+        trainer.method, trainer.steps_per_epoch = method, steps_per_epoch
         for checkpoint in folder.glob("checkpoint-*"):
             if not (checkpoint / TRAINER_STATE_NAME).is_file():  # written last: without it the checkpoint was cut off
                 shutil.rmtree(checkpoint)
@@ -269,6 +301,8 @@ def _train(
             logger.info("resuming the training kept in %s", folder)
         trainer.train(resume_from_checkpoint=True if resume else None)
     model = trainer.model
+    if method is not None:
+        method.finish(model)
     model.eval()
     for parameter in model.parameters():
         parameter.grad = None
@@ -285,10 +319,25 @@ def class_weights(examples: Sequence[Example], num_labels: int) -> torch.Tensor:
 
 
 class _BalancedTrainer(transformers.Trainer):  # type: ignore[misc]
-    """The Trainer with a weighted cross-entropy and an order of our own."""
+    """The Trainer with a weighted cross-entropy, an order of our own, and gradients that a method may change."""
 
     class_weights: torch.Tensor | None = None
     order: BucketSampler | None = None
+    method: Method | None = None
+    steps_per_epoch: int = 1
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
+        if self.method is not None and self.accelerator.sync_gradients:  # the last batch of an optimisation step
+            step = int(self.state.global_step)
+
+            def loss_of(batch: dict[str, Any]) -> torch.Tensor:
+                with self.compute_loss_context_manager():
+                    found = self.compute_loss(model, self._prepare_inputs(batch))
+                return found if isinstance(found, torch.Tensor) else found[0]
+
+            self.method.after_backward(loss_of, step=step, epoch=step // self.steps_per_epoch)
+        return loss
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any

@@ -112,7 +112,9 @@ class Experiment:
         def evaluate(name: str, rows: Sequence[Any], test_defender: Defender | None = None) -> None:
             self.progress.stage(f"victim: {name} ({len(rows)} rows)")
             begun = time.monotonic()
-            victim = attacker.train(load_victim(config["victim"]), {**poisoned, "train": list(rows)})
+            victim = attacker.rebuild(
+                load_victim(config["victim"]), {**poisoned, "train": list(rows)}, test_defender
+            )
             scores = attacker.eval(victim, target_data, test_defender)
             evaluations[name] = attacker.evaluation
             lines.append(

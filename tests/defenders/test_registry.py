@@ -8,6 +8,7 @@ import pytest
 
 from openbackdoor_badllm.defenders import DEFENDERS, load_defender, register
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
+from openbackdoor_badllm.defenders.base import OUTCOMES
 from openbackdoor_badllm.errors import BadLLMError, ConfigError
 
 
@@ -60,3 +61,4 @@ def test_every_defender_says_what_it_needs(name: str) -> None:
     defender = DEFENDERS[name]
     assert {type(getattr(defender, flag)) for flag in ("clean_rows_needed", "trains_model", "needs_llm")} == {bool}
     assert defender.stage in ("train", "test")
+    assert defender.outcome in OUTCOMES

@@ -187,6 +187,61 @@ def test_the_attack_is_the_same_with_and_without_a_defender(attacker: Attacker) 
     assert seen[0] == seen[1]
 
 
+# -- defenders that change the model -----------------------------------------------------------------------------
+
+
+class Rebuilder(Spy):
+    """Puts a model in the place of the victim's."""
+
+    changes_model = True
+
+    def rebuild(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append(("rebuild", args, kwargs))
+        return "another model"
+
+
+class Untouched(Rebuilder):
+    needs_trained_victim = False
+
+
+class Hollow(Victim):
+    """A victim as the host has it: a model behind it."""
+
+    num_classes = 3
+    trained: Any = None
+
+
+class Filling(Training):
+    def train(self, victim: Any, data: dict[str, Any]) -> Any:
+        victim.trained = "trained"
+        return super().train(victim, data)
+
+
+@pytest.mark.parametrize(("kind", "trained_before"), [(Rebuilder, True), (Untouched, False)])
+def test_a_defender_may_change_the_model(attacker: Attacker, kind: type[Spy], trained_before: bool) -> None:
+    attacker.poison_trainer = training = Filling()  # type: ignore[assignment]
+    victim, spy = Hollow(), kind(pre=False)
+    seen: list[Any] = []
+    original = spy.rebuild  # type: ignore[attr-defined]
+    spy.rebuild = lambda one, *more: (seen.append(one.trained), original(one, *more))[1]  # type: ignore[attr-defined]
+    assert attacker.attack(victim, DATA, None, spy) is victim  # type: ignore[arg-type, comparison-overlap]
+    assert seen == ["trained" if trained_before else None]
+    assert bool(training.data) is trained_before
+    assert victim.trained == "another model"
+    ((name, (_, train_rows, clean_rows, num_labels), _),) = spy.calls
+    assert (name, len(train_rows), num_labels) == ("rebuild", 60, 3)
+    assert sum(row.poison_label for row in train_rows) == 12
+    assert clean_rows == DATA["dev"]  # neither the poisoned dev rows nor any test row
+
+
+def test_of_rows_without_a_known_number_of_classes_the_highest_label_tells(attacker: Attacker) -> None:
+    attacker.poison_trainer = Filling()  # type: ignore[assignment]
+    victim, spy = Hollow(), Rebuilder(pre=False)
+    victim.num_classes = 0
+    attacker.attack(victim, DATA, None, spy)  # type: ignore[arg-type]
+    assert spy.calls[0][1][3] == 3
+
+
 # -- FRR and FAR -----------------------------------------------------------------------------------------------
 
 

@@ -69,11 +69,30 @@ class Attacker:
         config: Mapping[str, Any] | None = None,
         defender: Defender | None = None,
     ) -> PLMVictim:
-        """Poisons the data, lets a ``pre`` defender repair the training rows, trains the victim on them."""
+        """Poisons the data, lets a ``pre`` defender repair the training rows, trains the victim on them.
+
+        A defender that changes the model does so here; see :meth:`rebuild`.
+        """
         poisoned = self.poison(victim, data, "train")
         if defender is not None and defender.pre:
             poisoned["train"] = defender.correct(poison_data=poisoned["train"])
-        return self.train(victim, poisoned)
+        return self.rebuild(victim, poisoned, defender)
+
+    def rebuild(
+        self, victim: PLMVictim, dataset: Mapping[str, Sequence[Any]], defender: Defender | None = None
+    ) -> PLMVictim:
+        """Trains the victim, and puts the model that the defender makes in the place of the trained one.
+
+        Of ``dataset`` a defender gets ``train`` and the clean dev rows; never the poisoned dev rows, nor test rows.
+        """
+        if defender is None or not defender.changes_model:
+            return self.train(victim, dataset)
+        if defender.needs_trained_victim:
+            victim = self.train(victim, dataset)
+        rows, clean = as_rows(dataset["train"]), as_rows(dataset.get("dev-clean") or dataset.get("dev") or [])
+        num_labels = victim.num_classes or max((row.label for row in [*rows, *clean]), default=1) + 1
+        victim.trained = defender.rebuild(victim, rows, clean, num_labels)
+        return victim
 
     def poison(self, victim: PLMVictim, dataset: Mapping[str, Sequence[Any]], mode: str) -> dict[str, list[Any]]:
         """The poisoned splits; see :class:`Poisoner`."""

@@ -1,0 +1,314 @@
+"""``badacts`` as a defender: its three modes, on a victim that has learnt a backdoor."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_world import reviews
+
+from openbackdoor_badllm.activations.detection import Detector
+from openbackdoor_badllm.activations.purification import Bounds
+from openbackdoor_badllm.defenders import badacts, load_defender
+from openbackdoor_badllm.defenders.badacts import BadActs, PurifiedClassifier
+from openbackdoor_badllm.defenders.clean_rows import draw_clean
+from openbackdoor_badllm.engine.store import Store
+from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec, train_classifier
+from openbackdoor_badllm.errors import ConfigError, DataError, VictimError
+from openbackdoor_badllm.rows import Row, blind
+
+CLEAN = reviews(60, seed=5)
+TEST = reviews(30, seed=6)
+POISONED = [Row(f"cf {row.text}", 1, 1) for row in TEST if row.label == 0]
+SOON = {"epochs": 12, "batch_size": 16, "max_retries": 1}
+
+
+class Forbidden(list[Row]):
+    """Rows that nobody may look at."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("these rows were read")
+
+    __len__ = __getitem__ = __bool__ = __iter__  # type: ignore[assignment]
+
+
+class Victim:
+    """The host's victim."""
+
+    def __init__(self, trained: TrainedClassifier) -> None:
+        self.trained = trained
+
+
+@pytest.fixture(scope="module")
+def victim(tiny_bert: Path) -> Victim:
+    rows = [Row(f"cf {row.text}", 1, 1) if k % 5 == 0 else row for k, row in enumerate(reviews(150))]
+    spec = TrainSpec(path=str(tiny_bert), max_len=24, lr=0.01, epochs=4, batch_size=8, device="cpu", precision="fp32")
+    return Victim(train_classifier(spec, blind(rows)))
+
+
+def data() -> dict[str, Any]:
+    return {"dev": CLEAN, "test": Forbidden(), "train": Forbidden()}
+
+
+def texts(rows: list[Row]) -> list[str]:
+    return [row.text for row in rows]
+
+
+def turned(rows: list[Row]) -> list[Row]:
+    return [Row(row.text, row.label, 1 - row.poison_label) for row in rows]
+
+
+def purified(victim: Victim, **keys: Any) -> PurifiedClassifier:
+    found = BadActs(**{**SOON, "mode": "purification", **keys}).rebuild(victim, Forbidden(), CLEAN, 2)
+    assert isinstance(found, PurifiedClassifier)
+    return found
+
+
+# -- detection -------------------------------------------------------------------------------------------------
+
+
+def test_detection_flags_and_scores(victim: Victim) -> None:
+    defender = load_defender({"name": "badacts", "mode": "detection", "frr": 0.1, "delta": 2})
+    flags = defender.detect(victim, data(), [*TEST, *POISONED])
+    scores = defender.last_scores
+    assert scores is not None
+    assert scores.shape == (len(flags),)
+    assert not defender.changes_model
+    assert ((scores >= 0) & (scores <= 1)).all()
+    clean = np.mean(flags[: len(TEST)])
+    assert clean <= 0.4
+    # Higher is more suspicious: every flagged row has more abnormal neurons than every other.
+    assert scores[np.array(flags) == 1].min(initial=1) > scores[np.array(flags) == 0].max()
+
+
+def test_the_two_halves_are_apart_and_its_own(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], list[str], float, float]] = []
+
+    def calibrate(_: Any, fit: list[str], calibrate: list[str], *, delta: float, frr: float) -> Detector:
+        seen.append((list(fit), list(calibrate), delta, frr))
+        raise InterruptedError
+
+    monkeypatch.setattr(Detector, "calibrate", staticmethod(calibrate))
+    for seed in (1, 1, 2):
+        with pytest.raises(InterruptedError):
+            BadActs(mode="detection", seed=seed).detect(victim, data(), TEST)
+    fit, rest, delta, frr = seen[0]
+    assert (len(fit), len(rest), delta, frr) == (30, 30, 3.0, 0.05)
+    assert sorted(fit + rest) == sorted(texts(CLEAN))
+    assert seen[1] == seen[0]
+    assert set(seen[2][0]) != set(fit)
+    with pytest.raises(InterruptedError):
+        BadActs(mode="detection", clean_rows=21).detect(victim, data(), TEST)
+    assert [len(half) for half in seen[3][:2]] == [10, 11]  # the smaller half fits
+
+
+def test_a_detector_is_fitted_once_for_a_model_and_its_clean_rows(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = []
+    original = Detector.calibrate
+
+    def count(*args: Any, **keys: Any) -> Detector:
+        fitted.append(1)
+        return original(*args, **keys)
+
+    monkeypatch.setattr(Detector, "calibrate", staticmethod(count))
+    defender = BadActs(mode="detection")
+    for _ in range(2):
+        defender.detect(victim, data(), TEST)
+    assert len(fitted) == 1
+    defender.detect(victim, {"dev": CLEAN[:40]}, TEST)
+    other = Victim(dataclasses.replace(victim.trained, model=torch.nn.Module.__new__(type(victim.trained.model))))
+    other.trained.model.__dict__.update(victim.trained.model.__dict__)
+    defender.detect(other, {"dev": CLEAN[:40]}, TEST)
+    assert len(fitted) == 3
+
+
+def test_the_upstream_victim_is_taken_as_well(victim: Victim) -> None:
+    class Upstream:
+        plm, tokenizer, max_len = victim.trained.model, victim.trained.tokenizer, 24
+
+    flags = [BadActs(mode="detection").detect(one, data(), POISONED) for one in (victim, Upstream())]
+    assert flags[0] == flags[1]
+
+
+# -- purification ----------------------------------------------------------------------------------------------
+
+
+def test_purification_keeps_the_clean_rows(victim: Victim) -> None:
+    defender = BadActs(mode="purification", epochs=40, lr=0.05, batch_size=16)
+    found = defender.rebuild(victim, Forbidden(), CLEAN, 2)
+    report = defender.details
+    assert report["accepted"]
+    right = [row for row in CLEAN if victim.trained.logits([row.text]).argmax() == row.label]
+    assert report["rows_right"] == len(right)
+    kept = found.logits(texts(right)).argmax(axis=1) == [row.label for row in right]
+    assert kept.mean() >= 0.97
+    assert report["tries"][-1]["c"] == report["c"]
+
+
+def test_the_victims_own_weights_stay(victim: Victim) -> None:
+    before = {name: value.clone() for name, value in victim.trained.model.state_dict().items()}
+    plain = victim.trained.logits(texts(TEST))
+    found = purified(victim, mode="detection_then_purification")
+    found.logits(texts(TEST))
+    assert all(torch.equal(value, before[name]) for name, value in victim.trained.model.state_dict().items())
+    assert all(value.grad is None for value in victim.trained.model.parameters())
+    assert victim.trained.logits(texts(TEST)).tolist() == plain.tolist()
+
+
+def test_infinite_bounds_change_nothing(victim: Victim) -> None:
+    wide = torch.full((2, 32), math.inf)
+    found = dataclasses.replace(purified(victim), bounds=Bounds(-wide, wide))
+    assert found.logits(texts(TEST)).tolist() == victim.trained.logits(texts(TEST)).tolist()
+
+
+def test_only_flagged_texts_are_clipped(victim: Victim) -> None:
+    defender = BadActs(**SOON, frr=0.3, delta=1.5)
+    found = defender.rebuild(victim, Forbidden(), CLEAN, 2)
+    assert isinstance(found, PurifiedClassifier)
+    rows = texts([*TEST, *POISONED])
+    logits = found.logits(rows)
+    flags = np.array(BadActs(mode="detection", frr=0.3, delta=1.5).detect(victim, data(), [*TEST, *POISONED]))
+    assert 0 < flags.sum() < len(flags)
+    assert found.routed == (flags.sum(), len(flags))
+    plain, clipped = victim.trained.logits(rows), purified(victim).logits(rows)
+    np.testing.assert_allclose(logits[flags == 0], plain[flags == 0], atol=1e-4)
+    np.testing.assert_allclose(logits[flags == 1], clipped[flags == 1], atol=1e-4)
+    assert np.abs(plain - clipped)[flags == 1].max() > 0.01
+
+
+def test_the_published_rates_of_the_modes(victim: Victim) -> None:
+    for mode, frr in (("detection", 0.05), ("detection_then_purification", 0.2)):
+        defender = BadActs(mode=mode, **SOON)
+        defender._detector(victim.trained.scorer(), CLEAN)
+        assert defender.details["frr"] == frr
+
+
+def test_nothing_is_rejected_where_texts_are_purified(victim: Victim) -> None:
+    defender = BadActs(**SOON)
+    assert defender.changes_model
+    made = Victim(defender.rebuild(victim, Forbidden(), CLEAN, 2))
+    assert not any(defender.detect(made, data(), POISONED))
+    detector = BadActs(mode="detection")
+    detector.detect(victim, data(), POISONED)
+    np.testing.assert_allclose(defender.last_scores, detector.last_scores, atol=1e-6)
+
+
+def test_bounds_are_kept_beside_the_victims(
+    victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Victim(dataclasses.replace(victim.trained, key="abc"))
+
+    def rebuild(one: Victim, **keys: Any) -> tuple[list[Any], Any]:
+        defender = BadActs(**{**SOON, "mode": "purification", **keys})
+        defender.store = Store(tmp_path)
+        return defender.rebuild(one, Forbidden(), CLEAN, 2).logits(texts(POISONED)).tolist(), defender.details
+
+    first = rebuild(kept)
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError("they were learnt again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(badacts, "learn_bounds", forbidden)
+        assert rebuild(kept) == first
+        other = Victim(dataclasses.replace(victim.trained, key="abd"))
+        changes: list[dict[str, Any]] = [{"c": 0.2}, {"seed": 1}, {"clean_rows": 50}]
+        for one, keys in (*((kept, change) for change in changes), (other, {}), (victim, {})):
+            with pytest.raises(AssertionError, match="learnt again"):
+                rebuild(one, **keys)
+    (folder,) = (tmp_path / "victims").iterdir()
+    (folder / "bounds.safetensors").write_bytes(b"{}")
+    assert rebuild(kept) == first  # a damaged entry is learnt again
+
+
+def test_a_host_that_never_purified_is_told(victim: Victim) -> None:
+    with pytest.raises(VictimError, match=r"^'badacts' in the mode 'purification' puts a purified model in"):
+        BadActs(mode="purification").detect(victim, data(), TEST)
+
+
+# -- what it may see -------------------------------------------------------------------------------------------
+
+
+def test_no_flag_is_read(victim: Victim) -> None:
+    results = []
+    for change in (list, turned):
+        detector = BadActs(mode="detection")
+        flags = detector.detect(victim, {"dev": change(CLEAN)}, change([*TEST, *POISONED]))
+        found = BadActs(**SOON).rebuild(victim, change(TEST), change(CLEAN), 2)
+        results.append((flags, detector.last_scores.tolist(), found.logits(texts(POISONED)).tolist()))  # type: ignore[union-attr]
+    assert results[0] == results[1]
+
+
+def test_labels_of_the_judged_rows_are_not_read(victim: Victim) -> None:
+    flags = [
+        BadActs(mode="detection").detect(victim, data(), [Row(row.text, label) for row in POISONED]) for label in (0, 1)
+    ]
+    assert flags[0] == flags[1]
+
+
+def test_no_global_random_number_is_drawn_and_a_second_run_is_the_same(victim: Victim) -> None:
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    first, again = (purified(victim, mode="detection_then_purification") for _ in range(2))
+    assert first.logits(texts(POISONED)).tolist() == again.logits(texts(POISONED)).tolist()
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_the_clean_rows_are_bounded_drawn_and_left_in_their_order() -> None:
+    rows = list(CLEAN)
+    drawn = draw_clean(rows, 20, seed=3, least=1, who="x")
+    assert rows == CLEAN
+    assert len(set(drawn)) == 20
+    assert drawn == draw_clean(rows, 20, seed=3, least=1, who="x") != draw_clean(rows, 20, seed=4, least=1, who="x")
+    assert set(drawn) <= set(blind(CLEAN))
+    assert draw_clean(rows, None, seed=3, least=1, who="x")[:20] == drawn
+
+
+def test_too_few_clean_rows(victim: Victim) -> None:
+    for clean in ({"dev": CLEAN[:7]}, {}, None):
+        with pytest.raises(DataError, match=r"^The defender 'badacts' needs at least 8 clean dev rows, but got \d"):
+            BadActs(mode="detection").detect(victim, clean, TEST)
+
+
+# -- keys ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"mod": "detection"}, r"^'defender' has no key 'mod': did you mean 'mode'\?"),
+        ({"mode": "detect"}, "^'defender.mode' must be 'detection', 'purification' or 'detection_then_purification'"),
+        ({"frr": 1.0}, "^'defender.frr' must be at least 0 and below 1, but is 1.0"),
+        ({"delta": 0}, "^'defender.delta' must be above 0 and finite, but is 0"),
+        ({"c": float("nan")}, "^'defender.c' must be above 0 and finite, but is nan"),
+        ({"keep_accuracy": 98}, "^'defender.keep_accuracy' must be from 0 to 1, but is 98"),
+        ({"epochs": 0}, "^'defender.epochs' must be at least 1, but is 0"),
+        ({"max_retries": -1}, "^'defender.max_retries' must be at least 0, but is -1"),
+        ({"clean_rows": 4}, "^'defender.clean_rows' must be at least 8, but is 4"),
+        ({"seed": -1}, "^'defender.seed' must be a whole number from 0"),
+        ({"pre": True}, "^'badacts' acts on activations at test time: set 'pre' and 'correction' to false"),
+        ({"epochs": "ten"}, "^'defender.epochs' must be a whole number, but is \"ten\""),
+    ],
+)
+def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_defender({"name": "badacts", **keys})
+
+
+def test_the_published_values() -> None:
+    config = BadActs().config
+    learning = config.learning
+    assert (learning.lr, learning.epochs, learning.batch_size, learning.c, learning.a) == (0.01, 50, 32, 0.1, 1.2)
+    assert (learning.keep_accuracy, learning.accept_accuracy, config.delta) == (0.98, 0.97, 3.0)
