@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.report.pictures.canvas import label
 from openbackdoor_badllm.report.sources import read_object
 from openbackdoor_badllm.run.folder import RESULTS
 
@@ -79,17 +80,18 @@ def open_benchmark(folder: Path) -> BenchmarkFiles:
     )
     if not any(record.get("cells") for record in files.records) and not any(cell.failure for cell in cells):
         raise ConfigError(
-            f"The benchmark in '{folder}' has no finished cell yet: the same run_benchmark.py goes on with it; then ask "
-            "for the report again."
+            f"The benchmark in '{folder}' has no finished cell yet: the same run_benchmark.py goes on with it; then "
+            "ask for the report again."
         )
     return files
 
 
 def _cell(folder: Path, cell: dict[str, Any]) -> CellState:
     rate = cell.get("rate")
-    shown = f"{100 * rate:g} %" if isinstance(rate, int | float) else ""
-    named = cell.get("defender") or "references"
-    name = f"{cell.get('dataset')} {cell.get('attack')} {cell.get('setting', '')} {shown}, {named}, seed {cell.get('seed')}"
+    shown = f"{100 * rate:g}%" if isinstance(rate, int | float) else ""
+    dataset, attack, setting = (label(cell.get(key, "?")) for key in ("dataset", "attack", "setting"))
+    named = label(cell.get("defender") or "references")
+    name = f"{dataset} {attack} {setting} {shown}, {named}, seed {cell.get('seed')}"
     place = str(cell.get("folder", ""))
     path = folder / place
     if not place or not path.resolve().is_relative_to(folder.resolve()):

@@ -25,14 +25,17 @@ from openbackdoor_badllm.report.pictures.inline import inline
 from openbackdoor_badllm.report.shown import Difference, as_markup, short, visible
 
 _PACKAGE = "openbackdoor_badllm.report"
+_LONGEST, _LONGEST_NAME = 2000, 200  # characters of a text and of an attribute, wherever they come from
 
 
 def render(template: str, **values: Any) -> str:
     """A page from one of the templates."""
     style = (resources.files(_PACKAGE) / "templates" / "page.css.txt").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = _environment().get_template(template).render(
-        style=Markup(style), style_hash=f"sha256-{digest}", version=openbackdoor_badllm.__version__, **values
+    page = (
+        _environment()
+        .get_template(template)
+        .render(style=Markup(style), style_hash=f"sha256-{digest}", version=openbackdoor_badllm.__version__, **values)
     )
     # A browser reads every line end as \n before it hashes the style.
     return page.replace("\r\n", "\n").replace("\r", "\n")
@@ -52,14 +55,19 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(shown=_shown, block=_block, marked=_marked, visible=visible, short=short)
+    environment.filters.update(shown=_shown, block=_block, marked=_marked, visible=_name, short=short)
     environment.globals.update(picture=inline, bar=_bar)
     return environment
 
 
 def _shown(text: object) -> Markup:
     """A text of unknown origin inside a line: escaped, hidden signs named, its direction kept to itself."""
-    return Markup('<bdi class="text">{}</bdi>').format(as_markup(text))
+    return Markup('<bdi class="t">{}</bdi>').format(as_markup(short(str(text), _LONGEST)))
+
+
+def _name(text: object) -> str:
+    """A text of unknown origin for a title or an attribute."""
+    return visible(short(str(text), _LONGEST_NAME))
 
 
 def _block(text: object) -> Markup:
@@ -70,7 +78,7 @@ def _block(text: object) -> Markup:
 def _marked(parts: Difference) -> Markup:
     """A text of unknown origin with the part marked that another text has not."""
     middle = Markup("<mark>{}</mark>").format(as_markup(parts.middle)) if parts.middle else Markup("")
-    return Markup('<bdi class="text">{}{}{}</bdi>').format(as_markup(parts.before), middle, as_markup(parts.after))
+    return Markup('<bdi class="t">{}{}{}</bdi>').format(as_markup(parts.before), middle, as_markup(parts.after))
 
 
 def _bar(share: float | None) -> Markup:

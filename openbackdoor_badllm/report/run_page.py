@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from openbackdoor_badllm.report.pictures.canvas import Picture
@@ -14,29 +14,23 @@ from openbackdoor_badllm.report.pictures.search import rounds_of, search_picture
 from openbackdoor_badllm.report.pictures.trace import trace_picture
 from openbackdoor_badllm.report.shown import difference, short
 from openbackdoor_badllm.report.sources import RunFiles
+from openbackdoor_badllm.report.verdict import (
+    DEFENDED,
+    ORDER,
+    Verdict,
+    about_of,
+    label_name,
+    name_of,
+    section,
+    share,
+    tiles_of,
+    verdict_of,
+)
 
-# As run/experiment.py names them; that module would load torch, and this one reads files.
-UNDEFENDED, DEFENDED, ORACLE, CLEAN = "undefended", "defended", "oracle filter", "trained on clean rows"
-ORDER = (UNDEFENDED, DEFENDED, ORACLE, CLEAN)
 ACCEPT = 0.85  # SearchConfig.accept_flip_rate where a config names none; its module would load torch as well
 TRIED = 6  # proposals of a round
 TALK = 6000  # characters of a question or an answer
 ROUNDS = 60
-
-
-@dataclass
-class Verdict:
-    """What is said first.
-
-    Attributes:
-        kind: ``found``, ``nothing``, ``other`` (a defence that looks for no trigger) or ``undefended``.
-        remarks: what a reader must know besides, each a sentence.
-    """
-
-    kind: str
-    heading: str
-    sentence: str
-    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -79,13 +73,13 @@ class RunPage:
 
 def run_page(files: RunFiles) -> RunPage:
     """Everything that the page says of a run."""
-    results, report = files.results, _section(files.results, "report")
+    results, report = files.results, section(files.results, "report")
     lines = sorted(results["lines"], key=lambda line: _place(line.get("name")))
     return RunPage(
-        title=f"{results.get('dataset', '?')}, attack {results.get('poisoner', '?')}",
-        about=_about(results),
-        verdict=_verdict(results, report),
-        tiles=_tiles(results, report, lines),
+        title=f"{name_of(results, 'dataset')}, attack {name_of(results, 'poisoner')}",
+        about=about_of(results),
+        verdict=verdict_of(results, report),
+        tiles=tiles_of(results, report, lines),
         triggers=[_trigger(item, report) for item in report.get("triggers") or []] if report.get("backdoor") else [],
         form=_form(report),
         demonstrations=[_demonstration(item, results) for item in report.get("demonstrations") or []],
@@ -97,100 +91,9 @@ def run_page(files: RunFiles) -> RunPage:
         cost=_cost(results, report, lines),
         config=json.dumps(_rerunnable(files.config), indent=2, sort_keys=True, ensure_ascii=False, default=str),
         command=_command(files.config),
-        versions={str(name): str(value) for name, value in _section(results, "versions").items()},
+        versions={str(name): str(value) for name, value in section(results, "versions").items()},
         pictures={picture.name: picture for picture in _pictures(files, lines)},
     )
-
-
-def label_name(results: Mapping[str, Any], label: Any) -> str:
-    """A label with its name: ``1 (positive)``."""
-    names = results.get("label_names") or []
-    name = str(names[label]) if isinstance(label, int) and 0 <= label < len(names) else str(label)
-    return name if name == str(label) else f"{label} ({name})"
-
-
-def share(value: Any, digits: int = 1) -> str:
-    """A share in percent."""
-    return "not measured" if not isinstance(value, int | float) else f"{100 * value:.{digits}f} %"
-
-
-def _verdict(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict:
-    if not results.get("defender"):
-        return Verdict("undefended", "No defence was run", "This run attacked a victim and evaluated it as it is.")
-    if not report:
-        name = results["defender"]
-        return Verdict(
-            "other", f"Defended by {name}", f"The defence '{name}' looks for no trigger, so none is shown here."
-        )
-    remarks = []
-    stopped = _section(report, "llm").get("stopped_by")
-    if stopped:
-        remarks.append(f"The language model was given up before the end of the search: {stopped}")
-    generator = report.get("generator")
-    by = "no language model was asked" if generator == "offline" else f"proposals by {generator}"
-    label = label_name(results, report.get("target_label"))
-    if not report.get("backdoor"):
-        remarks.insert(0, "That is no proof that there is none: what is neither inserted words nor a shared form is missed.")
-        sentence = f"No trigger stood against its controls ({by}). The training rows were left as they are."
-        return Verdict("nothing", "No backdoor found", sentence, remarks)
-    found = [str(item["text"]) for item in report.get("triggers") or []]
-    if found:
-        shown = ", ".join(f"“{short(text, 60)}”" for text in found[:6]) + (" and more" if len(found) > 6 else "")
-        what = f"Texts with {shown} are given label {label}, whatever they say ({by})."
-    else:
-        what = f"Texts in a certain form (style or syntax) are given label {label}, whatever they say ({by})."
-    truth = _section(results, "truth")
-    if truth.get("target_label_right") is not None:
-        right = "is" if truth["target_label_right"] else "is not"
-        rows = truth.get("explained_precision"), truth.get("explained_recall")
-        remarks.append(
-            f"This attack was planted, so the answer is known: the label {right} the attacker's; "
-            f"{share(rows[0])} of the rows named are poisoned, and {share(rows[1])} of the poisoned rows are named."
-        )
-    return Verdict("found", "Backdoor found", what, remarks)
-
-
-def _about(results: Mapping[str, Any]) -> str:
-    rate = results.get("poison_rate")
-    poisoned = f"{share(rate, 0)} of the training rows poisoned" if isinstance(rate, int | float) else "poisoned rows"
-    return (
-        f"{poisoned} ({results.get('setting', '?')}) toward label {label_name(results, results.get('target_label'))}; "
-        f"victim {results.get('victim', '?')}; seed {results.get('seed', '?')}"
-    )
-
-
-def _tiles(
-    results: Mapping[str, Any], report: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]
-) -> list[dict[str, str]]:
-    by_name = {line.get("name"): line for line in lines}
-    before, after, floor = by_name.get(UNDEFENDED, {}), by_name.get(DEFENDED, {}), by_name.get(CLEAN, {})
-    tiles = []
-    for key, name in (("ASR", "Attack success rate"), ("CACC", "Accuracy on clean rows")):
-        first, then = before.get(key), after.get(key)
-        if first is None and then is None:
-            continue
-        shown = share(then) if first is None else share(first) if then is None else f"{share(first)} → {share(then)}"
-        spoken = f"from {share(first)} to {share(then)}" if None not in (first, then) else shown
-        note = f"{share(floor[key])} when trained on clean rows" if floor.get(key) is not None else ""
-        tiles.append({"name": name, "value": shown, "spoken": spoken, "note": note})
-    if report.get("backdoor"):
-        label = label_name(results, report.get("target_label"))
-        tiles.append({"name": "Target label", "value": label, "spoken": label, "note": "where the trigger leads"})
-        rows = str(report.get("explained_rows", "?"))
-        tiles.append({"name": "Training rows explained", "value": rows, "spoken": rows, "note": _repaired(report)})
-    return tiles
-
-
-def _repaired(report: Mapping[str, Any]) -> str:
-    fix = _section(report, "repair")
-    done = [
-        f"{fix[key]} {words}"
-        for key, words in (
-            ("relabelled", "labelled anew"), ("removed", "dropped"), ("stamped", "stamped copies added"),
-        )
-        if fix.get(key)
-    ]
-    return f"repair {fix.get('strategy', '?')}: " + (", ".join(done) or "nothing changed")
 
 
 def _trigger(item: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,19 +103,19 @@ def _trigger(item: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
         "text": str(item["text"]),
         "kind": item.get("kind"),
         "place": item.get("position"),
-        "flips": share(_section(item, "report").get("flip_rate"), 0),
-        "texts": _section(item, "report").get("texts"),
+        "flips": share(section(item, "report").get("flip_rate"), 0),
+        "texts": section(item, "report").get("texts"),
         "control": share(control.get("control_max"), 0) if control else "none",
         "controls": control.get("controls") if control else 0,
         "p": f"{control['p_value']:.3g}" if control and control.get("p_value") is not None else "",
-        "relearnt": share(_section(report, "counterfactual_flip_rate").get(item["text"]), 0),
+        "relearnt": share(section(report, "counterfactual_flip_rate").get(item["text"]), 0),
         "rows": item.get("target_rows"),
         "others": item.get("other_rows"),
     }
 
 
 def _form(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    form, gain = _section(report, "form"), _section(report, "form_generalisation")
+    form, gain = section(report, "form"), section(report, "form_generalisation")
     if not form:
         return None
     return {
@@ -229,8 +132,8 @@ def _demonstration(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[
     return {
         "text": short(text),
         "triggered": difference(triggered, text),
-        "before": label_name(results, item.get("label_before")),
-        "after": label_name(results, item.get("label_after")),
+        "before": labelname_of(results, item.get("label_before")),
+        "after": labelname_of(results, item.get("label_after")),
         "flipped": item.get("label_before") != item.get("label_after"),
         "p_before": share(item.get("target_probability_before")),
         "p_after": share(item.get("target_probability_after")),
@@ -264,7 +167,7 @@ def _round(turn: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any
     shown = (proposals[0].get("shown") or []) if proposals else []
     asked, answer = turn.get("asked"), turn.get("answer")
     return {
-        "label": label_name(results, turn["label"]),
+        "label": labelname_of(results, turn["label"]),
         "iteration": turn["iteration"],
         "asked": _talk(asked),
         "answer": _talk(answer),
@@ -284,7 +187,8 @@ def _round(turn: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any
                 "reason": item.get("reason"),
                 "accepted": item.get("reason") == "accepted",
             }
-            for item in proposals[:TRIED]
+            for place, item in enumerate(proposals)
+            if place < TRIED or item.get("reason") == "accepted"
         ],
         "shown": [
             {
@@ -317,7 +221,7 @@ def _line(line: Mapping[str, Any]) -> dict[str, Any]:
 def _evidence(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
     window = item.get("window") or (0, 1)
     return {
-        "label": label_name(results, item.get("label")),
+        "label": labelname_of(results, item.get("label")),
         "surprise": f"{item.get('surprise', 0):.3f}",
         "window": f"{share(window[0], 0)} to {share(window[1], 0)}",
         "purity": share(item.get("excess_purity"), 0),
@@ -326,16 +230,12 @@ def _evidence(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _cost(
-    results: Mapping[str, Any], report: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    llm = _section(report, "llm")
-    usage = _section(llm, "usage")
-    rows = [(f"stage: {stage}", f"{value:.1f} s") for stage, value in _section(report, "seconds").items()]
+def _cost(results: Mapping[str, Any], report: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    llm = section(report, "llm")
+    usage = section(llm, "usage")
+    rows = [(f"stage: {stage}", f"{value:.1f} s") for stage, value in section(report, "seconds").items()]
     rows += [
-        (f"victim: {line.get('name')}", f"{line['seconds']:.1f} s")
-        for line in lines
-        if line.get("seconds") is not None
+        (f"victim: {line.get('name')}", f"{line['seconds']:.1f} s") for line in lines if line.get("seconds") is not None
     ]
     if results.get("seconds") is not None:
         rows.append(("the whole run", f"{results['seconds']:.1f} s"))
@@ -366,26 +266,21 @@ def _command(config: Mapping[str, Any]) -> str:
 
 
 def _pictures(files: RunFiles, lines: Sequence[Mapping[str, Any]]) -> list[Picture]:
-    results, report = files.results, _section(files.results, "report")
+    results, report = files.results, section(files.results, "report")
     pictures = []
     bars = [Bar(str(line.get("name")), [line.get(figure) for figure in FIGURES]) for line in lines]
     if bars:
         pictures.append(lines_picture(bars))
     rounds = rounds_of(files.story) if files.story else []
     if rounds:
-        names = {turn.label: label_name(results, turn.label) for turn in rounds}
-        settings = _section(_section(files.config, "defender"), "search")
+        names = {turn.label: labelname_of(results, turn.label) for turn in rounds}
+        settings = section(section(files.config, "defender"), "search")
         pictures.append(search_picture(rounds, names, float(settings.get("accept_flip_rate", ACCEPT))))
     if files.trace is not None and report:
         target = report.get("target_label")
-        pictures.append(trace_picture(files.trace, target, label_name(results, target)))
+        pictures.append(trace_picture(files.trace, target, labelname_of(results, target)))
     return pictures
 
 
 def _place(name: Any) -> int:
     return ORDER.index(name) if name in ORDER else len(ORDER)
-
-
-def _section(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = values.get(key)
-    return found if isinstance(found, dict) else {}

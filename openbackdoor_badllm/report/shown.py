@@ -85,11 +85,16 @@ def difference(text: str, other: str, limit: int = LIMIT) -> Difference:
     most = min(len(ours), len(theirs))
     start = next((i for i in range(most) if ours[i] != theirs[i]), most)
     end = next((i for i in range(most - start) if ours[-1 - i] != theirs[-1 - i]), most - start)
-    middle = "".join(ours[start : len(ours) - end])
+    middle, instead = "".join(ours[start : len(ours) - end]), "".join(theirs[start : len(theirs) - end])
     if not middle.strip() or 2 * len(middle) > len(text) + 20:
         return Difference(short(text, limit), "", "")
     middle_start = len("".join(ours[:start]))
     lead, tail = text[:middle_start], text[middle_start + len(middle) :]
+    if instead.strip():  # a word that lost its comma with the trigger is not marked
+        same = _common(middle, instead)
+        lead, middle, instead = lead + middle[:same], middle[same:], instead[same:]
+        same = _common(middle[::-1], instead[::-1])
+        middle, tail = middle[: len(middle) - same], middle[len(middle) - same :] + tail
     # White space around a word says nothing; of the trigger it is only the word that is marked.
     lead, middle, tail = (
         lead + middle[: len(middle) - len(middle.lstrip())],
@@ -100,6 +105,11 @@ def difference(text: str, other: str, limit: int = LIMIT) -> Difference:
     if len(lead) > room and len(text) > limit:
         lead = "…" + lead[-room:]
     return Difference(lead, short(middle, limit), short(tail, room) if len(text) > limit else tail)
+
+
+def _common(one: str, other: str) -> int:
+    """How many signs two texts begin with in common."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _hidden(text: str, place: int) -> bool:

@@ -81,7 +81,7 @@ def open_run(folder: Path) -> RunFiles:
     results = read_object(folder / RESULTS)
     if results is None:
         if (folder / RESULTS).is_file():
-            raise ConfigError(f"'{folder / RESULTS}' is not the JSON of a run: run 'badllmtg defend' again with --force.")
+            raise ConfigError(f"'{folder / RESULTS}' is no JSON of a run: run 'badllmtg defend' again with --force.")
         raise ConfigError(
             f"The run in '{folder}' has not come to its end (it has no results.json): the same 'badllmtg defend' goes "
             "on with it; then ask for the report again."
@@ -122,7 +122,8 @@ def read_explained(path: Path, limit: int = SHOWN_ROWS) -> tuple[list[ExplainedR
     """The first rows of ``explained.csv``, and how many it has in all."""
     kept: list[ExplainedRow] = []
     count = 0
-    for count, row in enumerate(_records(path), start=1):
+    for row in _records(path):
+        count += 1
         if len(kept) < limit:
             cells = [_as_written(str(row.get(name) or "")) for name in _COLUMNS]
             kept.append(ExplainedRow(*cells))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,7 @@ class RunFolder:
         if any(array.dtype.hasobject for array in arrays.values()):
             raise ValueError(f"'{name}' is for arrays of numbers")
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        np.savez_compressed(buffer, **cast("dict[str, Any]", arrays))
         write_whole(self.path / name, buffer.getvalue())
 
     @contextmanager

@@ -20,6 +20,7 @@ INK, MUTED, GRID, PAPER = "#1b1b1b", "#555b61", "#d4d8dc", "#ffffff"
 # Okabe and Ito (2008), the ones with the most contrast to white first; yellow is left out, as it has none.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 WIDTH, HEIGHT = 5.0, 3.2  # inches; 10-point letters stay readable when a phone shrinks this
+WIDE = 5.6
 DPI = 200
 
 
@@ -62,7 +63,7 @@ class Picture:
         title: what it shows, in a few words.
         description: what can be seen in it, in a sentence or two; the text alternative.
         svg, png: the files.
-        columns: how many panels stand side by side.
+        width: in inches.
     """
 
     name: str
@@ -71,7 +72,12 @@ class Picture:
     svg: bytes = field(repr=False)
     png: bytes = field(repr=False)
     table: Table = field(default_factory=lambda: Table((), ()))
-    columns: int = 1
+    width: float = WIDTH
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of a page."""
+        return self.width > WIDE
 
 
 def look(number: int) -> Look:
@@ -97,7 +103,6 @@ def draw(
     table: Table,
     width: float = WIDTH,
     height: float = HEIGHT,
-    columns: int = 1,
 ) -> Picture:
     """Makes a figure, has it painted, and writes it twice; the same bytes every time.
 
@@ -117,14 +122,27 @@ def draw(
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
             figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    return Picture(name, title, description, svg.getvalue(), png.getvalue(), table, columns)
+    return Picture(name, title, description, svg.getvalue(), png.getvalue(), table, width)
 
 
-def percent_axis(axes: Axes, name: str) -> None:
-    """A vertical axis from 0 to 100 %, for shares."""
+def percent_axis(axes: Axes, name: str, lowest: float = 0.0) -> None:
+    """A vertical axis for shares, up to 100 %; from 0, unless all that is shown lies far above."""
     axes.set_ylabel(name)
-    axes.set_ylim(-0.03, 1.05)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100 %"])
+    start = 0.8 if lowest > 0.82 else 0.6 if lowest > 0.62 else 0.0
+    axes.set_ylim(start - 0.03 * (1 - start), 1 + 0.05 * (1 - start))
+    ticks = [start + (1 - start) * part / 4 for part in range(5)]
+    axes.set_yticks(ticks, [f"{100 * tick:.0f}{'%' if tick == ticks[-1] else ''}" for tick in ticks])
+
+
+def log_axis(axes: Axes) -> None:
+    """A horizontal logarithmic axis with plain numbers: matplotlib would write them as formulas."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axes.xaxis.set_major_formatter(lambda number, _: f"{number:,g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 @contextmanager

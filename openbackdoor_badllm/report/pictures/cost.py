@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from openbackdoor_badllm.report.pictures.canvas import Picture, Table, draw, label, percent_axis
+from openbackdoor_badllm.report.pictures.canvas import Picture, Table, draw, label, log_axis, percent_axis
 from openbackdoor_badllm.report.pictures.records import (
     CLEAN,
     ORACLE,
@@ -46,10 +46,17 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
                 spent, asr, style = _spent(record, cost), value(record, "ASR"), styles[record["defender"]]
                 if spent:
                     axes.errorbar(
-                        [spent], [asr.mean], yerr=[asr.std] if asr.std else None, fmt=style.marker, markersize=8,
-                        color=style.colour, elinewidth=0.8, capsize=2, label=named(record["defender"]),
+                        [spent],
+                        [asr.mean],
+                        yerr=[asr.std] if asr.std else None,
+                        fmt=style.marker,
+                        markersize=8,
+                        color=style.colour,
+                        elinewidth=0.8,
+                        capsize=2,
+                        label=named(record["defender"]),
                     )
-            axes.set_xscale("log")
+            log_axis(axes)
             axes.set_xlabel(name)
             percent_axis(axes, "ASR (mean over pairs)" if axes is panels[0][0] else "")
         handles, shown = panels[0][0].get_legend_handles_labels()
@@ -59,7 +66,8 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
         ("defender", "ASR (%)", *(figure for figure, _ in costs)),
         [
             (
-                named(record["defender"]), value(record, "ASR").percent(),
+                named(record["defender"]),
+                value(record, "ASR").percent(),
                 *(f"{spent:,.4g}" if (spent := _spent(record, figure)) else "none" for figure, _ in costs),
             )
             for record in records
@@ -68,9 +76,13 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
     rate, setting, victim = key
     return draw(
         file_name("cost", rate, setting, victim),
-        f"Cost against ASR ({100 * float(rate):g} % poisoned, {label(setting)}, {label(victim)})",
-        "One point a defender, means over the pairs; lower and further left is better. The numbers are in the table below.",
-        paint, table=table, width=5.0 if len(costs) == 1 else 3.6 * len(costs), columns=len(costs), height=3.6,
+        f"Cost against ASR ({100 * float(rate):g}% poisoned, {label(setting)}, {label(victim)})",
+        "One point a defender, means over the pairs; lower and further left is better. The numbers are in the table "
+        "below.",
+        paint,
+        table=table,
+        width=5.0 if len(costs) == 1 else 3.3 * len(costs),
+        height=3.4,
     )
 
 

@@ -17,11 +17,14 @@ from openbackdoor_badllm.report.pictures.canvas import Picture
 from openbackdoor_badllm.report.shown import as_markup
 
 _ELEMENTS = frozenset({"svg", "g", "path", "text", "tspan", "defs", "clipPath", "rect", "use", "pattern", "circle"})
-_ATTRIBUTES = frozenset(
-    "d x y width height transform viewBox clip-path clip-rule fill fill-opacity fill-rule stroke stroke-width "
-    "stroke-opacity stroke-dasharray stroke-dashoffset stroke-linejoin stroke-linecap stroke-miterlimit opacity "
-    "font-size font-weight font-style text-anchor patternUnits cx cy r".split()
-)
+# fmt: off
+_ATTRIBUTES = frozenset({
+    "d", "x", "y", "width", "height", "transform", "viewBox", "clip-path", "clip-rule", "fill", "fill-opacity",
+    "fill-rule", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-dashoffset", "stroke-linejoin",
+    "stroke-linecap", "stroke-miterlimit", "opacity", "font-size", "font-weight", "font-style", "text-anchor",
+    "patternUnits", "cx", "cy", "r",
+})
+# fmt: on
 _VARIABLES = {
     canvas.INK: "currentColor",
     canvas.MUTED: "var(--muted)",
@@ -34,6 +37,7 @@ _VARIABLES = {
     canvas.ORANGE: "var(--orange)",
     canvas.SKY: "var(--sky)",
 }
+SCALE = 1.4  # of the letters: 10 points become 14 pixels where there is room
 _REFERENCE = re.compile(r"#([\w-]+)")
 
 
@@ -42,11 +46,18 @@ def inline(picture: Picture) -> Markup:
     root = ElementTree.fromstring(picture.svg)
     used = set(_REFERENCE.findall(" ".join(_links(root))))
     head = Markup(
-        '<svg class="picture" viewBox="{}" role="img" aria-labelledby="{}-t {}-d" stroke-linejoin="round">'
+        '<svg class="picture" width="{:.0f}" viewBox="{}" role="img" aria-labelledby="{}-t {}-d" '
+        'stroke-linejoin="round">'
         '<title id="{}-t">{}</title><desc id="{}-d">{}</desc>'
     ).format(
-        root.get("viewBox"), picture.name, picture.name, picture.name, as_markup(picture.title),
-        picture.name, as_markup(picture.description),
+        SCALE * 72 * picture.width,
+        root.get("viewBox"),
+        picture.name,
+        picture.name,
+        picture.name,
+        as_markup(picture.title),
+        picture.name,
+        as_markup(picture.description),
     )
     return head + Markup("").join(_element(child, picture.name, used) for child in root) + Markup("</svg>")
 

@@ -32,7 +32,7 @@ class Bar(NamedTuple):
 
 def percent(value: float | None) -> str:
     """A share as text."""
-    return "not measured" if value is None else f"{100 * value:.1f} %"
+    return "not measured" if value is None else f"{100 * value:.1f}%"
 
 
 def lines_picture(bars: Sequence[Bar]) -> Picture:
@@ -46,7 +46,13 @@ def lines_picture(bars: Sequence[Bar]) -> Picture:
             places = [row + (number - 1) * size for row in range(len(bars))]
             heights = [bar.values[number] or 0.0 for bar in bars]
             axes.bar(
-                places, heights, size * 0.92, label=name, color=style.colour, hatch=style.hatch, edgecolor=PAPER,
+                places,
+                heights,
+                size * 0.92,
+                label=name,
+                color=style.colour,
+                hatch=style.hatch,
+                edgecolor=PAPER,
                 linewidth=0.5,
             )
             for place, bar in zip(places, bars, strict=True):

@@ -52,8 +52,15 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
                 if bars:
                     places, heights, deviations = zip(*bars, strict=True)
                     panel.bar(
-                        places, heights, size * 0.94, yerr=deviations if any(deviations) else None, label=named(defender),
-                        color=style.colour, hatch=style.hatch, edgecolor=PAPER, linewidth=0.4,
+                        places,
+                        heights,
+                        size * 0.94,
+                        yerr=deviations if any(deviations) else None,
+                        label=named(defender),
+                        color=style.colour,
+                        hatch=style.hatch,
+                        edgecolor=PAPER,
+                        linewidth=0.4,
                         error_kw={"ecolor": INK, "elinewidth": 0.8, "capsize": 1.5},
                     )
             percent_axis(panel, figure_name)
@@ -62,7 +69,11 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
             panel.grid(visible=False, axis="x")
             panel.tick_params(axis="x", length=0)
         panels[-1][0].set_xticks(range(len(attacks)), [label(attack, 16) for attack in attacks])
-        shown = {name: handle for axes in panels[:, 0] for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+        shown = {
+            name: handle
+            for axes in panels[:, 0]
+            for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
         order = [named(name) for name in names if named(name) in shown]
         figure.legend([shown[name] for name in order], order, loc="outside upper center", ncols=3)
 
@@ -70,7 +81,8 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
         ("data set", "attack", *map(named, names)),
         [
             (
-                label(dataset), label(attack),
+                label(dataset),
+                label(attack),
                 *(
                     known.percent() if (known := found.get((dataset, attack, defender))) else "not run"
                     for defender in names
@@ -82,12 +94,15 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
         ],
     )
     rate, setting, victim = key
-    where = f"{100 * float(rate):g} % poisoned, {label(setting)}, {label(victim)}"
+    where = f"{100 * float(rate):g}% poisoned, {label(setting)}, {label(victim)}"
     wide = len(attacks) * len(names) > MANY
     return draw(
         file_name("pairs", figure_name, rate, setting, victim),
         f"{figure_name} by pair and defender ({where})",
         f"Bars of the mean {figure_name} in percent with one standard deviation, one panel a data set, one group of "
         "bars an attack. The numbers are in the table below.",
-        paint, table=table, width=8.0 if wide else 5.0, height=0.9 + 1.7 * len(datasets), columns=2 if wide else 1,
+        paint,
+        table=table,
+        width=8.0 if wide else 5.0,
+        height=0.9 + 1.7 * len(datasets),
     )

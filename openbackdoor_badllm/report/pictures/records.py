@@ -1,4 +1,4 @@
-"""What a benchmark's pictures have in common: its records (see :mod:`openbackdoor_badllm.benchmark`), and their looks."""
+"""What a benchmark's pictures have in common: records (see :mod:`openbackdoor_badllm.benchmark`) and their looks."""
 
 from __future__ import annotations
 

@@ -35,6 +35,14 @@ def robustness_pictures(records: Sequence[Record]) -> list[Picture]:
 def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[str]) -> Picture:
     attacks = distinct(records, "attack")
     styles = looks(names)
+    lowest = {
+        name: min(
+            (found.mean - (found.std or 0) for found in (value(item, name) for item in records) if found.mean),
+            default=0.0,
+        )
+        for name in ROWS
+    }
+    lowest["ASR"] = 0.0
 
     def paint(figure: Figure) -> None:
         panels = figure.subplots(len(ROWS), len(attacks), sharex=True, sharey="row", squeeze=False)
@@ -44,7 +52,7 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
                 for defender in names:
                     own = [item for item in records if item["attack"] == attack and item["defender"] == defender]
                     _line(axes, sorted(own, key=lambda item: float(item["rate"])), name, styles[defender], defender)
-                percent_axis(axes, name if column == 0 else "")
+                percent_axis(axes, name if column == 0 else "", lowest=lowest[name])
             panels[0][column].set_title(label(attack, 20))
             panels[-1][column].set_xlabel("poison rate (%)")
         handles, shown = panels[0][0].get_legend_handles_labels()
@@ -57,7 +65,7 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
     table = Table(
         ("attack", "defender", "poison rate", "CACC (%)", "ASR (%)"),
         [
-            (label(item["attack"]), named(item["defender"]), f"{100 * item['rate']:g} %", cacc.percent(), asr.percent())
+            (label(item["attack"]), named(item["defender"]), f"{100 * item['rate']:g}%", cacc.percent(), asr.percent())
             for item, cacc, asr in told
         ],
     )
@@ -69,7 +77,10 @@ def _picture(key: tuple[str, ...], records: Sequence[Record], names: Sequence[st
         f"Lines of the mean over seeds with a band of one standard deviation, poison rates {100 * rates[0]:g} to "
         f"{100 * rates[-1]:g} percent; accuracy on clean test rows above, attack success rate below; one column for "
         f"each of {', '.join(label(attack) for attack in attacks)}. The numbers are in the table below.",
-        paint, table=table, width=max(5.0, 2.3 * len(attacks) + 0.6), height=4.8, columns=len(attacks),
+        paint,
+        table=table,
+        width=max(5.0, 2.3 * len(attacks) + 0.6),
+        height=4.8,
     )
 
 

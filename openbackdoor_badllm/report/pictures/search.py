@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ACCEPTED = "accepted"  # as the search names it
+
 
 class Tried(NamedTuple):
     """One proposal on the search probes."""
@@ -35,7 +37,7 @@ def rounds_of(story: Mapping[str, Any]) -> list[Round]:
         for turn in story["rounds"]
         if (
             tried := [
-                Tried(item["reward"], item["flip_rate"], item["reason"] == "accepted")
+                Tried(item["reward"], item["flip_rate"], item["reason"] == ACCEPTED)
                 for item in turn["proposals"]
                 if item["reward"] is not None
             ]
@@ -61,8 +63,15 @@ def search_picture(rounds: Sequence[Round], label_names: Mapping[int, str], acce
                 _series(axes, own, value, number, label_names.get(target, str(target)))
         lower.axhline(accept, color=MUTED, linestyle=(0, (4, 2)), linewidth=1.0)
         lower.annotate(
-            "must reach", (1, accept), xycoords=("axes fraction", "data"), ha="right", va="top", fontsize=8,
-            color=MUTED, xytext=(0, -2), textcoords="offset points",
+            "must reach",
+            (1, accept),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=MUTED,
+            xytext=(0, -2),
+            textcoords="offset points",
         )
         upper.set_ylabel("reward")
         percent_axis(lower, "flips")
@@ -71,7 +80,7 @@ def search_picture(rounds: Sequence[Round], label_names: Mapping[int, str], acce
         lower.set_xlim(-0.6, len(rounds) - 0.4)
         lower.set_xlabel("iteration")
         handles, names = lower.get_legend_handles_labels()
-        shown = dict(zip(names, handles, strict=True))
+        shown = dict(sorted(zip(names, handles, strict=True), key=lambda item: item[0] == ACCEPTED))  # last
         figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=min(3, len(shown)))
 
     best = [(turn, max(turn.tried)) for turn in rounds]
@@ -79,22 +88,29 @@ def search_picture(rounds: Sequence[Round], label_names: Mapping[int, str], acce
         ("label", "iteration", "tried", "accepted", "best reward", "its flip rate"),
         [
             (
-                label(label_names.get(turn.label, turn.label)), str(turn.iteration), str(len(turn.tried)),
-                str(sum(tried.accepted for tried in turn.tried)), f"{top.reward:.3f}", f"{100 * top.flip_rate:.0f} %",
+                label(label_names.get(turn.label, turn.label)),
+                str(turn.iteration),
+                str(len(turn.tried)),
+                str(sum(tried.accepted for tried in turn.tried)),
+                f"{top.reward:.3f}",
+                f"{100 * top.flip_rate:.0f}%",
             )
             for turn, top in best
         ],
     )
     told = "; ".join(
         f"label {label_names.get(turn.label, turn.label)}, iteration {turn.iteration}: best reward {top.reward:.2f}, "
-        f"flips {100 * top.flip_rate:.0f} %"
+        f"flips {100 * top.flip_rate:.0f}%"
         for turn, top in best[:8]
     )
     more = f"; and {len(best) - 8} more rounds" if len(best) > 8 else ""
     return draw(
-        "search", "Reward and flip rate by iteration",
+        "search",
+        "Reward and flip rate by iteration",
         f"Two panels, one point a proposal, a line through the best of each round. {told}{more}.",
-        paint, table=table, height=4.2,
+        paint,
+        table=table,
+        height=4.2,
     )
 
 
@@ -110,10 +126,22 @@ def _series(axes: Axes, own: Sequence[tuple[int, Round]], value: str, number: in
         ]
         if points:
             axes.scatter(
-                *zip(*points, strict=True), s=size, marker=marker, color=colour, alpha=1.0 if accepted else 0.45,
-                linewidths=0, zorder=3 if accepted else 2, label="accepted" if accepted else None,
+                [x for x, _ in points],
+                [y for _, y in points],
+                s=size,
+                marker=marker,
+                color=colour,
+                alpha=1.0 if accepted else 0.45,
+                linewidths=0,
+                zorder=3 if accepted else 2,
+                label=ACCEPTED if accepted else None,
             )
     axes.plot(
-        [place for place, _ in own], [max(getattr(tried, value) for tried in turn.tried) for _, turn in own],
-        color=style.colour, linestyle=style.dash, marker=style.marker, label=f"best, label {label(name, 24)}", zorder=2.5,
+        [place for place, _ in own],
+        [max(getattr(tried, value) for tried in turn.tried) for _, turn in own],
+        color=style.colour,
+        linestyle=style.dash,
+        marker=style.marker,
+        label=f"best, label {label(name, 24)}",
+        zorder=2.5,
     )

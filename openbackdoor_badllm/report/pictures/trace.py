@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 Mask = npt.NDArray[np.bool_]
 
 
-def trace_picture(trace: ProbeTrace, target: int, target_name: str) -> Picture:
+def trace_picture(trace: ProbeTrace, target: int | None, target_name: str) -> Picture:
     """Medians with bands from the first to the third quartile: poisoned rows, clean ones of the label, other ones."""
     clean = ~trace.poisoned
-    groups: list[tuple[str, Mask, str, str, object, str]] = [
+    groups: list[tuple[str, Mask, str, str, Any, str]] = [
         ("poisoned rows", trace.poisoned, VERMILLION, "s", (0, (5, 2)), "///"),
         (f"clean rows of label {label(target_name, 20)}", clean & (trace.labels == target), BLUE, "o", "solid", ""),
         ("clean rows of other labels", clean & (trace.labels != target), MUTED, "^", (0, (1, 1.5)), "---"),
@@ -43,7 +43,12 @@ def trace_picture(trace: ProbeTrace, target: int, target_name: str) -> Picture:
                 trace.steps, low, high, facecolor=colour, alpha=0.22, hatch=hatch, edgecolor=colour, linewidth=0
             )
             axes.plot(
-                trace.steps, middle, color=colour, linestyle=dash, marker=marker, markersize=4.5,  # type: ignore[arg-type]
+                trace.steps,
+                middle,
+                color=colour,
+                linestyle=dash,
+                marker=marker,
+                markersize=4.5,
                 label=f"{name} ({int(mask.sum())})",
             )
         percent_axis(axes, "confidence in own label")
@@ -55,15 +60,18 @@ def trace_picture(trace: ProbeTrace, target: int, target_name: str) -> Picture:
     table = Table(
         ("rows", "count", *(f"median at step {trace.steps[place]}" for place in chosen)),
         [
-            (name, str(int(mask.sum())), *(f"{100 * medians[name][place]:.0f} %" for place in chosen))
+            (name, str(int(mask.sum())), *(f"{100 * medians[name][place]:.0f}%" for place in chosen))
             for name, mask, *_ in groups
         ],
     )
     told = "; ".join(
-        f"{name} go from {100 * line[0]:.0f} % to {100 * line[-1]:.0f} %, {100 * line[len(line) // 2]:.0f} % half-way"
+        f"{name} go from {100 * line[0]:.0f}% to {100 * line[-1]:.0f}%, {100 * line[len(line) // 2]:.0f}% half-way"
         for name, line in medians.items()
     )
     return draw(
-        "trace", "Confidence of the probe in each row's own label",
-        f"Median lines with bands from the first to the third quartile. {told}.", paint, table=table,
+        "trace",
+        "Confidence of the probe in each row's own label",
+        f"Median lines with bands from the first to the third quartile. {told}.",
+        paint,
+        table=table,
     )
