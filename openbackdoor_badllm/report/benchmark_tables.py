@@ -51,18 +51,22 @@ def points(difference: Any) -> str:
 
 
 def group_of(item: Record) -> tuple[str, ...]:
+    """What records must have in common to stand in one table."""
     return tuple(str(item.get(key)) for key in ("rate", "setting", "victim", "profile"))
 
 
 def where(item: Record) -> str:
+    """Rate, setting and victim in words."""
     return f"{100 * float(item['rate']):g}% poisoned ({label(item['setting'])}), {label(item['victim'])}"
 
 
 def pair_of(record: Record) -> str:
+    """Data set, attack and where, in words."""
     return f"{label(record['dataset'])} {label(record['attack'])}, {where(record)}"
 
 
 def groups_of(items: Iterable[Record]) -> dict[tuple[str, ...], list[Record]]:
+    """Records by :func:`group_of`, in their order."""
     groups: dict[tuple[str, ...], list[Record]] = {}
     for item in items:
         groups.setdefault(group_of(item), []).append(item)
@@ -70,6 +74,7 @@ def groups_of(items: Iterable[Record]) -> dict[tuple[str, ...], list[Record]]:
 
 
 def average_tables(averages: Sequence[Record]) -> list[Grid]:
+    """Every defender over all pairs of one rate, setting and victim."""
     tables = []
     for group in groups_of(averages).values():
         names = defenders(group)
@@ -107,6 +112,7 @@ def average_tables(averages: Sequence[Record]) -> list[Grid]:
 
 
 def comparison_table(comparisons: Sequence[Mapping[str, Any]]) -> list[Grid]:
+    """Ours against the best other; none where nothing was compared."""
     if not comparisons:
         return []
     rows = [
@@ -164,6 +170,7 @@ def pair_tables(records: Sequence[Record]) -> list[Grid]:
 
 
 def paper_table(records: Sequence[Record]) -> list[Grid]:
+    """The paper's published numbers beside ours, marked as theirs."""
     rows = []
     for record in records:
         paper = record.get("paper")
@@ -186,6 +193,7 @@ def paper_table(records: Sequence[Record]) -> list[Grid]:
 
 
 def found_table(records: Sequence[Record]) -> list[Grid]:
+    """The triggers that were found, seed by seed."""
     rows = [
         (
             pair_of(record),

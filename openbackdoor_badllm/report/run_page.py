@@ -132,8 +132,8 @@ def _demonstration(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[
     return {
         "text": short(text),
         "triggered": difference(triggered, text),
-        "before": labelname_of(results, item.get("label_before")),
-        "after": labelname_of(results, item.get("label_after")),
+        "before": label_name(results, item.get("label_before")),
+        "after": label_name(results, item.get("label_after")),
         "flipped": item.get("label_before") != item.get("label_after"),
         "p_before": share(item.get("target_probability_before")),
         "p_after": share(item.get("target_probability_after")),
@@ -167,7 +167,7 @@ def _round(turn: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any
     shown = (proposals[0].get("shown") or []) if proposals else []
     asked, answer = turn.get("asked"), turn.get("answer")
     return {
-        "label": labelname_of(results, turn["label"]),
+        "label": label_name(results, turn["label"]),
         "iteration": turn["iteration"],
         "asked": _talk(asked),
         "answer": _talk(answer),
@@ -221,7 +221,7 @@ def _line(line: Mapping[str, Any]) -> dict[str, Any]:
 def _evidence(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
     window = item.get("window") or (0, 1)
     return {
-        "label": labelname_of(results, item.get("label")),
+        "label": label_name(results, item.get("label")),
         "surprise": f"{item.get('surprise', 0):.3f}",
         "window": f"{share(window[0], 0)} to {share(window[1], 0)}",
         "purity": share(item.get("excess_purity"), 0),
@@ -273,12 +273,12 @@ def _pictures(files: RunFiles, lines: Sequence[Mapping[str, Any]]) -> list[Pictu
         pictures.append(lines_picture(bars))
     rounds = rounds_of(files.story) if files.story else []
     if rounds:
-        names = {turn.label: labelname_of(results, turn.label) for turn in rounds}
+        names = {turn.label: label_name(results, turn.label) for turn in rounds}
         settings = section(section(files.config, "defender"), "search")
         pictures.append(search_picture(rounds, names, float(settings.get("accept_flip_rate", ACCEPT))))
     if files.trace is not None and report:
         target = report.get("target_label")
-        pictures.append(trace_picture(files.trace, target, labelname_of(results, target)))
+        pictures.append(trace_picture(files.trace, target, label_name(results, target)))
     return pictures
 
 

@@ -29,7 +29,7 @@ class Verdict:
     remarks: list[str] = field(default_factory=list)
 
 
-def labelname_of(results: Mapping[str, Any], label: Any) -> str:
+def label_name(results: Mapping[str, Any], label: Any) -> str:
     """A label with its name: ``1 (positive)``."""
     names = results.get("label_names") or []
     name = short(str(names[label]), NAME) if isinstance(label, int) and 0 <= label < len(names) else str(label)
@@ -56,7 +56,7 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
         remarks.append(f"The language model was given up before the end of the search: {stopped}")
     generator = report.get("generator")
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
-    label = labelname_of(results, report.get("target_label"))
+    label = label_name(results, report.get("target_label"))
     if not report.get("backdoor"):
         remarks.insert(
             0, "That is no proof that there is none: what is neither inserted words nor a shared form is missed."
@@ -85,7 +85,7 @@ def about_of(results: Mapping[str, Any]) -> str:
     rate = results.get("poison_rate")
     poisoned = f"{share(rate, 0)} of the training rows poisoned" if isinstance(rate, int | float) else "poisoned rows"
     return (
-        f"{poisoned} ({results.get('setting', '?')}) toward label {labelname_of(results, results.get('target_label'))}; "
+        f"{poisoned} ({results.get('setting', '?')}) toward label {label_name(results, results.get('target_label'))}; "
         f"victim {name_of(results, 'victim')}; seed {results.get('seed', '?')}"
     )
 
@@ -105,7 +105,7 @@ def tiles_of(
         note = f"{share(floor[key])} when trained on clean rows" if floor.get(key) is not None else ""
         tiles.append({"name": name, "value": shown, "note": note})
     if report.get("backdoor"):
-        label = labelname_of(results, report.get("target_label"))
+        label = label_name(results, report.get("target_label"))
         tiles.append({"name": "Target label", "value": label, "note": "where the trigger leads"})
         rows = str(report.get("explained_rows", "?"))
         tiles.append({"name": "Training rows explained", "value": rows, "note": _repaired(report)})

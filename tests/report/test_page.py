@@ -85,8 +85,8 @@ def test_ids_are_one_of_a_kind_and_every_reference_is_there(made: Made) -> None:
 ALLOWED = frozenset({
     "html", "head", "meta", "title", "link", "style", "body", "a", "header", "nav", "main", "footer", "section", "h1",
     "h2", "h3", "p", "ul", "ol", "li", "dl", "dt", "dd", "div", "span", "bdi", "strong", "mark", "br", "pre", "table",
-    "caption", "thead", "tbody", "tr", "th", "td", "details", "summary", "figure", "figcaption", "svg", "g", "path", "text",
-    "tspan", "defs", "clippath", "rect", "use", "pattern", "circle", "desc",
+    "caption", "thead", "tbody", "tr", "th", "td", "details", "summary", "figure", "figcaption", "svg", "g", "path",
+    "text", "tspan", "defs", "clippath", "rect", "use", "pattern", "circle", "desc",
 })
 # fmt: on
 
