@@ -239,6 +239,13 @@ def test_what_a_run_says(pages: dict[str, Made]) -> None:
     assert len(titles) == 3
 
 
+def test_the_best_proposal_stands_first(pages: dict[str, Made]) -> None:
+    """A reward of 0 is the best, not none."""
+    heads = [text for attributes, text in Elements(pages["run"].html).named("th") if attributes.get("scope") == "row"]
+    assert heads.index("cf 1") - heads.index("cf 4") < 0
+    assert heads[heads.index("cf 1") - 1] == "cf"
+
+
 def test_what_a_benchmark_says(pages: dict[str, Made]) -> None:
     html = pages["benchmark"].html
     elements = Elements(html)
