@@ -29,7 +29,7 @@ from openbackdoor_badllm.report.verdict import (
 
 ACCEPT = 0.85  # SearchConfig.accept_flip_rate where a config names none; its module would load torch as well
 TRIED = 6  # proposals of a round
-TALK = 6000  # characters of a question or an answer
+TALK = 8000  # characters of a question or an answer
 ROUNDS = 60
 
 
