@@ -41,6 +41,7 @@ INSTALL_REQUIRES = [
     "openai>=1.56",  # before 1.55.3 it fails on httpx 0.28
     "tenacity>=8.3",  # the first with RetryCallState.upcoming_sleep
     "jinja2>=3.1",
+    "markupsafe>=2.1",  # jinja2 brings it; the report's escaping is made with it
 ]
 
 EXTRAS_REQUIRE = {
@@ -61,7 +62,7 @@ EXTRAS_REQUIRE = {
         "tqdm>=4.66",
         "umap-learn>=0.5.7",
     ],
-    "report": ["matplotlib>=3.8"],
+    "report": ["matplotlib>=3.8"],  # badllmtg report; 3.8 has type hints, 3.7 legends outside the axes
     "hub": ["datasets>=3.0"],
     "parquet": ["pyarrow>=17.0"],
     "lora": ["peft>=0.18"],
@@ -72,6 +73,7 @@ EXTRAS_REQUIRE = {
         "pytest>=8.0",
         "pytest-timeout>=2.3",
         "hypothesis>=6.100",
+        "html5lib>=1.1",  # the tests of the report: a parser that is as strict as the standard
         "ruff>=0.9",
         "mypy>=1.14",
         "setuptools>=77",  # the tests of the packaging read setup.py

@@ -1,4 +1,4 @@
-"""The command line: ``badllmtg defend``, ``badllmtg show`` and ``badllmtg doctor``.
+"""The command line: ``badllmtg defend``, ``show``, ``report`` and ``doctor``.
 
 Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of ours, 2 bad input,
 130 interrupted.
@@ -90,6 +90,17 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--markdown", action="store_true", help="print Markdown, questions and answers in full")
     show.set_defaults(run=_show)
 
+    report = commands.add_parser(
+        "report",
+        help="one HTML page, and pictures, of a run or of a benchmark",
+        description="Writes one self-contained HTML page, and its pictures as SVG and PNG, from what a run or "
+        "run_benchmark.py left in a folder.",
+        epilog=EXIT_CODES,
+    )
+    report.add_argument("folder", type=Path, metavar="DIR", help="folder of a run, or output of run_benchmark.py")
+    report.add_argument("--out", type=Path, metavar="FILE", help="the page (default DIR/report.html)")
+    report.set_defaults(run=_report)
+
     doctor = commands.add_parser(
         "doctor", help="what is installed, which host, hub, GPU, LLM endpoint, data found", epilog=EXIT_CODES
     )
@@ -154,6 +165,14 @@ def _show(options: argparse.Namespace) -> int:
         sys.stdout.write(as_markdown(told))
     else:
         sys.stdout.write("\n".join(as_text(told)) + "\n")
+    return EXIT_OK
+
+
+def _report(options: argparse.Namespace) -> int:
+    from openbackdoor_badllm.report.command import write_report
+
+    written = write_report(options.folder, options.out)
+    sys.stdout.write(f"{written.page}\n")
     return EXIT_OK
 
 

@@ -80,6 +80,7 @@ def audit(
 
     progress.stage("(b) trigger search")
     report = _search(examples, probe, judge, suspects, config, generator, progress)
+    report.trace, report.watched = probe.trace, watched
     clock.lap("search")
     target, helper, weights = report.target_label, None, suspects.weights
     if report.backdoor:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.findings import SearchConfig, SearchResult
@@ -91,6 +95,8 @@ class Audit:
         explained: the training rows that carry a trigger or the form.
         rewritten: rows of other labels and what a rewriting trigger makes of them.
         llm: what the language model was asked and what that cost, where there is one.
+        trace: how sure the probe was of the watched rows while it learnt, where stage (a) looked.
+        watched: the rows that the trace watched: indices of the training rows, ascending, shape ``(n,)``.
     """
 
     backdoor: bool
@@ -108,6 +114,8 @@ class Audit:
     rewritten: list[tuple[Example, Example]] = field(default_factory=list)
     llm: dict[str, Any] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    trace: Trace | None = field(default=None, repr=False)
+    watched: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
 
     @property
     def triggers(self) -> list[Trigger]:

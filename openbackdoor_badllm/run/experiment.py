@@ -28,7 +28,7 @@ from openbackdoor_badllm.host.builtin.data.checks import require_label
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
-from openbackdoor_badllm.run.folder import RunFolder, versions
+from openbackdoor_badllm.run.folder import TRACE, RunFolder, versions
 from openbackdoor_badllm.run.profiles import apply_profile
 
 logger = logging.getLogger(__name__)
@@ -164,6 +164,7 @@ class Experiment:
             results["report"] = defender.report.to_dict()
             results["truth"] = _truth(defender, as_rows(poisoned["train"]), attacker)
             self._write_rows(folder, defender, as_rows(poisoned["train"]))
+            _write_trace(folder, defender, as_rows(poisoned["train"]))
         results["seconds"] = round(time.monotonic() - started, 1)
         folder.write_csv("predictions.csv", *_prediction_table(evaluations))
         folder.write_json("results.json", results)
@@ -291,6 +292,26 @@ def _truth(defender: BadLLMTG, rows: Sequence[Row], attacker: Attacker) -> dict[
         "explained_precision": round(hits / len(named), 4) if named else float("nan"),
         "explained_recall": round(hits / flags.sum(), 4) if flags.sum() else float("nan"),
     }
+
+
+def _write_trace(folder: RunFolder, defender: BadLLMTG, rows: Sequence[Row]) -> None:
+    """Keeps the probe's confidence trace for the report's picture, with the flags that an evaluation may read.
+
+    Arrays: ``steps`` (T,), ``confidence`` (T, n), ``labels`` (n,), ``rows`` (n,): indices of the training rows,
+    ``poisoned`` (n,): 1 for a poisoned row.
+    """
+    report = defender.report
+    if report is None or report.trace is None:
+        return
+    flags = np.array([row.poison_label for row in rows], dtype=np.int8)
+    folder.write_arrays(
+        TRACE,
+        steps=report.trace.steps,
+        confidence=report.trace.confidence,
+        labels=report.trace.labels,
+        rows=report.watched,
+        poisoned=flags[report.watched],
+    )
 
 
 def _prediction_table(

@@ -14,13 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
 
 import openbackdoor_badllm
 from openbackdoor_badllm.errors import ConfigError
 
 RESULTS = "results.json"
 CONFIG = "config.json"
+TRACE = "trace.npz"
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "scikit-learn", "scipy", "openai")
 
 
@@ -50,7 +54,7 @@ class RunFolder:
                     "over it."
                 )
             if force:
-                for name in (RESULTS, "predictions.csv", "explained.csv", "search.json"):
+                for name in (RESULTS, "predictions.csv", "explained.csv", "search.json", TRACE):
                     (path / name).unlink(missing_ok=True)
             self.write(CONFIG, text)
         except OSError as error:
@@ -83,6 +87,18 @@ class RunFolder:
         writer.writerows([[safe_cell(cell) for cell in row] for row in rows])
         self.write(name, buffer.getvalue())
 
+    def write_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
+        """Writes arrays of numbers as ``.npz``, to be read with ``allow_pickle=False``; the same bytes every time.
+
+        Raises:
+            ValueError: an array would have to be pickled.
+        """
+        if any(array.dtype.hasobject for array in arrays.values()):
+            raise ValueError(f"'{name}' is for arrays of numbers")
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **cast("dict[str, Any]", arrays))
+        write_whole(self.path / name, buffer.getvalue())
+
     @contextmanager
     def log(self) -> Iterator[None]:
         """Sends the package's log to ``run.log`` while the run lasts; other packages' logs are left alone."""
@@ -100,11 +116,11 @@ class RunFolder:
             handler.close()
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, content: str | bytes) -> None:
     """Writes a file by way of a draft beside it, so that a crash leaves the old one or the new one."""
     draft = file.parent / f".{file.name}.draft"
-    with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-        stream.write(text)
+    with draft.open("wb") as stream:
+        stream.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(file)

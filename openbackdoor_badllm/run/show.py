@@ -50,7 +50,7 @@ def story(folder: Path) -> dict[str, Any]:
                 "outcome": note.get("outcome"),
                 "candidates_kept": note.get("kept"),
                 "candidates_dropped": note.get("dropped"),
-                "proposals": sorted(proposals, key=lambda item: -(item["reward"] or float("-inf"))),
+                "proposals": sorted(proposals, key=_worst_first, reverse=True),
             }
         )
     return {
@@ -148,6 +148,11 @@ def _outcome(told: dict[str, Any]) -> list[str]:
     if told["stopped_by"]:
         lines.append(f"The language model was given up: {told['stopped_by']}")
     return lines
+
+
+def _worst_first(item: dict[str, Any]) -> float:
+    """A reward of 0 is the best there can be; none at all comes last."""
+    return float("-inf") if item["reward"] is None else float(item["reward"])
 
 
 def _json(path: Path) -> Any:

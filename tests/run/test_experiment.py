@@ -105,7 +105,8 @@ def test_figures_are_those_of_the_predictions(finished: Finished) -> None:
 
 def test_files(finished: Finished) -> None:
     names = {path.name for path in finished.folder.iterdir()}
-    assert names == {"config.json", "results.json", "predictions.csv", "explained.csv", "search.json", "run.log"}
+    tables = {"predictions.csv", "explained.csv", "search.json", "trace.npz"}
+    assert names == {"config.json", "results.json", "run.log", *tables}
     assert json.loads((finished.folder / "config.json").read_text(encoding="utf-8")) == finished.config
     assert saved(finished.folder) == finished.results
     explained = table(finished.folder, "explained.csv")
@@ -119,6 +120,29 @@ def test_files(finished: Finished) -> None:
 
 
 # -- what it leaves alone --------------------------------------------------------------------------------------
+
+
+def test_the_probe_s_trace_is_kept_with_flags_for_the_picture(finished: Finished) -> None:
+    with np.load(finished.folder / "trace.npz", allow_pickle=False) as data:
+        trace = {name: data[name] for name in data.files}
+    assert set(trace) == {"steps", "confidence", "labels", "rows", "poisoned"}
+    assert trace["confidence"].shape == (len(trace["steps"]), len(trace["rows"]))
+    assert trace["poisoned"].sum() == finished.results["truth"]["poisoned_rows"]  # so few rows are all watched
+    assert set(trace["labels"][trace["poisoned"] == 1]) == {1}
+    with (finished.folder / "explained.csv").open(encoding="utf-8", newline="") as stream:
+        named = {int(row["row"]) for row in csv.DictReader(stream)}
+    assert len(named & set(trace["rows"][trace["poisoned"] == 1].tolist())) > 0.9 * trace["poisoned"].sum()
+
+
+def test_a_report_can_be_made_of_it(finished: Finished, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from openbackdoor_badllm.report.command import write_report
+
+    written = write_report(finished.folder, tmp_path / "page.html")
+    page = written.page.read_text(encoding="utf-8")
+    assert "Backdoor found" in page
+    assert "<mark>cf</mark>" in page
+    assert sorted(path.stem for path in written.pictures if path.suffix == ".svg") == ["search", "trace", "victims"]
 
 
 def test_config_and_global_generators_are_left_alone(finished: Finished, tmp_path: Path) -> None:

@@ -222,3 +222,18 @@ def test_the_log_is_closed_after_an_error_and_goes_on_later(folder: RunFolder) -
             raise KeyError
         assert logging.getLogger(OURS).handlers == handlers
     assert [line[-1] for line in (folder.path / "run.log").read_text(encoding="utf-8").splitlines()] == ["1", "2"]
+
+
+# -- arrays ----------------------------------------------------------------------------------------------------
+
+
+def test_arrays_are_numbers_and_the_same_bytes_twice(folder: RunFolder) -> None:
+    folder.write_arrays("trace.npz", steps=np.arange(3), confidence=np.ones((3, 2), dtype=np.float32))
+    first = (folder.path / "trace.npz").read_bytes()
+    folder.write_arrays("trace.npz", steps=np.arange(3), confidence=np.ones((3, 2), dtype=np.float32))
+    assert (folder.path / "trace.npz").read_bytes() == first
+    with np.load(folder.path / "trace.npz", allow_pickle=False) as data:
+        assert data["steps"].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="arrays of numbers"):
+        folder.write_arrays("trace.npz", steps=np.array([object()]))
+    assert (folder.path / "trace.npz").read_bytes() == first

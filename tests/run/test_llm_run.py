@@ -75,6 +75,13 @@ def test_a_run_its_repetition_and_its_story(
     assert told["rounds"][0]["answer"].startswith('{"candidates"')
     assert told["rounds"][0]["proposals"][0]["flip_rate"] > 0.8
 
+    pytest.importorskip("matplotlib")
+    assert main(["report", folder]) == EXIT_OK  # writes its page among the files that the sentinel must not be in
+    page = (tmp_path / "a" / "out" / "report.html").read_text("utf-8")
+    assert "What was asked" in page
+    assert "Group A: texts whose label is under suspicion" in page
+    assert "Confidence of the probe" in page
+
     for path in [*tmp_path.rglob("*"), *cache.rglob("*")]:
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
     assert KEY not in said.out + said.err + text + markdown
