@@ -107,7 +107,7 @@ def _trigger(item: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
         "texts": section(item, "report").get("texts"),
         "control": share(control.get("control_max"), 0) if control else "none",
         "controls": control.get("controls") if control else 0,
-        "p": f"{control['p_value']:.3g}" if control and control.get("p_value") is not None else "",
+        "p": f"{control['p_corrected']:.2g}" if control and control.get("p_corrected") is not None else "",
         "relearnt": share(section(report, "counterfactual_flip_rate").get(item["text"]), 0),
         "rows": item.get("target_rows"),
         "others": item.get("other_rows"),
