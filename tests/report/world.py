@@ -62,7 +62,10 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
         "form": {"rows": 12, "separation": 1.5, "marks": [change("unto"), change("thou")]},
         "form_generalisation": {"taught": 0.9, "untaught": 0.2, "rows": 20},
         "controls": [
-            {"trigger": change("cf"), "flip_rate": 1.0, "control_max": 0.2, "controls": 60, "p_value": 0.0164, "p_corrected": 0.0492}
+            {
+                "trigger": change("cf"), "flip_rate": 1.0, "control_max": 0.2, "controls": 60,
+                "p_value": 0.0164, "p_corrected": 0.0492,
+            }
         ],
         "counterfactual_flip_rate": {change("cf"): 0.05},
         "explained_rows": 31,
