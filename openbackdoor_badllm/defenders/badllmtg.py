@@ -39,6 +39,7 @@ class BadLLMTG(Defender):
     trains_model: ClassVar[bool] = True
     needs_llm: ClassVar[bool] = False  # true of the backends that are LLMs; ``offline`` is none
     stage: ClassVar[str] = "train"
+    outcome: ClassVar[str] = "cleaned training set"
 
     def __init__(self, **config: Any) -> None:
         self.config = read(BadLLMTGConfig, config, "defender")

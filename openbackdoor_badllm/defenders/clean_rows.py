@@ -1,0 +1,87 @@
+"""The clean rows that a defence is given: one budget for all, from dev only, in two halves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from openbackdoor_badllm.engine.rng import derive
+from openbackdoor_badllm.engine.scoring import FloatArray
+from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.rows import Example, blind, fingerprint
+
+LEAST = 4  # rows; with fewer neither half can carry anything
+PROBES = 8  # texts whose logits tell one model from another
+
+T = TypeVar("T")
+
+
+class CleanRows(NamedTuple):
+    """Clean labelled rows, disjoint halves of one draw.
+
+    Attributes:
+        construct: what the defence is built on.
+        calibrate: what its threshold is set on.
+    """
+
+    construct: list[Example]
+    calibrate: list[Example]
+
+
+def clean_halves(clean_data: Mapping[str, Sequence[Any]] | None, count: int, *, seed: int, who: str) -> CleanRows:
+    """Draws the clean rows; the same draw for every defender with the same seed and count.
+
+    Args:
+        clean_data: a data set; its ``dev`` (or ``dev-clean``) alone is read. OpenBackdoor hands over ``train`` and
+            ``test`` as well.
+        count: the budget; all of dev where it has fewer rows.
+        seed: seed of the draw.
+        who: the defender's name, for the message.
+
+    Raises:
+        DataError: there are no clean dev rows, or too few.
+    """
+    data = clean_data if isinstance(clean_data, Mapping) else {}
+    rows = blind(data.get("dev") or data.get("dev-clean") or [])
+    if len(rows) < LEAST:
+        raise DataError(
+            f"The defender '{who}' needs clean rows, but dev has {len(rows)}: give the data set dev rows ('dev_rate', "
+            "or a dev file)."
+        )
+    order = list(range(len(rows)))
+    random.Random(derive(seed, "clean rows")).shuffle(order)
+    drawn = [rows[index] for index in order[:count]]
+    half = len(drawn) // 2
+    return CleanRows(drawn[:half], drawn[half:])
+
+
+class Prepared(Generic[T]):
+    """What a defender worked out on the clean rows for one victim, kept while both stay the same.
+
+    A framework asks a test-time defender once for each split; constructing it once is enough. The victim is told by its
+    answers to a few clean texts, because the same object may have been trained again.
+    """
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._value: T | None = None
+
+    def get(self, rows: CleanRows, answers: FloatArray) -> T | None:
+        """What was kept for these rows and a victim with these answers; None where it is another."""
+        return self._value if self._key == self.key(rows, answers) else None
+
+    def keep(self, rows: CleanRows, answers: FloatArray, value: T) -> T:
+        """Keeps a value and hands it back."""
+        self._key, self._value = self.key(rows, answers), value
+        return value
+
+    @staticmethod
+    def key(rows: CleanRows, answers: FloatArray) -> tuple[str, str, bytes]:
+        """What tells rows and victim."""
+        return fingerprint(rows.construct), fingerprint(rows.calibrate), answers.tobytes()
+
+
+def probes(rows: CleanRows) -> list[str]:
+    """A few clean texts to tell a victim by."""
+    return [example.text for example in rows.construct[:PROBES]]
