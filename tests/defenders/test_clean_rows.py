@@ -45,7 +45,7 @@ def test_flags_and_global_generators_do_not_matter() -> None:
 
 @pytest.mark.parametrize("data", [None, {}, {"test": OTHER}, {"dev": DEV[:3], "test": OTHER}, DEV])
 def test_without_dev_rows_it_is_refused(data: Any) -> None:
-    with pytest.raises(DataError, match="The defender 'x' needs clean rows, but dev has [03]: give the data set dev rows"):
+    with pytest.raises(DataError, match=r"The defender 'x' needs clean rows, but dev has [03]: give the data set dev"):
         drawn(data)
 
 

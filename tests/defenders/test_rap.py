@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from defenders.conftest import World
 
+from defenders.conftest import World
 from openbackdoor_badllm.defenders.rap import RAP, Prompted
 from openbackdoor_badllm.engine.scoring import softmax
 from openbackdoor_badllm.errors import ConfigError, VictimError
 from openbackdoor_badllm.host.builtin.metrics import auroc
 
-KEYS: dict[str, Any] = {"triggers": ["mn"], "lr": 0.1, "epochs": 10, "batch_size": 8}
+KEYS: dict[str, Any] = {"triggers": ["mn"], "lr": 0.1, "epochs": 10, "batch_size": 40}
 
 
 def weights(world: World) -> dict[str, torch.Tensor]:
@@ -42,7 +42,8 @@ def test_weights_are_bit_identical_and_no_gradient_is_left(world: World) -> None
 def test_the_embedding_keeps_its_length(world: World) -> None:
     prompted = Prompted(world.victim.trained.scorer(), "mn")
     words = RAP(**KEYS)._words(prompted, world.data)
-    assert all(word.embedding.norm() == pytest.approx(float(prompted.original().norm()), rel=1e-4) for word in words.values())
+    length = float(prompted.original().norm())
+    assert [float(word.embedding.norm()) for word in words.values()] == pytest.approx([length] * 2, rel=1e-4)
 
 
 def test_the_word_takes_confidence_from_clean_rows(world: World) -> None:
@@ -50,8 +51,22 @@ def test_the_word_takes_confidence_from_clean_rows(world: World) -> None:
     defender.detect(world.victim, world.data, world.clean)
     untouched = RAP(**{**KEYS, "lr": 1e-9})
     untouched.detect(world.victim, world.data, world.clean)
+    # This victim is all but certain (that no single word flips a text is how the tiny world is made).
+    gain = {
+        label: untouched.details["labels"][label]["mean_change"] - defender.details["labels"][label]["mean_change"]
+        for label in ("0", "1")
+    }
+    assert min(gain.values()) > 1e-5
+    assert max(gain.values()) > 1e-4
+
+
+def test_steps_as_long_as_the_gradient_lead_nowhere_on_a_victim_that_is_certain(world: World) -> None:
+    published, untouched = RAP(**{**KEYS, "normalise": False, "lr": 1e-2}), RAP(**{**KEYS, "lr": 1e-12})
+    for defender in (published, untouched):
+        defender.detect(world.victim, world.data, world.clean[:1])
     for label in ("0", "1"):
-        assert defender.details["labels"][label]["mean_change"] < untouched.details["labels"][label]["mean_change"] - 0.02
+        moved = [d.details["labels"][label]["mean_change"] for d in (published, untouched)]
+        assert moved[0] == pytest.approx(moved[1], abs=1e-6)
 
 
 def test_every_step_starts_from_no_gradient(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from defenders.conftest import World
 
+from defenders.conftest import World
 from openbackdoor_badllm.defenders.strip import STRIP, entropy, swapped, words_by_tfidf
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.host.builtin.metrics import auroc
