@@ -69,10 +69,18 @@ def test_a_label_never_loses_more_than_the_bound() -> None:
     assert outside_largest(clusters, 0.5).sum() == 0
 
 
-def test_noise_follows_its_neighbour_or_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = filtered(monkeypatch, POISONED, reduction="pca").last_flags or []
-    dropped = filtered(monkeypatch, POISONED, reduction="pca", noise="drop", max_drop=1.0).last_flags or []
-    assert sum(dropped) > sum(kept)
+def test_noise_follows_its_neighbour_or_stays_noise() -> None:
+    rng = np.random.default_rng(0)
+    centre = np.full(24, 4.0)
+    blobs = [rng.normal(size=(100, 24)) * 0.1 + sign * centre for sign in (1, -1)]
+    strays = centre + 60 * np.eye(24)[:4]  # farther off than the blobs are apart, but nearer to the first
+    made = np.vstack([*blobs, strays]).astype(np.float32)
+    noisy = CUBE(reduction="pca", noise="drop").clusters(made)
+    assert (noisy[200:] == -1).all()
+    assert noisy[0] != noisy[100]
+    followed = CUBE(reduction="pca").clusters(made)
+    assert (followed[200:] == followed[0]).all()
+    assert (followed != -1).all()
 
 
 def test_few_rows_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
