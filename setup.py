@@ -66,8 +66,9 @@ EXTRAS_REQUIRE = {
     "hub": ["datasets>=3.0"],
     "parquet": ["pyarrow>=17.0"],
     "lora": ["peft>=0.18"],
-    # Published defences to compare with.
-    "baselines": ["peft>=0.18"],  # musclelora; 0.17 imports a name that transformers 5 no longer has
+    # Published defences. musclelora: peft, of which 0.17 imports a name that transformers 5 no longer has;
+    # cube's reduction: umap-learn, of which 0.5.8 is the first for scikit-learn 1.6; without it principal components.
+    "baselines": ["peft>=0.18", "umap-learn>=0.5.8"],
     "dev": [
         "peft>=0.18",  # the tests of the extra "baselines"
         "pytest>=8.0",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm.config import VictimConfig
-from openbackdoor_badllm.defenders import load_defender
+from openbackdoor_badllm.defenders import DEFENDERS, load_defender
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.host.builtin import load_attacker, set_config
 from openbackdoor_badllm.host.builtin.data.config import DatasetConfig
@@ -25,15 +25,16 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.json"))
 TARGETS = {"sst-2": 1, "hsol": 0, "agnews": 0, "demo": 1, "demo-news": 0}
 ATTACKS = ("badnets", "addsent", "stylebkd", "synbkd")
-DEFENCES = ("badllmtg", "musclelora", "badacts")
 REAL = ("sst-2", "hsol", "agnews")
+REFERENCES = ("oracle", "clean")  # lines of every run, so they need no configs
 
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
-def test_the_twelve_pairs_are_there_with_and_without_the_defender() -> None:
+def test_the_twelve_pairs_are_there_with_every_defender_and_without() -> None:
     names = {file.stem for file in FILES}
-    wanted = {f"{data}_{attack}_{defence}" for data in REAL for attack in ATTACKS for defence in (*DEFENCES, "none")}
+    defences = ("none", *(name for name in DEFENDERS if name not in REFERENCES))
+    wanted = {f"{data}_{attack}_{defence}" for data in REAL for attack in ATTACKS for defence in defences}
     wanted |= {f"demo_{attack}_badllmtg" for attack in ATTACKS}
     assert wanted <= names
     assert all(len(name.split("_")) == 3 for name in names)
@@ -54,12 +55,24 @@ def test_name_and_content_agree(file: Path) -> None:
     assert config["victim"]["num_classes"] == classes
 
 
-@pytest.mark.parametrize("pair", sorted({file.stem.rpartition("_")[0] for file in FILES if file.stem.endswith("none")}))
-def test_with_and_without_the_defender_all_else_is_the_same(pair: str) -> None:
-    for defence in DEFENCES:
-        defended = load_json(CONFIGS / f"{pair}_{defence}.json")
-        del defended["defender"]
-        assert defended == load_json(CONFIGS / f"{pair}_none.json")
+@pytest.mark.parametrize("file", [file for file in FILES if file.stem.startswith(REAL)], ids=lambda file: file.stem)
+def test_with_and_without_a_defender_all_else_is_the_same(file: Path) -> None:
+    defended = load_json(file)
+    defended.pop("defender", None)
+    assert defended == load_json(CONFIGS / f"{file.stem.rpartition('_')[0]}_none.json")
+
+
+@pytest.mark.parametrize("name", sorted(set(DEFENDERS) - set(REFERENCES)))
+def test_a_defender_has_the_same_section_in_all_of_its_configs(name: str) -> None:
+    first, *others = (load_json(file)["defender"] for file in FILES if file.stem.endswith(f"_{name}"))
+    assert all(other == first for other in others)
+
+
+def test_all_that_are_given_clean_rows_are_given_as_many() -> None:
+    sections = [load_json(file).get("defender", {}) for file in FILES]
+    needing = [part for part in sections if part and DEFENDERS[part["name"]].clean_rows_needed]
+    assert needing
+    assert {part["clean_rows"] for part in needing} == {400}
 
 
 @each_file
@@ -71,7 +84,9 @@ def test_only_the_data_is_missing(file: Path, profile: str, tmp_path: Path) -> N
         made = DatasetConfig.from_keys(config[section])
         assert (made.data_root, made.load) == (str(tmp_path), config["attacker"]["poisoner"]["load"])
     if "defender" in config:
-        assert load_defender(config["defender"]).pre is (config["defender"]["name"] == "badllmtg")
+        defender = load_defender(config["defender"])
+        assert defender.pre is (defender.outcome == "cleaned training set")
+        assert not defender.evaluation_only
     if config["attacker"]["poisoner"]["load"]:
         with pytest.raises(DataError, match="No poisoned texts for this attack: expected the folder"):
             load_attacker(config["attacker"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from openbackdoor_badllm.benchmark.runner import CellResult, plan, run_cells
-from openbackdoor_badllm.benchmark.tables import summarise, to_csv, to_markdown
+from openbackdoor_badllm.benchmark.tables import summarise, to_csv, to_defence_markdown, to_markdown
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, UserError
 from openbackdoor_badllm.run.console import ConsoleProgress
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _write_tables(finished: Sequence[CellResult], out: Path) -> None:
     records = summarise(finished)
-    write_whole(out / "table.md", to_markdown(records))
+    write_whole(out / "table.md", f"{to_markdown(records)}\n{to_defence_markdown(records)}")
     write_whole(out / "table.csv", to_csv(records))
     write_whole(out / "table.json", json.dumps(records, indent=2) + "\n")
 

@@ -1,4 +1,4 @@
-"""The table of a comparison: one line for each config, mean and standard deviation over seeds."""
+"""The tables of a comparison: one line for each config, mean and standard deviation over seeds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from openbackdoor_badllm.run.folder import safe_cell
 
 SHORT = {UNDEFENDED: "none", DEFENDED: "defended", ORACLE: "oracle", CLEAN: "clean"}
 LINES = tuple(SHORT)
+RATES = ("R-Acc", "FRR", "FAR", "AUROC", "CACC let through", "ASR let through", "R-Acc let through")
+COSTS = ("defence_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
 
 
 def summarise(finished: Sequence[CellResult]) -> list[dict[str, Any]]:
@@ -29,8 +31,9 @@ def summarise(finished: Sequence[CellResult]) -> list[dict[str, Any]]:
             continue
         record["seeds"].append(item.cell.seed)
         for line in item.results["lines"]:
-            for figure in ("CACC", "ASR", "R-Acc"):
-                record.setdefault(f"{line['name']} {figure}", []).append(line[figure])
+            for figure in ("CACC", "ASR", *RATES, *COSTS):
+                if figure in line:
+                    record.setdefault(f"{line['name']} {figure}", []).append(line[figure])
         truth, report = item.results.get("truth") or {}, item.results.get("report") or {}
         if report:
             record.setdefault("backdoor", []).append(report["backdoor"])
@@ -38,6 +41,10 @@ def summarise(finished: Sequence[CellResult]) -> list[dict[str, Any]]:
             record.setdefault("precision", []).append(truth.get("explained_precision"))
             record.setdefault("recall", []).append(truth.get("explained_recall"))
             record.setdefault("found", []).append(named(report))
+        defence = item.results.get("defence")
+        if defence is not None:
+            record["outcome"] = defence["outcome"]
+            record["language model"] = defence["details"].get("language_model", "")
         record.setdefault("seconds", []).append(item.results["seconds"])
     return list(records.values())
 
@@ -70,9 +77,40 @@ def to_markdown(records: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def to_defence_markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """What each defence reaches and costs: the line "defended" in full. Percent; AUROC as a fraction of 1."""
+    header = ["config", "outcome", "CACC", "ASR", "R-Acc", "FRR", "FAR", "AUROC", "let through: CACC / ASR"]
+    header += ["seconds", "peak memory, MiB", "language model"]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for record in records:
+        if "outcome" not in record:
+            continue
+
+        def part(figure: str, values: Mapping[str, Any] = record) -> list[float | None] | None:
+            found: list[float | None] | None = values.get(f"{DEFENDED} {figure}")
+            return found
+
+        through = f"{spread(part('CACC let through'))} / {spread(part('ASR let through'))}"
+        gpu = known(part("peak_gpu_memory_mb"))
+        memory = plain_mean(part("peak_memory_mb"), 0) + (f" (GPU {statistics.fmean(gpu):.0f})" if gpu else "")
+        cells = [record["config"], record["outcome"]]
+        cells += [spread(part(figure)) for figure in ("CACC", "ASR", "R-Acc", "FRR", "FAR")]
+        cells += [plain_mean(part("AUROC"), 3), through, plain_mean(part("defence_seconds"), 1), memory]
+        cells.append(_escape(record["language model"]) or "-")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def plain_mean(values: Sequence[float | None] | None, digits: int) -> str:
+    """Mean as it stands, not in percent."""
+    numbers = known(values)
+    return f"{statistics.fmean(numbers):.{digits}f}" if numbers else "-"
+
+
 def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
     """The same, one column a figure; safe to open in a spreadsheet."""
     columns = [f"{name} {figure}" for name in LINES for figure in ("CACC", "ASR", "R-Acc")]
+    columns += [f"{DEFENDED} {figure}" for figure in (*RATES[1:], *COSTS)]
     columns += ["precision", "recall", "seconds"]
     buffer = io.StringIO()
     writer = csv.writer(buffer)

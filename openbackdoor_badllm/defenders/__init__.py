@@ -1,4 +1,7 @@
-"""Defenders by the names that a config uses."""
+"""Defenders by the names that a config uses.
+
+A name with a plus, such as ``onion+``, is ours on every host: OpenBackdoor has defenders of some of these names itself.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,31 @@ from typing import Any
 from openbackdoor_badllm.defenders.badacts import BadActs
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.bki import BKI
+from openbackdoor_badllm.defenders.cube import CUBE
 from openbackdoor_badllm.defenders.musclelora import MuScleLoRA
+from openbackdoor_badllm.defenders.onion import ONION
+from openbackdoor_badllm.defenders.oracle import Clean, Oracle
+from openbackdoor_badllm.defenders.rap import RAP
+from openbackdoor_badllm.defenders.strip import STRIP
 from openbackdoor_badllm.errors import BadLLMError
 from openbackdoor_badllm.reading import one_of
 
-DEFENDERS: dict[str, type[Defender]] = {"badllmtg": BadLLMTG, "musclelora": MuScleLoRA, "badacts": BadActs}
+DEFENDERS: dict[str, type[Defender]] = {
+    "badllmtg": BadLLMTG,
+    "onion": ONION,
+    "rap": RAP,
+    "strip": STRIP,
+    "bki": BKI,
+    "cube": CUBE,
+    "musclelora": MuScleLoRA,
+    "badacts": BadActs,
+    "oracle": Oracle,
+    "clean": Clean,
+}
+
+STRICT = "badllmtg"  # under no other name
+FRAMEWORKS_OWN = ("base", "strip", "rap", "onion", "bki", "cube")
 
 
 def load_defender(config: dict[str, Any]) -> Defender:
@@ -21,7 +44,7 @@ def load_defender(config: dict[str, Any]) -> Defender:
     Raises:
         ConfigError: unknown name or key.
     """
-    name = str(config.get("name", "")).lower()
+    name = str(config.get("name", "")).lower().removesuffix("+")
     one_of("defender.name", name, DEFENDERS)
     return DEFENDERS[name](**{**config, "name": name})
 
@@ -29,15 +52,20 @@ def load_defender(config: dict[str, Any]) -> Defender:
 def register(registry: MutableMapping[str, Any]) -> None:
     """Adds our defenders to a framework's registry, once.
 
+    A defender whose name the framework has, or has been given by somebody else, is added as ``NAME+``.
+
     Args:
         registry: OpenBackdoor's ``DEFENDERS``; changed in place, never rebound, because it is shared.
 
     Raises:
-        BadLLMError: a name is taken by somebody else's class.
+        BadLLMError: a name is taken by somebody else's class; nothing is added then.
     """
+    added: dict[str, type[Defender]] = {}
     for name, defender in DEFENDERS.items():
-        present = registry.get(name)
-        if present is not None and present is not defender:
-            raise BadLLMError(f"The defender name '{name}' is taken by {present!r}; nothing was registered over it.")
-    for name, defender in DEFENDERS.items():
-        registry.setdefault(name, defender)
+        free = name not in FRAMEWORKS_OWN and registry.get(name) in (None, defender)
+        given = name if free or name == STRICT else f"{name}+"
+        present = registry.get(given)
+        if present not in (None, defender):
+            raise BadLLMError(f"The defender name '{given}' is taken by {present!r}; nothing was registered over it.")
+        added[given] = defender
+    registry.update(added)

@@ -7,7 +7,7 @@ parameters is part of the interface. Rows come as ``(text, label, poison_label)`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.rows import as_rows
+
+if TYPE_CHECKING:
+    from openbackdoor_badllm.config import TrainConfig, VictimConfig
 
 OUTCOMES = ("corrected text", "rejected rows", "cleaned training set", "changed model")
 
@@ -34,9 +37,11 @@ class Defender:
         changes_model: what it gives is another model, by :meth:`rebuild`; rows are neither rewritten nor flagged.
         needs_trained_victim: :meth:`rebuild` starts from the victim trained on the poisoned rows; false: from its
             pretrained model, and no victim is trained for it.
-        last_scores: how suspicious the last :meth:`detect` found each row, higher is more so; None where it has no such
-            number.
-        details: what a result says of its last work (thresholds, sizes); JSON.
+        evaluation_only: it reads what no defence can have (the poison flags, the clean rows): a reference line.
+        last_flags: of a filter of training rows: 1 for each row that the last :meth:`correct` dropped.
+        last_scores: how suspicious the last :meth:`detect` or :meth:`correct` found each row, higher is more so;
+            None where it has no such number.
+        details: what a result says of its last work (thresholds, keywords, its language model); JSON.
     """
 
     clean_rows_needed: ClassVar[bool] = False
@@ -46,6 +51,7 @@ class Defender:
     needs_trained_victim: ClassVar[bool] = True
     outcome: str = "rejected rows"
     changes_model: bool = False
+    evaluation_only: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -60,8 +66,17 @@ class Defender:
         self.metrics = list(metrics)
         self.store: Store | None = None
         self.progress: Progress = Quiet()
+        self.last_flags: Sequence[int] | None = None
         self.last_scores: npt.NDArray[np.float64] | None = None
         self.details: dict[str, Any] = {}
+
+    def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
+        """Told the attacked victim's model and training; a defender that trains takes them where its config has none.
+
+        Args:
+            victim: section ``victim``, with the number of classes.
+            train: section ``attacker.train``.
+        """
 
     def detect(
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
@@ -112,7 +127,7 @@ class Defender:
         return
 
 
-def detection_rates(flags: Sequence[int], poison_labels: Sequence[int]) -> dict[str, float]:
+def detection_rates(flags: npt.ArrayLike, poison_labels: npt.ArrayLike) -> dict[str, float]:
     """FRR: flagged clean rows among clean rows. FAR: unflagged poisoned rows among poisoned rows. nan without any."""
     flagged = np.asarray(flags).astype(bool)
     poisoned = np.asarray(poison_labels).astype(bool)

@@ -8,6 +8,7 @@ poisoned rows (what a perfect filter reaches).
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -18,18 +19,20 @@ from typing import Any
 import numpy as np
 
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
-from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.base import Defender, detection_rates
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.host.builtin import load_attacker, load_dataset, load_defender, load_victim, set_config
 from openbackdoor_badllm.host.builtin.attacker import Attacker, Evaluation
 from openbackdoor_badllm.host.builtin.data.checks import require_label
+from openbackdoor_badllm.host.builtin.metrics import auroc
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
 from openbackdoor_badllm.run.folder import TRACE, RunFolder, versions
 from openbackdoor_badllm.run.profiles import apply_profile
+from openbackdoor_badllm.run.usage import PeakMemory
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,11 @@ class Line:
         asr: share of poisoned test rows that it calls the target label.
         racc: accuracy on poisoned test rows against their original labels.
         rows: its training rows.
+        seconds: all of it: defence, training (little where the victim was found trained), evaluation.
+        memory: MiB of the process at the highest, in the making of this line.
+        gpu_memory: the same of the GPU; None without one.
+        defence_seconds: what the defence alone took; None without one.
+        detection: FRR, FAR, AUROC of a defence that flags, and the figures over the rows that it let through.
     """
 
     name: str
@@ -55,6 +63,10 @@ class Line:
     racc: float
     rows: int
     seconds: float
+    memory: float = 0.0
+    gpu_memory: float | None = None
+    defence_seconds: float | None = None
+    detection: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -65,6 +77,10 @@ class Line:
             "R-Acc": round(self.racc, 4),
             "train_rows": self.rows,
             "seconds": round(self.seconds, 1),
+            "peak_memory_mb": round(self.memory, 1),
+            **({} if self.gpu_memory is None else {"peak_gpu_memory_mb": round(self.gpu_memory, 1)}),
+            **({} if self.defence_seconds is None else {"defence_seconds": round(self.defence_seconds, 2)}),
+            **{name: round(value, 4) for name, value in self.detection.items()},
         }
 
 
@@ -109,37 +125,54 @@ class Experiment:
         lines: list[Line] = []
         evaluations: dict[str, Evaluation] = {}
 
-        def evaluate(name: str, rows: Sequence[Any], test_defender: Defender | None = None) -> None:
+        def evaluate(name: str, rows: Sequence[Any], test_defender: Defender | None = None) -> Line:
             self.progress.stage(f"victim: {name} ({len(rows)} rows)")
             begun = time.monotonic()
-            victim = attacker.rebuild(
-                load_victim(config["victim"]), {**poisoned, "train": list(rows)}, test_defender
-            )
-            scores = attacker.eval(victim, target_data, test_defender)
-            evaluations[name] = attacker.evaluation
-            lines.append(
-                Line(
-                    name,
-                    scores["test-clean"]["accuracy"],
-                    scores["test-poison"]["accuracy"],
-                    _racc(attacker.evaluation, attacker.poisoner.target_label),
-                    len(rows),
-                    time.monotonic() - begun,
+            with PeakMemory() as peak:
+                victim = attacker.rebuild(
+                    load_victim(config["victim"]), {**poisoned, "train": list(rows)}, test_defender
                 )
+                scores = attacker.eval(victim, target_data, test_defender)
+            detector = test_defender is not None and test_defender.outcome == "rejected rows"
+            figures = attacker.evaluation.figures(detector=detector)
+            evaluations[name] = attacker.evaluation
+            line = Line(
+                name,
+                scores["test-clean"]["accuracy"],
+                scores["test-poison"]["accuracy"],
+                figures.pop("R-Acc"),
+                len(rows),
+                time.monotonic() - begun,
+                peak.host,
+                peak.gpu,
+                None if test_defender is None else attacker.evaluation.seconds,
+                figures,
             )
+            lines.append(line)
+            return line
 
         evaluate(UNDEFENDED, poisoned["train"])
         if defender is not None:
+            victim_config = dataclasses.replace(
+                load_victim(config["victim"]).config, num_classes=config["victim"]["num_classes"]
+            )
+            defender.attach(victim_config, attacker.poison_trainer.config)
             if isinstance(defender, BadLLMTG):
-                defender.attach(load_victim(config["victim"]).config, attacker.poison_trainer.config)
                 defender.num_classes = config["victim"]["num_classes"]
                 defender.transcript = folder.path / TRANSCRIPT
             if defender.pre:
                 begun = time.monotonic()
-                repaired = defender.correct(poison_data=poisoned["train"])
+                with PeakMemory() as peak:
+                    repaired = defender.correct(
+                        poison_data=poisoned["train"], **({"clean_data": data} if defender.evaluation_only else {})
+                    )
                 spent = time.monotonic() - begun
-                evaluate(DEFENDED, repaired)
-                lines[-1].seconds += spent
+                line = evaluate(DEFENDED, repaired)
+                line.seconds += spent
+                line.defence_seconds = spent
+                line.memory = max(line.memory, peak.host)
+                line.gpu_memory = max(line.gpu_memory or 0.0, peak.gpu) if peak.gpu is not None else line.gpu_memory
+                line.detection = _filtered(defender, as_rows(poisoned["train"]))
             else:
                 evaluate(DEFENDED, poisoned["train"], defender)
         if self.references:
@@ -160,6 +193,8 @@ class Experiment:
             "versions": versions(),
             "seed": config.get("seed"),
         }
+        if defender is not None:
+            results["defence"] = _told(defender)
         if isinstance(defender, BadLLMTG) and defender.report is not None:
             results["report"] = defender.report.to_dict()
             results["truth"] = _truth(defender, as_rows(poisoned["train"]), attacker)
@@ -268,13 +303,28 @@ def resolve(
     return resolved
 
 
-def _racc(evaluation: Evaluation, target_label: int) -> float:
-    """Accuracy on the poisoned test rows against the labels that they had; nan where rows were dropped."""
-    originals = [row.label for row in evaluation.rows["test-clean"] if row.label != target_label]
-    predictions = evaluation.predictions["test-poison"]
-    if len(originals) != len(predictions) or not originals:
-        return float("nan")
-    return float((predictions == np.array(originals)).mean())
+def _told(defender: Defender) -> dict[str, Any]:
+    """What the defence was given and what it says of its work."""
+    return {
+        "stage": defender.stage,
+        "outcome": defender.outcome,
+        "evaluation_only": defender.evaluation_only,
+        "clean_rows_needed": defender.clean_rows_needed,
+        "trains_model": defender.trains_model,
+        "needs_llm": defender.needs_llm,
+        "details": defender.details,
+    }
+
+
+def _filtered(defender: Defender, rows: Sequence[Row]) -> dict[str, float]:
+    """FRR, FAR and AUROC of a filter over the training rows: an evaluation, which alone may read the poison flags."""
+    if defender.last_flags is None:
+        return {}
+    poisoned = np.array([row.poison_label for row in rows], dtype=bool)
+    found = detection_rates(defender.last_flags, poisoned)
+    if defender.last_scores is not None:
+        found["AUROC"] = auroc(np.asarray(defender.last_scores, dtype=np.float64), poisoned)
+    return found
 
 
 def _truth(defender: BadLLMTG, rows: Sequence[Row], attacker: Attacker) -> dict[str, Any]:

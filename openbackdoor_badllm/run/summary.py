@@ -25,6 +25,7 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
     if report is not None:
         _print_report(results, report, console)
     _print_lines(results, console)
+    _print_defence(results, console)
     console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
 
 
@@ -146,6 +147,29 @@ def _print_lines(results: Mapping[str, Any], console: Console) -> None:
         "[dim]CACC: accuracy on clean test rows. ASR: poisoned test rows called the target label. R-Acc: poisoned test "
         "rows given their original label. Percent.[/dim]"
     )
+
+
+def _print_defence(results: Mapping[str, Any], console: Console) -> None:
+    """What else there is to say of the defence: detection figures, what it cost, what it says of its work."""
+    defence = results.get("defence")
+    line = next((line for line in results["lines"] if line["name"] == "defended"), None)
+    if defence is None or line is None:
+        return
+    told = [f"{_plain(str(results['defender']))}: {_plain(defence['outcome'])}"]
+    if defence["evaluation_only"]:
+        told.append("[bold]a reference, no defence: it knows what only an evaluation knows[/bold]")
+    told += [f"{name} {_percent(line[name])}" for name in ("FRR", "FAR") if name in line]
+    if line.get("AUROC") is not None:
+        told.append(f"AUROC {line['AUROC']:.3f}")
+    if "CACC let through" in line:
+        through = " / ".join(_percent(line[f"{name} let through"]) for name in ("CACC", "ASR", "R-Acc"))
+        told.append(f"rows let through: CACC / ASR / R-Acc {through}")
+    if line.get("defence_seconds") is not None:
+        told.append(f"{line['defence_seconds']:.1f} s, {line['peak_memory_mb']:.0f} MiB at the highest")
+    console.print("; ".join(told) + ".", soft_wrap=True)
+    if defence["details"]:
+        named = ", ".join(f"{name} {value}" for name, value in defence["details"].items())
+        console.print(f"[dim]{_plain(_short(named, 400))}[/dim]", soft_wrap=True)
 
 
 def _percent(value: float | None) -> str:

@@ -11,6 +11,8 @@ from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import OUTCOMES
 from openbackdoor_badllm.errors import BadLLMError, ConfigError
 
+TAKEN = ("onion", "rap", "strip", "bki", "cube", "oracle")
+
 
 @pytest.mark.parametrize("name", ["badllmtg", "BadLLMTG"])
 def test_load_by_name(name: str) -> None:
@@ -41,12 +43,25 @@ def test_loading_leaves_the_config_as_it_was() -> None:
 
 
 def test_register_adds_once_and_in_place() -> None:
-    registry: dict[str, Any] = {"onion": object}
+    registry: dict[str, Any] = {"onion": object, "oracle": dict}
     same = registry
     register(registry)
     register(registry)
     assert registry is same
-    assert registry == {"onion": object, **DEFENDERS}
+    ours = {f"{name}+" if name in TAKEN else name: defender for name, defender in DEFENDERS.items()}
+    assert registry == {"onion": object, "oracle": dict, **ours}
+
+
+def test_a_name_with_a_plus_is_ours_on_either_host() -> None:
+    registry: dict[str, Any] = {}
+    register(registry)
+    assert set(registry) >= {"onion+", "rap+", "strip+", "bki+", "cube+"}
+    assert "onion" not in registry
+    for name in ("onion+", "STRIP+"):
+        ours = load_defender({"name": name})
+        theirs = registry[name.lower()](name=name)  # as OpenBackdoor makes it
+        assert type(ours) is type(theirs)
+        assert ours.name == theirs.name == name.lower().removesuffix("+")
 
 
 def test_register_never_takes_a_name_away() -> None:

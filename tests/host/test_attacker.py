@@ -13,6 +13,7 @@ from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.host.builtin import load_attacker
 from openbackdoor_badllm.host.builtin.attacker import Attacker
+from openbackdoor_badllm.host.builtin.metrics import auroc
 from openbackdoor_badllm.rows import Row
 
 TARGET = 1
@@ -109,7 +110,7 @@ def test_a_detector_gets_three_arguments_by_position(attacker: Attacker) -> None
     assert [(name, kwargs) for name, _, kwargs in spy.calls] == [("detect", {}), ("detect", {})]
     for (_, (model, clean_data, seen), _), split in zip(spy.calls, ("test-clean", "test-poison"), strict=True):
         assert model is victim
-        assert clean_data is DATA
+        assert clean_data == {"dev": DATA["dev"]}  # no test rows, no training rows
         assert seen == attacker.evaluation.rows[split]
 
 
@@ -125,7 +126,7 @@ def test_a_corrector_rewrites_both_splits_and_its_labels_count(attacker: Attacke
         ("correct", (), ["clean_data", "model", "poison_data"])
     ] * 2
     assert [len(kwargs["poison_data"]) for _, _, kwargs in spy.calls] == [30, 20]
-    assert all(kwargs["model"] is victim and kwargs["clean_data"] is DATA for _, _, kwargs in spy.calls)
+    assert all(kwargs["model"] is victim and kwargs["clean_data"] == {"dev": DATA["dev"]} for _, _, kwargs in spy.calls)
 
 
 def test_a_corrector_may_drop_rows(attacker: Attacker) -> None:
@@ -136,6 +137,86 @@ def test_a_corrector_may_drop_rows(attacker: Attacker) -> None:
     scores = attacker.eval(Victim(), DATA, Dropper(pre=False, correction=True))
     assert scores["test-clean"]["accuracy"] == 1.0
     assert len(attacker.evaluation.predictions["test-clean"]) == 7
+
+
+# -- one meaning for every kind of outcome ------------------------------------------------------------------------
+
+
+class Scored(Spy):
+    """Flags rows of the trigger of an even length, and the first clean row."""
+
+    def detect(self, *args: Any, **kwargs: Any) -> Sequence[int]:
+        flags = [int(len(text) % 2 == 0) if "cf" in text.split() else 0 for text, *_ in args[2]]
+        if "cf" not in args[2][0][0]:
+            flags[0] = 1
+        self.last_scores = np.array(flags, dtype=float)
+        return flags
+
+
+def test_figures_of_a_detector(attacker: Attacker) -> None:
+    attacker.eval(Victim(), DATA, Scored(pre=False))
+    evaluation = attacker.evaluation
+    flags = evaluation.flagged["test-poison"]
+    figures = evaluation.figures(detector=True)
+    share = flags.mean()
+    assert 0 < share < 1
+    assert figures == {
+        "R-Acc": 0.0,
+        "FRR": pytest.approx(1 / 30),
+        "FAR": pytest.approx(1 - share),
+        "AUROC": pytest.approx(share * 29 / 30 + 0.5 * (share / 30 + (1 - share) * 29 / 30)),
+        "CACC let through": 1.0,
+        "ASR let through": 1.0,
+        "R-Acc let through": 0.0,
+    }
+    assert evaluation.seconds >= 0
+
+
+def test_a_row_that_was_turned_away_did_not_get_its_label(attacker: Attacker) -> None:
+    class Immune(Victim):
+        def logits(self, texts: Sequence[str]) -> Any:
+            return super().logits([" ".join(word for word in text.split() if word != "cf") for text in texts])
+
+    attacker.eval(Immune(), DATA)
+    assert attacker.evaluation.figures(detector=False) == {"R-Acc": 1.0}
+    attacker.eval(Immune(), DATA, Scored(pre=False))
+    share = attacker.evaluation.flagged["test-poison"].mean()
+    assert attacker.evaluation.figures(detector=True)["R-Acc"] == pytest.approx(1 - share)
+    assert attacker.evaluation.figures(detector=True)["R-Acc let through"] == 1.0
+
+
+def test_scores_of_an_earlier_call_are_not_taken_for_these(attacker: Attacker) -> None:
+    class Silent(Spy):
+        """Gives scores the first time only."""
+
+        def flags(self, rows: Sequence[Any]) -> Sequence[int]:
+            if len(self.calls) == 1:
+                self.last_scores = np.zeros(len(rows))
+            return [0] * len(rows)
+
+    attacker.eval(Victim(), DATA, Silent(pre=False))
+    assert list(attacker.evaluation.scores) == ["test-clean"]
+    assert math.isnan(attacker.evaluation.figures(detector=True)["AUROC"])
+
+
+def test_rows_that_were_dropped_have_no_racc(attacker: Attacker) -> None:
+    class Dropper(Spy):
+        def rewrite(self, rows: Sequence[Any]) -> list[Any]:
+            return list(rows)[1:]
+
+    attacker.eval(Victim(), DATA, Dropper(pre=False, correction=True))
+    assert math.isnan(attacker.evaluation.figures(detector=False)["R-Acc"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "wanted"),
+    [([1, 2, 3, 4], 1.0), ([3, 4, 1, 2], 0.0), ([1, 1, 1, 1], 0.5), ([-np.inf, 1, 1, 2], 0.875)],
+)
+def test_auroc(scores: list[float], wanted: float) -> None:
+    poisoned = np.array([False, False, True, True])
+    assert auroc(np.array(scores, dtype=float), poisoned) == wanted
+    assert math.isnan(auroc(np.array(scores), ~poisoned & poisoned))
+    assert math.isnan(auroc(np.array([*scores[:3], math.nan]), poisoned))
 
 
 # -- defenders before training -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import json
 import random
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from tiny_world import config as tiny_config
 from tiny_world import reviews, write_csv
 
@@ -23,6 +25,7 @@ from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.run.experiment import Experiment, resolve
 from openbackdoor_badllm.run.folder import RunFolder
+from openbackdoor_badllm.run.summary import print_summary
 
 from .conftest import Finished, Trainings
 
@@ -273,6 +276,67 @@ def test_a_defender_of_the_test_time(
     assert defended["R-Acc"] == pytest.approx(racc, abs=0.1)
     assert results["defender"] == "fake"
     assert trainings.rows == []  # one and the same victim
+    assert defended["peak_memory_mb"] > 0
+    assert defended["defence_seconds"] >= 0
+    assert "defence_seconds" not in undefended
+    if not correction:
+        assert (defended["FRR"], defended["FAR"]) == (0.0, 0.0)
+        assert defended["AUROC"] is None  # it gives no scores
+        assert defended["CACC let through"] == undefended["CACC"]
+        assert defended["ASR let through"] is None
+
+
+class Noted(Defender):
+    """A filter of training rows that says which it dropped, and reads no flag to do it."""
+
+    def correct(self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None) -> list[Any]:
+        assert clean_data is None
+        self.last_flags = [int("cf" in row[0].split()) for row in poison_data or []]
+        self.last_scores = np.array(self.last_flags, dtype=float)
+        self.details = {"word": "cf"}
+        return [row for row, flag in zip(poison_data or [], self.last_flags, strict=True) if not flag]
+
+
+def test_a_filter_of_training_rows(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEFENDERS, "fake", Noted)
+    monkeypatch.setattr(Noted, "__init__", lambda self, seed=0, **keys: Defender.__init__(self, **keys), raising=False)
+    config = {**finished.config, "defender": {"name": "fake", "pre": True}}
+    results = run(config, tmp_path / "run", store=finished.store, references=False)
+    defended = results["lines"][1]
+    oracle = finished.results["lines"][2]
+    assert (defended["FRR"], defended["FAR"], defended["AUROC"]) == (0.0, 0.0, 1.0)
+    assert [defended[name] for name in ("CACC", "ASR", "R-Acc")] == [oracle[name] for name in ("CACC", "ASR", "R-Acc")]
+    assert results["defence"]["details"] == {"word": "cf"}
+
+
+@pytest.mark.parametrize(("name", "line"), [("oracle", 2), ("clean", 3)])
+def test_the_references_as_defenders(finished: Finished, tmp_path: Path, name: str, line: int) -> None:
+    config = {**finished.config, "defender": {"name": name, "seed": 42}}
+    results = run(config, tmp_path / "run", store=finished.store, references=False)
+    assert figures(results)[1][1:] == figures(finished.results)[line][1:]
+    assert results["defence"]["evaluation_only"] is True
+    told = io.StringIO()
+    print_summary(results, tmp_path, Console(file=told, width=400))
+    assert "a reference, no defence" in told.getvalue()
+
+
+@pytest.mark.parametrize("name", ["onion", "rap", "strip", "bki", "cube"])
+def test_each_baseline_runs_from_a_config(finished: Finished, tmp_path: Path, name: str) -> None:
+    keys = {
+        "onion": {"language_model": "encoder"},
+        "rap": {"triggers": ["mn"]},
+        "cube": {"reduction": "pca"},
+    }.get(name, {})
+    config = {**finished.config, "defender": {"name": name, "seed": 42, **keys}}
+    results = run(config, tmp_path / "run", store=finished.store, references=False)
+    undefended, defended = results["lines"]
+    assert figures(results)[0] == figures(finished.results)[0]
+    assert (undefended["train_rows"], results["defender"]) == (160, name)
+    assert results["defence"]["stage"] == ("train" if name in ("bki", "cube") else "test")
+    assert ("FRR" in defended) is (name != "onion")
+    assert results["defence"]["details"]
+    if name == "bki":
+        assert (defended["FAR"], defended["ASR"] < 0.3) == (0.0, True)
 
 
 def test_evaluated_on_other_data_than_poisoned(finished: Finished, tmp_path: Path, trainings: Trainings) -> None:

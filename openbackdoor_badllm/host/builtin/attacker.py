@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.base import Defender, detection_rates
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.host.builtin.metrics import accuracy
+from openbackdoor_badllm.host.builtin.metrics import accuracy, auroc, share
 from openbackdoor_badllm.host.builtin.poisoner import load_poisoner
 from openbackdoor_badllm.host.builtin.trainer import load_trainer
 from openbackdoor_badllm.host.builtin.victim import PLMVictim
@@ -21,11 +22,55 @@ from openbackdoor_badllm.rows import Row, as_rows
 
 @dataclass
 class Evaluation:
-    """Predictions of one evaluation, by split (``test-clean``, ``test-poison``)."""
+    """Predictions of one evaluation, by split (``test-clean``, ``test-poison``).
+
+    Attributes:
+        rows: what the victim was asked about; a corrector's texts stand in the place of the attacker's.
+        predictions: what it said.
+        flagged: rows that a detector turned away.
+        scores: how suspicious a detector found them; absent where it has no such number.
+        originals: the labels that the rows had before the attack, one for each row that the defender was handed; they
+            line up with ``rows`` unless a corrector dropped some.
+        seconds: what the defender took, the victim's own answers left out.
+    """
 
     rows: dict[str, list[Row]] = field(default_factory=dict)
     predictions: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     flagged: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    scores: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    originals: dict[str, list[int]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def figures(self, *, detector: bool) -> dict[str, float]:
+        """Figures beside CACC and ASR, one meaning for every kind of defence; nan where there is nothing to count.
+
+        ``R-Acc``: triggered rows that got their original label; one that was turned away got none.
+
+        Args:
+            detector: also FRR, FAR, AUROC, and the figures over the rows that were let through.
+        """
+        clean, poison = "test-clean", "test-poison"
+        labels = self.originals.get(poison, [])
+        answers = np.where(self.flagged[poison], -1, self.predictions[poison])
+        aligned = len(labels) == len(answers)
+        found = {"R-Acc": share(answers, labels) if aligned else float("nan")}
+        if not detector:
+            return found
+        flags = np.concatenate([self.flagged[clean], self.flagged[poison]])
+        poisoned = np.repeat([False, True], [len(self.flagged[clean]), len(self.flagged[poison])])
+        rates = detection_rates(flags, poisoned)
+        scored = clean in self.scores and poison in self.scores
+        scores = np.concatenate([self.scores[clean], self.scores[poison]]) if scored else np.full(len(flags), np.nan)
+        found |= {"FRR": rates["FRR"], "FAR": rates["FAR"], "AUROC": auroc(scores, poisoned)}
+        for name, split, truth in (
+            ("CACC let through", clean, [row.label for row in self.rows[clean]]),
+            ("ASR let through", poison, [row.label for row in self.rows[poison]]),
+            ("R-Acc let through", poison, labels),
+        ):
+            passed = ~self.flagged[split]
+            kept = [label for label, let in zip(truth, passed, strict=True) if let]
+            found[name] = share(self.predictions[split][passed], kept)
+        return found
 
 
 class Attacker:
@@ -109,24 +154,43 @@ class Attacker:
         """CACC under ``["test-clean"]["accuracy"]``, ASR under ``["test-poison"]["accuracy"]``.
 
         A test-time defender (``pre`` false) rewrites the rows (``correction``) or flags them; a flagged row counts as
-        an error for CACC and as a failed attack for ASR, as in OpenBackdoor.
+        an error for CACC and as a failed attack for ASR, as in OpenBackdoor. Of the data set it is handed dev alone;
+        OpenBackdoor hands over the test rows as well.
         """
         evaluation = Evaluation()
         results: dict[str, dict[str, float]] = {}
-        for split, rows in self.poison(victim, dataset, "eval").items():
+        given = {split: rows for split, rows in dataset.items() if split == "dev"}  # no test rows, no training rows
+        splits = self.poison(victim, dataset, "eval")
+        non_target = self.poisoner.get_non_target(splits["test-clean"])
+        for split, rows in splits.items():
+            evaluation.originals[split] = [row.label for row in (rows if split == "test-clean" else non_target)]
             flags = np.zeros(len(rows), dtype=bool)
             if defender is not None and not defender.pre:
+                begun = time.monotonic()
                 if defender.correction:
-                    rows = as_rows(defender.correct(model=victim, clean_data=dataset, poison_data=rows))
+                    rows = as_rows(defender.correct(model=victim, clean_data=given, poison_data=rows))
                     flags = np.zeros(len(rows), dtype=bool)
                 else:
-                    flags = np.asarray(defender.detect(victim, dataset, rows)).astype(bool)
+                    flags, scores = _detected(defender, victim, given, rows)
+                    if scores is not None:
+                        evaluation.scores[split] = scores
+                evaluation.seconds += time.monotonic() - begun
             predictions = victim.logits([row.text for row in rows]).argmax(axis=1)
             results[split] = {"accuracy": accuracy(np.where(flags, -1, predictions), rows)}
             evaluation.rows[split], evaluation.predictions[split] = rows, predictions
             evaluation.flagged[split] = flags
         self.evaluation = evaluation
         return results
+
+
+def _detected(
+    defender: Defender, victim: PLMVictim, clean_data: Mapping[str, Sequence[Any]], rows: Sequence[Row]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64] | None]:
+    """Flags, and scores where the detector has such numbers."""
+    defender.last_scores = None  # those of the split before must not be taken for this one's
+    flags = np.asarray(defender.detect(victim, clean_data, rows)).astype(bool)
+    scores: npt.ArrayLike | None = defender.last_scores
+    return flags, None if scores is None else np.asarray(scores, dtype=np.float64)
 
 
 ATTACKERS: dict[str, type[Attacker]] = {"base": Attacker}

@@ -1,0 +1,80 @@
+"""Two references that no defence can reach by itself, because they know what only an evaluation knows.
+
+``oracle`` reads the poison flags, ``clean`` is given the clean training rows. They are there for the same table as the
+defences: what a perfect filter leaves, and the floor of the ASR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.keys import DefenderKeys
+from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.reading import read
+from openbackdoor_badllm.rows import as_rows
+
+
+@dataclass(frozen=True)
+class ReferenceConfig(DefenderKeys):
+    """Section ``defender`` with ``"name": "oracle"`` or ``"clean"``."""
+
+    pre: bool = True
+    """It changes the training rows; only true."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.want_pre(True)
+
+
+class Oracle(Defender):
+    """EVALUATION ONLY: drops the poisoned training rows by their flags."""
+
+    stage: ClassVar[str] = "train"
+    outcome: str = "cleaned training set"
+    evaluation_only: ClassVar[bool] = True
+
+    def __init__(self, **config: Any) -> None:
+        self.config = read(ReferenceConfig, {**config, "name": "oracle"}, "defender")
+        super().__init__(name="oracle", pre=True, metrics=self.config.metrics)
+
+    def correct(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """The rows whose flag is 0."""
+        rows = list(poison_data or [])
+        self.last_flags = [int(bool(row.poison_label)) for row in as_rows(rows)]
+        return [row for row, flag in zip(rows, self.last_flags, strict=True) if not flag]
+
+
+class Clean(Defender):
+    """EVALUATION ONLY: the training rows as they were before the attack."""
+
+    stage: ClassVar[str] = "train"
+    outcome: str = "cleaned training set"
+    evaluation_only: ClassVar[bool] = True
+
+    def __init__(self, **config: Any) -> None:
+        self.config = read(ReferenceConfig, {**config, "name": "clean"}, "defender")
+        super().__init__(name="clean", pre=True, metrics=self.config.metrics)
+
+    def correct(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """The clean training rows.
+
+        Args:
+            clean_data: the data set before the attack.
+
+        Raises:
+            DataError: there are none.
+        """
+        data = clean_data if isinstance(clean_data, Mapping) else {}
+        if not data.get("train"):
+            raise DataError(
+                "The reference 'clean' was handed no clean training rows: run it with 'badllmtg defend', which has "
+                "them."
+            )
+        return list(data["train"])

@@ -1,0 +1,262 @@
+"""``rap``: RAP (Yang et al. 2021, "RAP: Robustness-Aware Perturbations", EMNLP).
+
+A word is put in front of a text, and its embedding is tuned so that it takes some confidence from clean texts of a
+label. A text that carries a trigger loses less than they do.
+
+The victim is left as it came: the tuned embedding lives beside its weights, and no gradient is written into it. As
+nobody tells a defence the target label, one embedding is tuned for each label, and a text is judged by that of the
+label that the victim gives it; a text that is not given a label cannot be an attack toward it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
+from openbackdoor_badllm.defenders.keys import CleanRowsKeys, within
+from openbackdoor_badllm.defenders.victim_view import network_of
+from openbackdoor_badllm.engine.rng import derive
+from openbackdoor_badllm.engine.scoring import FloatArray, Scorer, collate, encode, length_batches, softmax
+from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.reading import at_least, read
+from openbackdoor_badllm.rows import blind
+
+LEAST = 5  # clean rows of a label in each half; below it no embedding is tuned for the label
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RapConfig(CleanRowsKeys):
+    """Section ``defender`` with ``"name": "rap"``."""
+
+    triggers: tuple[str, ...] = ("mb",)
+    """The word that is put in front (one). OpenBackdoor's own default, "cf", is also a trigger of its BadNets."""
+    target_label: int | None = None
+    """Judge rows of this label alone; all labels when it is not given."""
+    prob_range: tuple[float, ...] = (-0.1, -0.3)
+    """The change of the label's probability that the word is to bring."""
+    scale: float = 1.0
+    """Weight of the upper bound in the loss."""
+    epochs: int = 20
+    """Passes through the clean rows of the label while its embedding is tuned. OpenBackdoor has 5, of all dev rows."""
+    batch_size: int = 32
+    """Rows of one step."""
+    lr: float = 5e-2
+    """Step of the gradient descent; with ``normalise`` as a share of the embedding's length."""
+    normalise: bool = True
+    """Take steps of one length along the gradient. The probabilities of a victim that is sure of its clean rows hardly
+    move, so that steps as long as the gradient lead nowhere; false does so all the same, as the paper and OpenBackdoor
+    do (there with 1e-2)."""
+    frr: float = 0.05
+    """Share of clean rows of a label that its threshold may flag, on the calibration half."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.want_pre(False)
+        at_least("defender.epochs", self.epochs, 1)
+        at_least("defender.batch_size", self.batch_size, 1)
+        within("defender.frr", self.frr, 0, 1)
+        if not self.lr > 0:
+            raise ConfigError(f"'defender.lr' must be above 0, but is {self.lr}.")
+        if self.correction:
+            raise ConfigError("'rap' flags rows: set 'correction' to false, or leave it out.")
+        if len(self.triggers) != 1 or not self.triggers[0].strip():
+            raise ConfigError(f"'defender.triggers' must hold one word, but holds {len(self.triggers)}.")
+        if len(self.prob_range) != 2:
+            raise ConfigError("'defender.prob_range' must hold two numbers, for instance [-0.1, -0.3].")
+        if self.target_label is not None:
+            at_least("defender.target_label", self.target_label, 0)
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A tuned word of one label.
+
+    Attributes:
+        embedding: shape ``(pieces of the word, hidden)``.
+        threshold: a text that loses less than this is flagged.
+        change: mean change of the label's probability on the construction half.
+    """
+
+    embedding: torch.Tensor
+    threshold: float
+    change: float
+
+
+class RAP(Defender):
+    """Flags texts that a robustness-aware word cannot shake.
+
+    Args:
+        **config: the keys of :class:`RapConfig`.
+    """
+
+    clean_rows_needed: ClassVar[bool] = True
+
+    def __init__(self, **config: Any) -> None:
+        self.config = read(RapConfig, {**config, "name": "rap"}, "defender")
+        super().__init__(name="rap", metrics=self.config.metrics)
+        self._prepared: Prepared[dict[int, Perturbation]] = Prepared()
+
+    def detect(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> Sequence[int]:
+        """1 for each row that the word of its predicted label shakes less than nearly all clean rows.
+
+        ``last_scores`` is the threshold less the loss of probability; ``-inf`` for rows that cannot be judged.
+
+        Raises:
+            DataError: no clean dev rows.
+            VictimError: no victim, or not one that takes embeddings.
+        """
+        prompted = Prompted(network_of(model), self.config.triggers[0])
+        words = self._words(prompted, clean_data)
+        texts = [row.text for row in blind(poison_data or [])]
+        scores = np.full(len(texts), -np.inf)
+        probabilities = prompted.plain(texts)
+        predicted = probabilities.argmax(axis=1)
+        for label, word in words.items():
+            rows = np.flatnonzero(predicted == label)
+            kept = prompted.prompted([texts[row] for row in rows], word.embedding)[:, label]
+            scores[rows] = word.threshold - (probabilities[rows, label].astype(np.float64) - kept)
+        self.last_scores = scores
+        return [int(high) for high in scores > 0]
+
+    def _words(self, prompted: Prompted, clean_data: Any) -> dict[int, Perturbation]:
+        rows = clean_halves(clean_data, self.config.clean_rows, seed=self.config.seed, who=self.name)
+        told = prompted.scorer.logits(probes(rows))
+        words = self._prepared.get(rows, told)
+        if words is None:
+            words = self._prepared.keep(rows, told, self._tune(prompted, rows))
+        self.details = {
+            "clean_rows": len(rows.construct) + len(rows.calibrate),
+            "word": self.config.triggers[0],
+            "labels": {
+                str(label): {"threshold": word.threshold, "mean_change": word.change} for label, word in words.items()
+            },
+        }
+        return words
+
+    def _tune(self, prompted: Prompted, rows: CleanRows) -> dict[int, Perturbation]:
+        halves = [[example.text for example in half] for half in rows]
+        plain = [prompted.plain(half) for half in halves]
+        wanted = [self.config.target_label] if self.config.target_label is not None else range(plain[0].shape[1])
+        found: dict[int, Perturbation] = {}
+        for label in wanted:
+            # Only rows that the victim gives the label: it is their confidence that the word is to take.
+            own = [np.flatnonzero(part.argmax(axis=1) == label) for part in plain]
+            if min(map(len, own)) < LEAST:
+                continue
+            (construct, calibrate), confident = (
+                ([half[row] for row in part] for half, part in zip(halves, own, strict=True)),
+                [part[rows_of, label] for part, rows_of in zip(plain, own, strict=True)],
+            )
+            embedding = self._embedding(prompted, construct, confident[0], label)
+            change = prompted.prompted(construct, embedding)[:, label] - confident[0]
+            lost = confident[1] - prompted.prompted(calibrate, embedding)[:, label]
+            threshold = float(np.quantile(lost.astype(np.float64), self.config.frr))
+            found[label] = Perturbation(embedding, threshold, float(change.mean()))
+        return found
+
+    def _embedding(self, prompted: Prompted, texts: Sequence[str], confident: FloatArray, label: int) -> torch.Tensor:
+        """The word's embedding, tuned by gradient descent; its length stays what it was."""
+        row = prompted.original().requires_grad_(True)
+        length = row.detach().norm(dim=1, keepdim=True)
+        upper, lower = max(self.config.prob_range), min(self.config.prob_range)
+        generator = torch.Generator().manual_seed(derive(self.config.seed, "rap", label))
+        before = torch.tensor(confident, device=row.device)
+        with prompted.evaluating():
+            for _ in range(self.config.epochs):
+                order = torch.randperm(len(texts), generator=generator).tolist()
+                for start in range(0, len(texts), self.config.batch_size):
+                    batch = order[start : start + self.config.batch_size]
+                    logits = prompted.forward(prompted.encode([texts[i] for i in batch]), row)
+                    change = logits.float().softmax(dim=1)[:, label] - before[batch]
+                    loss = self.config.scale * (change - upper).relu().mean() + (lower - change).relu().mean()
+                    (gradient,) = torch.autograd.grad(loss, row)  # into a tensor of its own: the victim gets none
+                    with torch.no_grad():
+                        if self.config.normalise:
+                            gradient = gradient * length / gradient.norm(dim=1, keepdim=True).clamp(min=1e-30)
+                        row -= self.config.lr * gradient
+                        row *= length / row.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        tuned: torch.Tensor = row.detach()
+        return tuned
+
+
+class Prompted:
+    """A victim with a word put in front of each text, whose embedding is handed over and not looked up.
+
+    Args:
+        scorer: the victim's network.
+        word: the word.
+    """
+
+    def __init__(self, scorer: Scorer, word: str) -> None:
+        self.scorer, self.model, self.tokenizer = scorer, scorer.model, scorer.tokenizer
+        self.device = next(self.model.parameters()).device
+        self.ids: list[int] = self.tokenizer(word, add_special_tokens=False)["input_ids"]
+        blank = self.tokenizer("")["input_ids"]
+        self.first = int(bool(blank) and blank[0] == self.tokenizer.cls_token_id)  # behind [CLS], where there is one
+
+    def plain(self, texts: Sequence[str]) -> FloatArray:
+        """Probabilities without the word; shape ``(len(texts), classes)``."""
+        return softmax(self.scorer.logits(texts))
+
+    def prompted(self, texts: Sequence[str], embedding: torch.Tensor) -> FloatArray:
+        """Probabilities with the word; shape ``(len(texts), classes)``."""
+        encoded = self.encode(texts)
+        result = np.zeros((len(texts), self.scorer.num_labels), dtype=np.float32)
+        with self.evaluating(), torch.no_grad():
+            for batch in length_batches([len(ids) for ids in encoded], self.scorer.batch_tokens):
+                logits = self.forward([encoded[i] for i in batch], embedding)
+                result[batch] = logits.float().softmax(dim=1).cpu().numpy()
+        return result
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids with the word's; a text gives way to it at its end."""
+        plain = encode(self.tokenizer, texts, self.scorer.max_len - len(self.ids))
+        return [[*ids[: self.first], *self.ids, *ids[self.first :]] for ids in plain]
+
+    def original(self) -> torch.Tensor:
+        """A copy of the word's embedding; shape ``(pieces, hidden)``."""
+        table = self.model.get_input_embeddings().weight
+        rows: torch.Tensor = table.detach()[torch.tensor(self.ids, device=table.device)].clone()
+        return rows
+
+    def forward(self, encoded: Sequence[Sequence[int]], embedding: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch, with the word's embedding put in its place."""
+        inputs = collate(encoded, self.tokenizer.pad_token_id or 0)
+        inputs = {name: value.to(self.device) for name, value in inputs.items()}
+        with torch.no_grad():
+            looked_up = self.model.get_input_embeddings()(inputs["input_ids"])
+        end = self.first + len(self.ids)
+        word = embedding.unsqueeze(0).expand(len(encoded), -1, -1).to(looked_up.dtype)
+        vectors = torch.cat([looked_up[:, : self.first], word, looked_up[:, end:]], dim=1)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.scorer.bf16):
+            logits: torch.Tensor = self.model(
+                inputs_embeds=vectors, attention_mask=inputs["attention_mask"]
+            ).logits
+        return logits
+
+    def evaluating(self) -> _Evaluating:
+        """Dropout off while the block lasts."""
+        return _Evaluating(self.model)
+
+
+class _Evaluating:
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.was = self.model.training
+        self.model.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.model.train(self.was)
