@@ -227,7 +227,8 @@ class Prompted:
     def original(self) -> torch.Tensor:
         """A copy of the word's embedding; shape ``(pieces, hidden)``."""
         table = self.model.get_input_embeddings().weight
-        return table.detach()[torch.tensor(self.ids, device=table.device)].clone()
+        rows: torch.Tensor = table.detach()[torch.tensor(self.ids, device=table.device)].clone()
+        return rows
 
     def forward(self, encoded: Sequence[Sequence[int]], embedding: torch.Tensor) -> torch.Tensor:
         """Logits of a batch, with the word's embedding put in its place."""
