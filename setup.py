@@ -32,6 +32,7 @@ INSTALL_REQUIRES = [
     "transformers>=5.0",  # one API for tokenizers and `dtype=`; sentence-transformers 6 asks for it too
     "huggingface-hub>=1.0",  # transformers 5 asks for it
     "safetensors>=0.4.3",  # its errors are told apart; transformers brings it
+    "filelock>=3.12",  # locks that a dead process gives back; torch brings it
     "accelerate>=1.2",  # the first that transformers 5.0 really imports (it declares 1.1)
     "numpy>=1.26",  # the first with wheels for Python 3.12
     "scikit-learn>=1.4.2",  # the first that runs on numpy 2
@@ -65,6 +66,9 @@ EXTRAS_REQUIRE = {
     "hub": ["datasets>=3.0"],
     "parquet": ["pyarrow>=17.0"],
     "lora": ["peft>=0.18"],
+    # Executors of the benchmark beside its own processes.
+    "ray": ["ray>=2.40"],  # the first with wheels for Python 3.12 on all systems and for current protobuf
+    "slurm": ["submitit>=1.5"],  # the first with map_array for the local executor on Python 3.10 to 3.12
     "dev": [
         "pytest>=8.0",
         "pytest-timeout>=2.3",

@@ -75,10 +75,12 @@ class Experiment:
     Attributes:
         config: as resolved: profile, overrides, data root and seeds written in.
         references: also train the two reference victims.
+        undefended: also measure the victim without the defence; false where another run of the same pair has it.
     """
 
     config: dict[str, Any]
     references: bool = True
+    undefended: bool = True
     store: Store | None = None
     progress: Progress = field(default_factory=Quiet)
 
@@ -126,7 +128,8 @@ class Experiment:
                 )
             )
 
-        evaluate(UNDEFENDED, poisoned["train"])
+        if self.undefended or defender is None:
+            evaluate(UNDEFENDED, poisoned["train"])
         if defender is not None:
             if isinstance(defender, BadLLMTG):
                 defender.attach(load_victim(config["victim"]).config, attacker.poison_trainer.config)
