@@ -9,7 +9,13 @@ import numpy as np
 from scipy import stats
 
 DRAWS = 10_000
+GROUP = ("rate", "setting", "victim", "profile")
 LEAST = 6  # pairs below which the smallest p of the Wilcoxon test is above 0.05: no test can say anything
+
+
+def group_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What figures are averaged and compared within: all but the pair and the defender."""
+    return tuple(record[key] for key in GROUP)
 
 
 def compare(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -20,14 +26,8 @@ def compare(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     figures, which favours it, not ours.
     """
     found = []
-    groups = dict.fromkeys(tuple(record[key] for key in ("rate", "setting", "victim", "profile")) for record in records)
-    for group in groups:
-        members = [
-            record
-            for record in records
-            if tuple(record[key] for key in ("rate", "setting", "victim", "profile")) == group
-            and not record["reference"]
-        ]
+    for group in dict.fromkeys(map(group_of, records)):
+        members = [record for record in records if group_of(record) == group and not record["reference"]]
         ours = [record for record in members if record["ours"]]
         for figure, sign in (("ASR", 1), ("CACC", -1)):
             mine = _values(ours, figure)
@@ -49,7 +49,7 @@ def compare(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             differences = np.array([mine[key] - others[best][key] for key in shared[best]])
             found.append(
                 {
-                    **dict(zip(("rate", "setting", "victim", "profile"), group, strict=True)),
+                    **dict(zip(GROUP, group, strict=True)),
                     "figure": figure,
                     "ours": ours[0]["defender"],
                     "other": best,

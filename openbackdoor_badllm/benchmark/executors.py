@@ -300,7 +300,7 @@ def open_executor(
         return OnRay(jobs, threads, gpus)
     if name == "slurm":
         return OnSlurm(jobs, threads, out / "slurm", options or {})
-    if jobs == 1:
+    if jobs == 1 and len(gpus) < 2:  # of several GPUs a cell gets one, which takes a process of its own
         return Inline(threads, progress)
     return Local(jobs, threads, gpus)
 

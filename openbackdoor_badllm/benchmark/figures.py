@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openbackdoor_badllm.benchmark.cells import Cell
-from openbackdoor_badllm.benchmark.compare import compare
+from openbackdoor_badllm.benchmark.compare import GROUP, compare, group_of
 from openbackdoor_badllm.benchmark.grid import CLEAN, NONE, ORACLE, REFERENCES
 from openbackdoor_badllm.benchmark.published import MEANS, theirs
 from openbackdoor_badllm.benchmark.work import MADE
@@ -144,8 +144,8 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
 def averages(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each line over all pairs of a rate, setting and victim."""
     found = []
-    for group in dict.fromkeys(_group(record) for record in records):
-        members = [record for record in records if _group(record) == group]
+    for group in dict.fromkeys(group_of(record) for record in records):
+        members = [record for record in records if group_of(record) == group]
         all_pairs = {(record["dataset"], record["attack"]) for record in members}
         for defender in dict.fromkeys(record["defender"] for record in members):
             mine = [record for record in members if record["defender"] == defender and record["seeds"]]
@@ -155,7 +155,7 @@ def averages(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             paper = MEANS.get(defender) if len(mine) == 12 and all(record["paper"] for record in mine) else None
             found.append(
                 {
-                    **dict(zip(("rate", "setting", "victim", "profile"), group, strict=True)),
+                    **dict(zip(GROUP, group, strict=True)),
                     "defender": defender,
                     "reference": mine[0]["reference"],
                     "ours": mine[0]["ours"],
@@ -264,10 +264,6 @@ def _ordered(records: Mapping[Key, dict[str, Any]]) -> list[dict[str, Any]]:
         records, key=lambda key: (groups.index(key.group), pairs.index(key.pair), order.get(key.defender, 1))
     )
     return [records[key] for key in keys]
-
-
-def _group(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(record[key] for key in ("rate", "setting", "victim", "profile"))
 
 
 def _versions(cells: Sequence[Cell], results: Results) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from openbackdoor_badllm.benchmark.compare import group_of
 from openbackdoor_badllm.benchmark.figures import FIGURES, HIGHER, LOWER, SHARES
 from openbackdoor_badllm.benchmark.published import SOURCE
 from openbackdoor_badllm.run.folder import safe_cell
@@ -50,7 +51,7 @@ def to_markdown(table: Table) -> str:
     parts = [f"# {_markdown(table['grid'])}\n"]
     for group, records in _groups(table["records"]).items():
         parts.append(f"## {_markdown(_title(group, records))}\n")
-        averages = [item for item in table["averages"] if _group(item) == group]
+        averages = [item for item in table["averages"] if group_of(item) == group]
         parts.append("CACC / ASR in percent, mean ± standard deviation over the seeds. Best defence in bold, second "
                      "underlined; `none`, `oracle` and `clean` are no defences and are not ranked.\n")  # fmt: skip
         parts.append(_markdown_table(*_main(records, averages, ("CACC", "ASR"), MARKDOWN)))
@@ -62,7 +63,7 @@ def to_markdown(table: Table) -> str:
             parts.append(_markdown_table(*_main(records, averages, ("excess ASR",), MARKDOWN)))
         parts.append("\nEach line: shares in percent, seconds of the run, peak memory in MiB.\n")
         parts.append(_markdown_table(*_details(records, MARKDOWN)))
-        comparisons = [item for item in table["comparisons"] if _group(item) == group]
+        comparisons = [item for item in table["comparisons"] if group_of(item) == group]
         if comparisons:
             parts.append("")
             parts += [f"- {sentence(item)}" for item in comparisons]
@@ -84,7 +85,7 @@ def to_latex(table: Table) -> str:
     r"""A ``tabular`` for each rate, setting and victim; needs ``\usepackage{booktabs}``."""
     parts = []
     for group, records in _groups(table["records"]).items():
-        averages = [item for item in table["averages"] if _group(item) == group]
+        averages = [item for item in table["averages"] if group_of(item) == group]
         header, rows = _main(records, averages, ("CACC", "ASR"), LATEX)
         parts.append(f"% {_title(group, records)}. CACC / ASR in percent; best bold, second underlined.")
         if any(record["paper"] for record in records):
@@ -251,12 +252,8 @@ def _defenders(records: Sequence[Mapping[str, Any]]) -> list[str]:
 def _groups(records: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for record in records:
-        groups.setdefault(_group(record), []).append(record)
+        groups.setdefault(group_of(record), []).append(record)
     return groups
-
-
-def _group(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(record[key] for key in ("rate", "setting", "victim", "profile"))
 
 
 def _title(group: tuple[Any, ...], records: Sequence[Mapping[str, Any]]) -> str:

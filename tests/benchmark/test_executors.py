@@ -8,6 +8,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -130,6 +132,35 @@ def test_leaving_early_ends_the_workers(world: World, monkeypatch: pytest.Monkey
     running.close()
     assert time.monotonic() - began < 30
     assert not multiprocessing.active_children()
+
+
+def test_workers_end_with_their_runner(tmp_path: Path) -> None:
+    """Without it a worker of a killed runner would wait for ever, with its lock in hand."""
+    script = (
+        "import multiprocessing, sys, threading, time\n"
+        "from openbackdoor_badllm.benchmark.executors import Local, Task\n"
+        "tell = lambda: (time.sleep(1), print(multiprocessing.active_children()[0].pid, flush=True))\n"
+        "if __name__ == '__main__':\n"
+        "    threading.Thread(target=tell).start()\n"
+        "    list(Local(1, 1).run([Task(sys.argv[1], 'cells/x', {}, {}, {}, ())]))\n"
+        "    time.sleep(60)\n"
+    )
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    root = str(Path(executors.__file__).parents[2])
+    runner = subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py"), str(tmp_path)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root},
+    )  # fmt: skip
+    assert runner.stdout is not None
+    worker = int(runner.stdout.readline())
+    runner.kill()
+    runner.wait()
+    for _ in range(300):
+        if not Path(f"/proc/{worker}/stat").exists() or " Z " in Path(f"/proc/{worker}/stat").read_text():
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its runner")
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -159,19 +161,24 @@ def test_an_interrupt_loses_the_cell_in_hand_alone(world: World, monkeypatch: py
 
 
 def test_a_cell_of_another_runner_is_waited_for(world: World) -> None:
-    import threading
-
     world.content["attacks"] = {"badnets": world.content["attacks"]["badnets"]}
     world.content["defenders"] = []
     (cell,) = world.cells()
     folder = world.out / cell.folder
     folder.mkdir(parents=True)
-    lock = FileLock(folder / ".lock", thread_local=False)
-    lock.acquire()
-    finish = threading.Timer(1.5, lambda: ((folder / "results.json").write_text('{"lines": []}'), lock.release()))
-    finish.start()
+    taken = threading.Event()
+
+    def other_runner() -> None:
+        with FileLock(folder / ".lock"):
+            taken.set()
+            time.sleep(1.5)
+            (folder / "results.json").write_text('{"lines": []}', encoding="utf-8")
+
+    other = threading.Thread(target=other_runner)
+    other.start()
+    taken.wait()
     assert world.run() == EXIT_OK
-    finish.join()
+    other.join()
     assert (folder / "results.json").read_text("utf-8") == '{"lines": []}'  # the other runner's
 
 

@@ -39,7 +39,8 @@ LEVELS = {
 def line(name: str, level: str, cell: Cell, **more: Any) -> dict[str, Any]:
     cacc, asr = LEVELS[level]
     shift = 0.02 * (cell.seed - 1) + 0.001 * len(cell.dataset + cell.attack)
-    return {"name": name, "CACC": cacc + shift, "ASR": asr + shift, "R-Acc": None, "train_rows": 9, "seconds": 2.5, **more}
+    figures = {"CACC": cacc + shift, "ASR": asr + shift, "R-Acc": None}
+    return {"name": name, **figures, "train_rows": 9, "seconds": 2.5, **more}
 
 
 def fill(out: Path, cells: list[Cell], **of_ours: Any) -> None:
@@ -107,7 +108,7 @@ def test_averages_are_over_the_pairs(made: dict[str, Any]) -> None:
 
 def test_best_is_bold_and_second_underlined(made: dict[str, Any]) -> None:
     text = to_markdown(made)
-    main = [row for row in text.splitlines() if row.startswith("| demo badnets |")][0]
+    main = next(row for row in text.splitlines() if row.startswith("| demo badnets |"))
     none, ours, onion, rap, oracle, clean = [cell.strip() for cell in main.strip("|").split("|")][1:]
     assert none == "92.1 ± 1.4 / 98.1 ± 1.4"
     assert ours == "**91.1 ± 1.4** / **10.1 ± 1.4**"
@@ -150,7 +151,7 @@ def test_a_failed_cell_and_a_missing_one(tmp_path: Path, cells: list[Cell]) -> N
     made = table(cells, tmp_path, name="g", ours="badllmtg")
     assert record(made, "onion")["failures"] == [{"seed": 1, "cell": first.folder, "sentence": "No <b> | here."}]
     text = to_markdown(made)
-    main = [row for row in text.splitlines() if row.startswith("| demo badnets |")][0]
+    main = next(row for row in text.splitlines() if row.startswith("| demo badnets |"))
     assert "| failed |" in main
     assert "- demo badnets, onion, seed 1: No &lt;b&gt; \\| here." in text
     average = next(item for item in made["averages"] if item["defender"] == "onion")
