@@ -115,7 +115,7 @@ class _Slot:
             ended.put(error)
         finally:
             if self.pool is not None:
-                self.pool.shutdown(wait=False, cancel_futures=True)
+                self.pool.shutdown(cancel_futures=True)  # ended by :meth:`end`, or idle
 
     def end(self) -> None:
         """Ends the process at once; what it had in hand is lost."""
