@@ -53,6 +53,8 @@ EXTRAS = {
     "hub": {"datasets"},
     "parquet": {"pyarrow"},
     "lora": {"peft"},
+    "ray": {"ray"},
+    "slurm": {"submitit"},
     "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},
 }
 

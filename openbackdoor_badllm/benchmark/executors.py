@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from openbackdoor_badllm.benchmark.work import FAILED, Task, pack, run_cell, run_packed, settle, write_failure
 from openbackdoor_badllm.engine.progress import Progress
-from openbackdoor_badllm.errors import ConfigError, MissingExtraError
+from openbackdoor_badllm.errors import ConfigError, MissingExtraError, UserError
 
 Outcome = dict[str, Any]
 NAMES = ("local", "ray", "slurm")
@@ -186,7 +186,14 @@ class OnRay:
         if begun:
             address = os.environ.get("RAY_ADDRESS")
             local = {} if address else {"num_cpus": self.jobs * self.threads, "include_dashboard": False}
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            except Exception as error:  # noqa: BLE001 - Ray raises plain Exceptions here
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(
+                    f"Ray cannot be started or reached ({reason}): check RAY_ADDRESS; a slow machine may need more time, "
+                    "RAY_raylet_start_wait_time_s=300."
+                ) from None
         try:
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
             remote = ray.remote(num_cpus=self.threads, num_gpus=gpus, max_retries=TRIES - 1)(run_packed)
