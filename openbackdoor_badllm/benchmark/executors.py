@@ -191,8 +191,8 @@ class OnRay:
             except Exception as error:  # noqa: BLE001 - Ray raises plain Exceptions here
                 reason = " ".join(str(error).split())[:200]
                 raise UserError(
-                    f"Ray cannot be started or reached ({reason}): check RAY_ADDRESS; a slow machine may need more time, "
-                    "RAY_raylet_start_wait_time_s=300."
+                    f"Ray cannot be started or reached ({reason}): check RAY_ADDRESS; a slow machine may need "
+                    "more time, RAY_raylet_start_wait_time_s=300."
                 ) from None
         try:
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
