@@ -32,6 +32,7 @@ INSTALL_REQUIRES = [
     "transformers>=5.0",  # one API for tokenizers and `dtype=`; sentence-transformers 6 asks for it too
     "huggingface-hub>=1.0",  # transformers 5 asks for it
     "safetensors>=0.4.3",  # its errors are told apart; transformers brings it
+    "filelock>=3.12",  # locks that a dead process gives back; torch brings it
     "accelerate>=1.2",  # the first that transformers 5.0 really imports (it declares 1.1)
     "numpy>=1.26",  # the first with wheels for Python 3.12
     "scikit-learn>=1.4.2",  # the first that runs on numpy 2
@@ -69,6 +70,9 @@ EXTRAS_REQUIRE = {
     # Published defences. musclelora: peft, of which 0.17 imports a name that transformers 5 no longer has;
     # cube's reduction: umap-learn, of which 0.5.8 is the first for scikit-learn 1.6; without it principal components.
     "baselines": ["peft>=0.18", "umap-learn>=0.5.8"],
+    # Executors of the benchmark beside its own processes.
+    "ray": ["ray>=2.40"],  # the first with wheels for Python 3.12 on all systems and for current protobuf
+    "slurm": ["submitit>=1.5"],  # the first with map_array for the local executor on Python 3.10 to 3.12
     "dev": [
         "peft>=0.18",  # the tests of the extra "baselines"
         "pytest>=8.0",

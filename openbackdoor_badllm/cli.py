@@ -1,4 +1,4 @@
-"""The command line: ``badllmtg defend``, ``show``, ``report`` and ``doctor``.
+"""The command line: ``badllmtg defend``, ``benchmark``, ``show``, ``report`` and ``doctor``.
 
 Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of ours, 2 bad input,
 130 interrupted.
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 import openbackdoor_badllm
+from openbackdoor_badllm.benchmark.command import add_arguments
+from openbackdoor_badllm.benchmark.command import run as run_benchmark
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, ConfigError, UserError
 from openbackdoor_badllm.reading import load_json
 
@@ -100,6 +102,15 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("folder", type=Path, metavar="DIR", help="folder of a run, or output of run_benchmark.py")
     report.add_argument("--out", type=Path, metavar="FILE", help="the page (default DIR/report.html)")
     report.set_defaults(run=_report)
+
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="a grid of data sets, attacks, defenders and seeds, and its tables (as run_benchmark.py)",
+        description="Runs a grid (YAML), or JSON configs side by side, and writes table.md, .csv, .tex and .json.",
+        epilog=EXIT_CODES + " (benchmark: also 1 where a cell failed)",
+    )
+    add_arguments(benchmark)
+    benchmark.set_defaults(run=run_benchmark)
 
     doctor = commands.add_parser(
         "doctor", help="what is installed, which host, hub, GPU, LLM endpoint, data found", epilog=EXIT_CODES

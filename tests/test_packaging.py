@@ -53,7 +53,9 @@ EXTRAS = {
     "hub": {"datasets"},
     "parquet": {"pyarrow"},
     "lora": {"peft"},
-    "baselines": {"peft"},
+    "baselines": {"peft", "umap-learn"},
+    "ray": {"ray"},
+    "slurm": {"submitit"},
     "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},
 }
 

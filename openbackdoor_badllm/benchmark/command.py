@@ -1,73 +1,227 @@
-"""The command line of ``run_benchmark.py``."""
+"""The command line of ``run_benchmark.py`` and of ``badllmtg benchmark``."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import yaml
 from rich.console import Console
 
-from openbackdoor_badllm.benchmark.runner import CellResult, plan, run_cells
-from openbackdoor_badllm.benchmark.tables import summarise, to_csv, to_defence_markdown, to_markdown
-from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, UserError
+from openbackdoor_badllm.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    ConfigError,
+    UserError,
+)
 from openbackdoor_badllm.run.console import ConsoleProgress
-from openbackdoor_badllm.run.folder import write_whole
+from openbackdoor_badllm.run.folder import as_json, write_whole
+
+if TYPE_CHECKING:
+    from openbackdoor_badllm.benchmark.cells import Cell
+    from openbackdoor_badllm.benchmark.figures import Results
+    from openbackdoor_badllm.benchmark.grid import Grid
+
+EXIT_CODES = "exit codes: 0 done; 1 a cell failed; 2 bad input, told in one sentence; 130 interrupted"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the comparison; returns the exit code: 1 when a cell failed."""
-    options = _parser().parse_args(arguments)
+    """The script ``run_benchmark.py``; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="run_benchmark.py",
+        description="Runs a grid (YAML), or JSON configs side by side, and writes table.md, .csv, .tex and .json.",
+        epilog=EXIT_CODES,
+    )
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
     complaints = Console(stderr=True)
     try:
-        cells = plan(
-            options.configs, options.seeds, profile=options.profile,
-            overrides=options.overrides, data_root=options.data_root,
-        )
-        if options.dry_run:
-            for cell in cells:
-                done = (cell.folder(options.out, options.profile) / "results.json").is_file()
-                state = "done  " if done else "to run"
-                complaints.print(f"{state} {cell.config.stem} seed {cell.seed}", markup=False, highlight=False)
-            return EXIT_OK
-        finished: list[CellResult] = []
-        options.out.mkdir(parents=True, exist_ok=True)
-        with ConsoleProgress(complaints, quiet=options.quiet) as progress:
-            store = Store(options.cache)
-            for result in run_cells(cells, options.out, profile=options.profile, store=store, progress=progress):
-                finished.append(result)
-                _write_tables(finished, options.out)  # after every cell: an interrupted run leaves what it has
+        return run(options)
     except UserError as error:
-        complaints.print(f"run_benchmark: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        told = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(error))
+        complaints.print(f"run_benchmark: {told}", style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         complaints.print("run_benchmark: interrupted. The same command goes on with what is missing.", highlight=False)
         return EXIT_INTERRUPTED
-    Console().print(to_markdown(summarise(finished)), markup=False, highlight=False, soft_wrap=True)
-    return EXIT_FAILURE if any(item.results is None for item in finished) else EXIT_OK
 
 
-def _write_tables(finished: Sequence[CellResult], out: Path) -> None:
-    records = summarise(finished)
-    write_whole(out / "table.md", f"{to_markdown(records)}\n{to_defence_markdown(records)}")
-    write_whole(out / "table.csv", to_csv(records))
-    write_whole(out / "table.json", json.dumps(records, indent=2) + "\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="run_benchmark.py",
-        description="Runs configs side by side and writes table.md, table.csv and table.json. Finished cells are kept.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a benchmark."""
+    parser.add_argument("configs", type=Path, nargs="+", metavar="GRID", help="a grid in YAML, or JSON configs")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+        help="change a key of the grid (seeds=[1,2], defenders.badllmtg.repair=paper) or, with JSON configs, of each "
+        "config; may be repeated",
     )
-    parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="OpenBackdoor JSON configs")
-    parser.add_argument("--profile", default="desk", help="smoke, desk (default) or full")
+    parser.add_argument("--profile", help="smoke, desk or full (default: the grid's; desk with JSON configs)")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="one run each (default: the grid's; 42)")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder with datasets/ and poison_data/")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[42], metavar="N", help="one run each (default 42)")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="output folder (default runs/<grid>, runs/benchmark)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
-    parser.add_argument("--dry-run", action="store_true", help="list the cells and what is done already")
+    parser.add_argument("--jobs", type=int, metavar="N", help="cells at a time (default: one for each GPU, else one)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of each (default: the cores, divided)")
+    parser.add_argument("--executor", default="local", help="local (default), ray or slurm")
+    parser.add_argument(
+        "--slurm", action="append", default=[], metavar="KEY=VALUE",
+        help="for --executor slurm: an option of submitit, such as slurm_partition=gpu or timeout_min=600; "
+        "cluster=local runs without Slurm",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only print the estimate")
+    parser.add_argument("--list", action="store_true", help="only list the cells, and which are done")
+    parser.add_argument("--retry-failed", action="store_true", help="run again what failed")
+    parser.add_argument("--no-probe", action="store_true", help="leave the estimate of hours out")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plans, estimates and runs; returns the exit code.
+
+    Raises:
+        UserError: bad input.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from openbackdoor_badllm.benchmark.executors import NAMES, open_executor
+    from openbackdoor_badllm.reading import at_least, one_of
+
+    one_of("--executor", options.executor, NAMES)
+    for key in ("jobs", "threads"):
+        if getattr(options, key) is not None:
+            at_least(f"--{key}", getattr(options, key), 1)
+    if options.threads:
+        from openbackdoor_badllm.benchmark.work import settle
+
+        settle(options.threads)  # before torch
+    grid = _grid(options)
+    # Imported here: torch and transformers take seconds, and a misspelt name should not wait for them.
+    from openbackdoor_badllm.benchmark.cells import plan_configs, plan_grid
+    from openbackdoor_badllm.benchmark.figures import Results
+    from openbackdoor_badllm.benchmark.runner import missing, run_cells, state, write_plan
+    from openbackdoor_badllm.benchmark.spending import asks_llm, bound_of
+    from openbackdoor_badllm.benchmark.tables import to_markdown
+    from openbackdoor_badllm.engine.store import Store
+
+    if grid is not None:
+        cells = plan_grid(grid, data_root=options.data_root)
+        budget = {key: value for key, value in vars(grid.llm_budget).items() if value is not None}
+    else:
+        cells = plan_configs(
+            options.configs,
+            options.seeds or [42],
+            profile=options.profile or "desk",
+            overrides=options.overrides,
+            data_root=options.data_root,
+        )
+        budget = {}
+    for cell in cells:
+        if budget and asks_llm(cell.config):
+            bound_of(cell.config, budget)
+    name = grid.name if grid else "benchmark"
+    ours = grid.ours if grid else "badllmtg"
+    out = options.out or (Path("runs") / name)
+    wanted = missing(cells, out, retry_failed=options.retry_failed)
+    if options.list:
+        for cell in cells:
+            line = f"{state(cell, out):7} {cell.folder}  {cell.title}"
+            Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        return EXIT_OK
+    store = Store(options.cache)
+    complaints = Console(stderr=True)
+    if wanted:
+        _estimate(options, wanted, out, store, complaints)
+    if options.dry_run:
+        return EXIT_OK
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        store.folder.mkdir(parents=True, exist_ok=True)
+        if grid is not None:
+            write_whole(out / "grid.yaml", yaml.safe_dump(grid.to_dict(), sort_keys=False, allow_unicode=True))
+        write_plan(cells, out, name=name, ours=ours)
+    except OSError as error:
+        raise ConfigError(
+            f"'{error.filename or out}' cannot be written ({error.strerror}): choose another --out or --cache."
+        ) from None
+    from openbackdoor_badllm.benchmark.view import View
+
+    results = Results(out)
+    made = _write_tables(cells, out, name, ours, results)
+    if wanted:
+        with ConsoleProgress(complaints, quiet=True) as quiet, View(complaints, wanted, quiet=options.quiet) as view:
+            executor = open_executor(
+                options.executor, jobs=options.jobs, threads=options.threads, out=out,
+                options=_slurm_options(options.slurm), progress=view.inner or quiet,
+            )
+            for ended in run_cells(
+                wanted, out, executor, cache=options.cache, budget=budget, name=options.executor
+            ):
+                view.ended(ended, results.of(ended.cell))
+                made = _write_tables(cells, out, name, ours, results)
+    Console().print(to_markdown(made), markup=False, highlight=False, soft_wrap=True)
+    left = [cell for cell in cells if not cell.done(out)]
+    if left:
+        failed = [cell for cell in left if cell.failure(out) is not None]
+        complaints.print(
+            f"{len(cells) - len(left)} of {len(cells)} cells are done, {len(failed)} failed; --retry-failed runs those "
+            f"again. Why stands in the table and in each cell's failure.json.",
+            highlight=False, soft_wrap=True,
+        )
+    return EXIT_FAILURE if left else EXIT_OK
+
+
+def _grid(options: argparse.Namespace) -> Grid | None:
+    """The grid; None for JSON configs."""
+    from openbackdoor_badllm.benchmark.grid import load_grid
+
+    kinds = {path.suffix.lower() for path in options.configs}
+    if kinds == {".json"}:
+        return None
+    if len(options.configs) > 1 or not kinds <= {".yaml", ".yml"}:
+        raise ConfigError("Name one grid (.yaml), or any number of JSON configs (.json).")
+    overrides = list(options.overrides)
+    if options.profile:
+        overrides.append(f"profile={options.profile}")
+    if options.seeds:
+        overrides.append(f"seeds={options.seeds}")
+    return load_grid(options.configs[0], overrides)
+
+
+def _estimate(
+    options: argparse.Namespace, wanted: Sequence[Cell], out: Path, store: Any, complaints: Console
+) -> None:
+    from openbackdoor_badllm.benchmark.estimate import estimate
+    from openbackdoor_badllm.benchmark.executors import visible_gpus
+
+    with ConsoleProgress(complaints, quiet=options.quiet) as progress:
+        progress.stage("estimate")
+        cost = estimate(wanted, out, store, probe=not options.no_probe, progress=progress)
+    jobs = min(len(wanted), options.jobs or max(1, len(visible_gpus())))
+    for sentence in cost.sentences(jobs):
+        complaints.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def _slurm_options(pairs: Sequence[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key.isidentifier():
+            raise ConfigError(f"--slurm expects key=value, for instance slurm_partition=gpu, but got '{pair}'.")
+        options[key] = yaml.safe_load(value)
+    return options
+
+
+def _write_tables(cells: Sequence[Cell], out: Path, name: str, ours: str, results: Results) -> dict[str, Any]:
+    """All tables anew; called after every cell, so that an interrupted run leaves what it has."""
+    from openbackdoor_badllm.benchmark.figures import table
+    from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
+
+    made = table(cells, out, name=name, ours=ours, results=results)
+    write_whole(out / "table.json", as_json(made))
+    write_whole(out / "table.md", to_markdown(made))
+    write_whole(out / "table.csv", to_csv(made))
+    write_whole(out / "table.tex", to_latex(made))
+    return made

@@ -1,83 +1,103 @@
-"""Runs the cells of a comparison: each config with each seed, in a folder of its own.
+"""Runs what is missing of a benchmark, and says how each cell ended.
 
-A cell that came to its end is not run again; one that fails says why in one sentence and does not stop the rest.
+A finished cell is not run again; one that failed says why in its folder, is left as it is (``retry_failed`` runs it
+again) and does not stop the rest. Each cell is held by a lock of the operating system while it runs: a second runner
+on the same folder takes others, and a process that dies leaves a cell that is simply run again.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from openbackdoor_badllm.engine.progress import Progress
-from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.errors import UserError
-from openbackdoor_badllm.reading import load_json
-from openbackdoor_badllm.run.experiment import Experiment, resolve
-from openbackdoor_badllm.run.folder import RunFolder, config_hash
+from openbackdoor_badllm.benchmark.cells import Cell
+from openbackdoor_badllm.benchmark.executors import Executor
+from openbackdoor_badllm.benchmark.work import DONE, ELSEWHERE, FAILED, HELD_BACK, Task
+from openbackdoor_badllm.run.folder import as_json, write_whole
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One config with one seed."""
-
-    config: Path
-    seed: int
-    resolved: dict[str, Any]
-
-    def folder(self, out: Path, profile: str) -> Path:
-        """Where its run goes; named by what defines it."""
-        return out / f"{self.config.stem}-{profile}-seed{self.seed}-{config_hash(self.resolved)}"
+PLAN = "plan.json"
+TO_RUN = "to run"
 
 
-@dataclass(frozen=True)
-class CellResult:
-    """A finished cell, or the sentence that says why it is none."""
+class Ended(NamedTuple):
+    """How a cell ended.
+
+    Attributes:
+        state: ``done``, ``failed`` or ``held back`` (by the LLM budget).
+        sentence: why it is not done.
+        seconds: what it took now.
+    """
 
     cell: Cell
-    results: dict[str, Any] | None
-    failure: str = ""
+    state: str
+    sentence: str = ""
+    seconds: float = 0.0
 
 
-def plan(
-    configs: Sequence[Path],
-    seeds: Sequence[int],
-    *,
-    profile: str,
-    overrides: Sequence[str] = (),
-    data_root: Path | None = None,
-) -> list[Cell]:
-    """All cells; a config that cannot be read or resolved is told before anything runs.
+def state(cell: Cell, out: Path) -> str:
+    """``done``, ``failed`` or ``to run``, as the cell's folder says."""
+    if cell.done(out):
+        return DONE
+    return FAILED if cell.failure(out) is not None else TO_RUN
 
-    Raises:
-        ConfigError: a config is missing or wrong.
-    """
-    return [
-        Cell(path, seed, {**resolved, "references": True})
-        for seed in seeds
-        for path in configs
-        for resolved in [
-            resolve(load_json(path), profile=profile, overrides=overrides, data_root=data_root, seed=seed)
-        ]
-    ]
+
+def missing(cells: Sequence[Cell], out: Path, *, retry_failed: bool = False) -> list[Cell]:
+    """The cells that a run would make."""
+    wanted = (TO_RUN, FAILED) if retry_failed else (TO_RUN,)
+    return [cell for cell in cells if state(cell, out) in wanted]
 
 
 def run_cells(
-    cells: Sequence[Cell], out: Path, *, profile: str, store: Store, progress: Progress
-) -> Iterator[CellResult]:
-    """Runs what is missing, in order, and hands on each cell when it is done."""
-    for number, cell in enumerate(cells, start=1):
-        progress.stage(f"cell {number} of {len(cells)}: {cell.config.stem}, seed {cell.seed}")
-        config = {key: value for key, value in cell.resolved.items() if key != "references"}
-        try:
-            folder = RunFolder(cell.folder(out, profile), cell.resolved)
-            results = Experiment(config, store=store, progress=progress).run(folder)
-        except UserError as error:
-            logger.warning("%s failed: %s", cell.config.stem, error)
-            yield CellResult(cell, None, str(error))
+    cells: Sequence[Cell],
+    out: Path,
+    executor: Executor,
+    *,
+    cache: Path | None = None,
+    budget: dict[str, Any] | None = None,
+    name: str = "local",
+) -> Iterator[Ended]:
+    """Runs cells and hands on each when it has ended.
+
+    Args:
+        cells: those to run; see :func:`missing`.
+        out: output folder.
+        executor: where they run.
+        cache: where trained victims and answers are kept.
+        budget: of all cells together; see :mod:`.spending`.
+        name: of the executor, for ``made.json``.
+    """
+    known = {cell.folder: cell for cell in cells}
+    tasks = [
+        Task(
+            str(out.resolve()),
+            cell.folder,
+            cell.entry(),
+            cell.config,
+            cell.identity,
+            cell.lines,
+            cache=str(cache.resolve()) if cache else None,
+            executor=name,
+            budget=budget or {},
+        )
+        for cell in cells
+    ]
+    elsewhere: list[Task] = []
+    for task, outcome in executor.run(tasks):
+        if outcome["state"] == ELSEWHERE:
+            elsewhere.append(replace(task, wait=True))
         else:
-            yield CellResult(cell, results)
+            yield Ended(known[task.folder], outcome["state"], outcome["sentence"], outcome["seconds"])
+    # What another runner had in hand: wait for it, and do it where that runner did not come to the end.
+    for task, outcome in executor.run(elsewhere) if elsewhere else ():
+        yield Ended(known[task.folder], outcome["state"], outcome["sentence"], outcome["seconds"])
+
+
+def write_plan(cells: Sequence[Cell], out: Path, *, name: str, ours: str) -> None:
+    """``plan.json``: what the folder holds, for whoever reads it."""
+    plan = {"schema": 1, "grid": name, "ours": ours, "cells": [cell.entry() for cell in cells]}
+    write_whole(out / PLAN, as_json(plan))
+
+
+__all__ = ["DONE", "FAILED", "HELD_BACK", "TO_RUN", "Ended", "missing", "run_cells", "state", "write_plan"]

@@ -1,147 +1,286 @@
-"""The tables of a comparison: one line for each config, mean and standard deviation over seeds."""
+"""``table.json`` as Markdown, CSV and LaTeX. Best of the defenders in bold, second underlined; a figure that is not
+there is a dash. The references ``none``, ``oracle`` and ``clean`` are not ranked: they are no defences.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from openbackdoor_badllm.benchmark.runner import CellResult
-from openbackdoor_badllm.run.experiment import CLEAN, DEFENDED, ORACLE, UNDEFENDED
+from openbackdoor_badllm.benchmark.compare import group_of
+from openbackdoor_badllm.benchmark.figures import FIGURES, HIGHER, LOWER, SHARES
+from openbackdoor_badllm.benchmark.published import SOURCE
 from openbackdoor_badllm.run.folder import safe_cell
 
-SHORT = {UNDEFENDED: "none", DEFENDED: "defended", ORACLE: "oracle", CLEAN: "clean"}
-LINES = tuple(SHORT)
-RATES = ("R-Acc", "FRR", "FAR", "AUROC", "CACC let through", "ASR let through", "R-Acc let through")
-COSTS = ("defence_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
+Table = Mapping[str, Any]
+ABSENT = "-"
+DETAILS = tuple(figure for figure in FIGURES if figure not in ("CACC", "ASR", "excess ASR"))
 
 
-def summarise(finished: Sequence[CellResult]) -> list[dict[str, Any]]:
-    """One record for each config, in the order of the cells; figures are lists with one entry a seed."""
-    records: dict[str, dict[str, Any]] = {}
-    for item in finished:
-        record = records.setdefault(
-            item.cell.config.stem, {"config": item.cell.config.stem, "seeds": [], "failures": []}
-        )
-        if item.results is None:
-            record["failures"].append(item.failure)
-            continue
-        record["seeds"].append(item.cell.seed)
-        for line in item.results["lines"]:
-            for figure in ("CACC", "ASR", *RATES, *COSTS):
-                if figure in line:
-                    record.setdefault(f"{line['name']} {figure}", []).append(line[figure])
-        truth, report = item.results.get("truth") or {}, item.results.get("report") or {}
-        if report:
-            record.setdefault("backdoor", []).append(report["backdoor"])
-            record.setdefault("label right", []).append(truth.get("target_label_right"))
-            record.setdefault("precision", []).append(truth.get("explained_precision"))
-            record.setdefault("recall", []).append(truth.get("explained_recall"))
-            record.setdefault("found", []).append(named(report))
-        defence = item.results.get("defence")
-        if defence is not None:
-            record["outcome"] = defence["outcome"]
-            record["language model"] = defence["details"].get("language_model", "")
-        record.setdefault("seconds", []).append(item.results["seconds"])
-    return list(records.values())
+class Style(NamedTuple):
+    """How a format writes things."""
+
+    escape: Callable[[str], str]
+    bold: Callable[[str], str]
+    underline: Callable[[str], str]
+    theirs: Callable[[str], str]
+    plus_minus: str
 
 
-def named(report: Mapping[str, Any]) -> str:
-    """What was found, in a few words."""
-    found = [trigger["text"] for trigger in report["triggers"]]
-    if report.get("form") and report["backdoor"]:
-        found.append(f"form told by {', '.join(report['form']['marks'][:4])}")
-    return "; ".join(found) if report["backdoor"] else "no backdoor"
+MARKDOWN = Style(
+    escape=lambda text: _markdown(text),
+    bold=lambda text: f"**{text}**",
+    underline=lambda text: f"<u>{text}</u>",
+    theirs=lambda text: f"*{text}*",
+    plus_minus=" ± ",
+)
+LATEX = Style(
+    escape=lambda text: _latex(text),
+    bold=lambda text: rf"\textbf{{{text}}}",
+    underline=lambda text: rf"\underline{{{text}}}",
+    theirs=lambda text: rf"\textit{{{text}}}",
+    plus_minus=r"$\pm$",
+)
 
 
-def to_markdown(records: Sequence[Mapping[str, Any]]) -> str:
-    """CACC / ASR of the four victims, and what the defender found. Percent."""
-    header = ["config", *(f"{SHORT[name]} CACC / ASR" for name in LINES), "label", "rows: prec. / recall", "found"]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    for record in records:
-        if not record["seeds"]:
-            failure = record["failures"][0] if record["failures"] else "not run"
-            lines.append(f"| {record['config']} | {_escape(failure)} |" + " |" * (len(header) - 2))
-            continue
-        figures = [
-            f"{spread(record.get(f'{name} CACC'))} / {spread(record.get(f'{name} ASR'))}" for name in LINES
-        ]
-        right = record.get("label right")
-        label = "-" if right is None else f"{sum(map(bool, right))}/{len(right)}"
-        rows = f"{spread(record.get('precision'))} / {spread(record.get('recall'))}"
-        found = _escape(record["found"][0]) if "found" in record else "-"
-        lines.append("| " + " | ".join([record["config"], *figures, label, rows, found]) + " |")
-    return "\n".join(lines) + "\n"
+def to_markdown(table: Table) -> str:
+    """All tables, a section for each rate, setting and victim."""
+    parts = [f"# {_markdown(table['grid'])}\n"]
+    for group, records in _groups(table["records"]).items():
+        parts.append(f"## {_markdown(_title(group, records))}\n")
+        averages = [item for item in table["averages"] if group_of(item) == group]
+        parts.append("CACC / ASR in percent, mean ± standard deviation over the seeds. Best defence in bold, second "
+                     "underlined; `none`, `oracle` and `clean` are no defences and are not ranked.\n")  # fmt: skip
+        parts.append(_markdown_table(*_main(records, averages, ("CACC", "ASR"), MARKDOWN)))
+        if any(record["paper"] for record in records):
+            parts.append(f"\n*Rows in italics are the paper's own numbers ({SOURCE}), not measured here.*\n")
+        if any("excess ASR" in record["figures"] for record in records):
+            parts.append("\nExcess ASR: points above the ASR of a victim trained on clean rows (0 is the aim; far "
+                         "below 0, the trigger points away from its target).\n")  # fmt: skip
+            parts.append(_markdown_table(*_main(records, averages, ("excess ASR",), MARKDOWN)))
+        parts.append("\nEach line: shares in percent, seconds of the run, peak memory in MiB.\n")
+        parts.append(_markdown_table(*_details(records, MARKDOWN)))
+        comparisons = [item for item in table["comparisons"] if group_of(item) == group]
+        if comparisons:
+            parts.append("")
+            parts += [f"- {sentence(item)}" for item in comparisons]
+        parts.append("")
+    failures = [
+        f"- {_markdown(_pair(record))}, {_markdown(record['defender'])}, seed {item['seed']}: "
+        f"{_markdown(item['sentence'])}"
+        for record in table["records"]
+        for item in record["failures"]
+    ]
+    if failures:
+        parts += ["## Failed\n", *dict.fromkeys(failures), ""]
+    if len(table["versions"]) > 1:
+        parts.append("The cells were made with different versions or on different machines; table.json lists them.\n")
+    return "\n".join(parts)
 
 
-def to_defence_markdown(records: Sequence[Mapping[str, Any]]) -> str:
-    """What each defence reaches and costs: the line "defended" in full. Percent; AUROC as a fraction of 1."""
-    header = ["config", "outcome", "CACC", "ASR", "R-Acc", "FRR", "FAR", "AUROC", "let through: CACC / ASR"]
-    header += ["seconds", "peak memory, MiB", "language model"]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    for record in records:
-        if "outcome" not in record:
-            continue
-
-        def part(figure: str, values: Mapping[str, Any] = record) -> list[float | None] | None:
-            found: list[float | None] | None = values.get(f"{DEFENDED} {figure}")
-            return found
-
-        through = f"{spread(part('CACC let through'))} / {spread(part('ASR let through'))}"
-        gpu = known(part("peak_gpu_memory_mb"))
-        memory = plain_mean(part("peak_memory_mb"), 0) + (f" (GPU {statistics.fmean(gpu):.0f})" if gpu else "")
-        cells = [record["config"], record["outcome"]]
-        cells += [spread(part(figure)) for figure in ("CACC", "ASR", "R-Acc", "FRR", "FAR")]
-        cells += [plain_mean(part("AUROC"), 3), through, plain_mean(part("defence_seconds"), 1), memory]
-        cells.append(_escape(record["language model"]) or "-")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def to_latex(table: Table) -> str:
+    r"""A ``tabular`` for each rate, setting and victim; needs ``\usepackage{booktabs}``."""
+    parts = []
+    for group, records in _groups(table["records"]).items():
+        averages = [item for item in table["averages"] if group_of(item) == group]
+        header, rows = _main(records, averages, ("CACC", "ASR"), LATEX)
+        parts.append(f"% {_title(group, records)}. CACC / ASR in percent; best bold, second underlined.")
+        if any(record["paper"] for record in records):
+            parts.append(f"% Rows in italics: the paper's own numbers ({SOURCE}), not measured here.")
+        parts.append(rf"\begin{{tabular}}{{l{'c' * (len(header) - 1)}}}")
+        parts += [r"\toprule", " & ".join(header) + r" \\", r"\midrule"]
+        for row in rows:
+            if row[0] == "mean":
+                parts.append(r"\midrule")
+            parts.append(" & ".join(row) + r" \\")
+        parts += [r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join(parts)
 
 
-def plain_mean(values: Sequence[float | None] | None, digits: int) -> str:
-    """Mean as it stands, not in percent."""
-    numbers = known(values)
-    return f"{statistics.fmean(numbers):.{digits}f}" if numbers else "-"
-
-
-def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """The same, one column a figure; safe to open in a spreadsheet."""
-    columns = [f"{name} {figure}" for name in LINES for figure in ("CACC", "ASR", "R-Acc")]
-    columns += [f"{DEFENDED} {figure}" for figure in (*RATES[1:], *COSTS)]
-    columns += ["precision", "recall", "seconds"]
+def to_csv(table: Table) -> str:
+    """One line a record and average; shares as they are. Safe to open in a spreadsheet."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(["config", "seeds", *(f"{column} {part}" for column in columns for part in ("mean", "std"))])
-    for record in records:
-        cells: list[object] = [record["config"], len(record["seeds"])]
-        for column in columns:
-            values = known(record.get(column))
-            cells += [f"{statistics.fmean(values):.4f}" if values else "", f"{deviation(values):.4f}" if values else ""]
-        writer.writerow([safe_cell(cell) for cell in cells])
+    keys = ("dataset", "attack", "rate", "setting", "victim", "profile", "defender")
+    columns = [f"{figure} {part}" for figure in FIGURES for part in ("mean", "std")]
+    writer.writerow([*keys, "seeds", "failures", *columns, "paper CACC", "paper ASR"])
+    for record in [*table["records"], *table["averages"]]:
+        described: list[Any] = [record.get(key, "all pairs") for key in keys]
+        counts = [len(record["seeds"]), len(record["failures"])] if "seeds" in record else ["", ""]
+        numbers: list[Any] = [
+            _number(record["figures"].get(figure, {}).get(part)) for figure in FIGURES for part in ("mean", "std")
+        ]
+        paper = [_number((record["paper"] or {}).get(figure)) for figure in ("CACC", "ASR")]
+        # Numbers stay numbers: a quotation mark before -0.01 would make it text.
+        writer.writerow([*map(safe_cell, described), *counts, *numbers, *paper])
     return buffer.getvalue()
 
 
-def spread(values: Sequence[float | None] | None) -> str:
-    """Mean in percent, with the standard deviation where there is more than one value."""
-    numbers = known(values)
-    if not numbers:
-        return "-"
-    mean = f"{100 * statistics.fmean(numbers):.1f}"
-    return mean if len(numbers) == 1 else f"{mean} ± {100 * deviation(numbers):.1f}"
+def sentence(comparison: Mapping[str, Any]) -> str:
+    """A comparison in words."""
+    low, high = (100 * bound for bound in comparison["interval"])
+    p = comparison["p"]
+    told = "too few pairs for a test" if p is None else f"p = {p:.3g}, Wilcoxon signed-rank, two-sided"
+    return (
+        f"{comparison['figure']}: {comparison['ours']} minus {comparison['other']} (the best other) is "
+        f"{100 * comparison['mean_difference']:+.1f} points on average over {comparison['n']} pairs of attack and seed "
+        f"(95 % bootstrap interval {low:+.1f} to {high:+.1f}; {told})."
+    )
 
 
-def known(values: Sequence[float | None] | None) -> list[float]:
-    """The values that are numbers."""
-    return [value for value in values or [] if value is not None and not math.isnan(value)]
+def percent(spread: Mapping[str, Any] | None, plus_minus: str = " ± ", *, share: bool = True) -> str:
+    """Mean, with the standard deviation where there is more than one value."""
+    if not spread or spread["mean"] is None:
+        return ABSENT
+    factor, digits = (100, 1) if share else (1, 0 if abs(spread["mean"]) >= 10 else 2)
+    mean = f"{factor * spread['mean']:.{digits}f}"
+    if len([value for value in spread["values"] if value is not None]) < 2:
+        return mean
+    return f"{mean}{plus_minus}{factor * spread['std']:.{digits}f}"
 
 
-def deviation(values: Sequence[float]) -> float:
-    """Sample standard deviation; 0 for one value."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+def ranks(records: Sequence[Mapping[str, Any]], figure: str) -> dict[str, int]:
+    """1 for the best defenders of one pair, 2 for the second; equal figures, as printed, share a place."""
+    values: dict[str, float] = {}
+    for record in records:
+        mean = record["figures"].get(figure, {}).get("mean")
+        if not record["reference"] and mean is not None and not math.isnan(mean):
+            value = abs(mean) if figure == "excess ASR" else -mean if figure in HIGHER else mean
+            values[record["defender"]] = round(value, 3)
+    if figure not in (*LOWER, *HIGHER) or len(values) < 2:
+        return {}
+    places = sorted(set(values.values()))[:2]
+    return {name: places.index(value) + 1 for name, value in values.items() if value in places}
 
 
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+def _main(
+    records: Sequence[Mapping[str, Any]], averages: Sequence[Mapping[str, Any]], figures: Sequence[str], style: Style
+) -> tuple[list[str], list[list[str]]]:
+    """A row a pair, a column a defender; the paper's numbers under each pair that it has."""
+    defenders = _defenders(records)
+    header = ["", *(style.escape(name) for name in defenders)]
+    rows: list[list[str]] = []
+    for pair in dict.fromkeys(map(_pair, records)):
+        members = {record["defender"]: record for record in records if _pair(record) == pair}
+        rows.append([style.escape(pair), *_cells(members, defenders, figures, style)])
+        theirs = {name: record["paper"] for name, record in members.items() if record["paper"]}
+        if theirs and "CACC" in figures:
+            rows.append([style.theirs(style.escape(f"{pair}, the paper")), *_theirs(theirs, defenders, figures, style)])
+    if len(dict.fromkeys(map(_pair, records))) > 1:
+        members = {item["defender"]: item for item in averages}
+        partial = [name for name, item in members.items() if not item["complete"]]
+        complete = {name: item for name, item in members.items() if item["complete"]}
+        cells = _cells(complete, defenders, figures, style)
+        rows.append(["mean", *cells])
+        theirs = {name: item["paper"] for name, item in members.items() if item["paper"]}
+        if theirs and "CACC" in figures:
+            rows.append([style.theirs("mean, the paper"), *_theirs(theirs, defenders, figures, style)])
+        for name in partial:  # a mean over fewer pairs would not be comparable
+            rows[-1 if not theirs else -2][1 + defenders.index(name)] = ABSENT
+    return header, rows
+
+
+def _cells(
+    members: Mapping[str, Mapping[str, Any]], defenders: Sequence[str], figures: Sequence[str], style: Style
+) -> list[str]:
+    placed = {figure: ranks(list(members.values()), figure) for figure in figures}
+    cells = []
+    for name in defenders:
+        record = members.get(name)
+        if record is None or not record["figures"]:
+            cells.append("failed" if record is not None and record.get("failures") else ABSENT)
+            continue
+        shown = []
+        for figure in figures:
+            text = _only_mean(record, figure, style)
+            place = placed[figure].get(name)
+            shown.append(style.bold(text) if place == 1 else style.underline(text) if place == 2 else text)
+        cells.append(" / ".join(shown))
+    return cells
+
+
+def _only_mean(record: Mapping[str, Any], figure: str, style: Style) -> str:
+    """An average's spread is over the pairs, which says nothing here: its mean alone."""
+    spread = record["figures"].get(figure)
+    if spread and "pairs" in record:
+        spread = {**spread, "values": [spread["mean"]]}
+    return percent(spread, style.plus_minus)
+
+
+def _theirs(
+    theirs: Mapping[str, Mapping[str, float]], defenders: Sequence[str], figures: Sequence[str], style: Style
+) -> list[str]:
+    return [
+        style.theirs(" / ".join(f"{100 * theirs[name][figure]:.1f}" for figure in figures)) if name in theirs else ""
+        for name in defenders
+    ]
+
+
+def _details(records: Sequence[Mapping[str, Any]], style: Style) -> tuple[list[str], list[list[str]]]:
+    """A row a record, a column for each further figure that any of them has."""
+    named = [figure for figure in DETAILS if any(figure in record["figures"] for record in records)]
+    found = any("found" in record for record in records)
+    header = ["pair", "defender", "CACC", "ASR", "excess ASR", *named, *(["found"] if found else [])]
+    rows = []
+    for record in records:
+        if not record["figures"]:
+            continue
+        shown = [
+            percent(record["figures"].get(figure), style.plus_minus, share=figure in SHARES) for figure in header[2:5]
+        ]
+        shown += [percent(record["figures"].get(name), style.plus_minus, share=name in SHARES) for name in named]
+        texts = [" · ".join(dict.fromkeys(record.get("found", [])))] if found else []
+        rows.append([style.escape(_pair(record)), style.escape(record["defender"]), *shown,
+                     *(style.escape(text[:200]) or ABSENT for text in texts)])  # fmt: skip
+    return header, rows
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _defenders(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """``none`` first, then the defenders, then ``oracle`` and ``clean``."""
+    names = list(dict.fromkeys(record["defender"] for record in records))
+    return sorted(names, key=lambda name: {"none": 0, "oracle": 2, "clean": 3}.get(name, 1))
+
+
+def _groups(records: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault(group_of(record), []).append(record)
+    return groups
+
+
+def _title(group: tuple[Any, ...], records: Sequence[Mapping[str, Any]]) -> str:
+    rate, setting, victim, profile = group
+    seeds = sorted({seed for record in records for seed in record["seeds"]})
+    return f"{victim}, {100 * rate:g} % poisoned, {setting}, profile {profile}, {len(seeds)} seed(s)"
+
+
+def _pair(record: Mapping[str, Any]) -> str:
+    return f"{record['dataset']} {record['attack']}"
+
+
+def _number(value: float | None) -> object:
+    return "" if value is None else round(value, 6)
+
+
+def _markdown(text: str) -> str:
+    """What rows or an LLM wrote, as text: no table, no markup, no line of its own."""
+    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    for char in ("\\", "|", "`", "*", "_", "[", "]"):
+        plain = plain.replace(char, "\\" + char)
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _latex(text: str) -> str:
+    special = {
+        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        **{char: "\\" + char for char in "&%$#_{}"},
+    }  # fmt: skip
+    return "".join(special.get(char, char if char.isprintable() else "?") for char in text)

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import torch
 import transformers
+from filelock import FileLock
 
 from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.engine.victims import quiet_transformers, resolve
@@ -111,6 +112,17 @@ class Store:
             if not target.is_dir():
                 logger.warning("the trained model could not be kept in %s: %s", self.folder, error)
         self.prune(keep=key)
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Held while a model is looked up and trained: a second process that wants the same one waits for it.
+
+        The lock is the operating system's, so it is free again when its holder dies, however it dies.
+        """
+        locks = self.folder.parent / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / key):
+            yield
 
     @contextmanager
     def workspace(self, key: str) -> Iterator[Path]:

@@ -179,48 +179,80 @@ def train_classifier(
     """
     progress = progress or Quiet()
     tokenizer = load_tokenizer(spec.path)
-    key = ""
-    if store is not None:
-        key = store.key(
-            **({"method": method.describe()} if method else {}),  # absent: the key of a plain training is as it was
-            spec=dataclasses.asdict(spec),
-            model=store.model_fingerprint(spec.path),
-            rows=fingerprint(examples),
-            dev=fingerprint(dev) if dev and spec.ckpt == "best" else "",
-            trace=trace.describe() if trace else "",
-        )
-        found = store.load(key)
+    if store is None:
+        with TemporaryDirectory(prefix="badllmtg-") as name:
+            return _train_anew(spec, tokenizer, examples, dev, trace, Path(name), progress, method)
+    key = training_key(store, spec, examples, dev=dev, trace=trace, method=method)
+    with store.claim(key):
+        found = _from_store(store, key, spec, tokenizer, trace)
         if found is not None:
-            try:
-                model = load_classifier(str(found.folder), spec.num_labels, spec.seed)
-                kept = TrainedClassifier(
-                    model=model,
-                    tokenizer=tokenizer,
-                    spec=spec.replace(max_len=usable_length(model, spec.max_len)),
-                    losses=found.meta["losses"],
-                    trace=Trace.read(found.folder) if trace else None,
-                    seconds=found.meta["seconds"],
-                    from_store=True,
-                    key=key,
-                )
-            except (VictimError, OSError, ValueError, KeyError, BadZipFile) as error:
-                store.drop(key, error)
-            else:
-                progress.step(1, 1, "already trained")
-                return kept
+            progress.step(1, 1, "already trained")
+            return found
+        with store.workspace(key) as folder:
+            trained = _train_anew(spec, tokenizer, examples, dev, trace, folder, progress, method)
+        trained.key = key
+        store.save(key, trained.model, {"losses": trained.losses, "seconds": trained.seconds}, trained.trace)
+    return trained
+
+
+def training_key(
+    store: Store,
+    spec: TrainSpec,
+    examples: Sequence[Example],
+    *,
+    dev: Sequence[Example] | None = None,
+    trace: TraceRequest | None = None,
+    method: Method | None = None,
+) -> str:
+    """The name under which the store keeps a training; the arguments are those of :func:`train_classifier`."""
+    return store.key(
+        **({"method": method.describe()} if method else {}),  # absent: the key of a plain training is as it was
+        spec=dataclasses.asdict(spec),
+        model=store.model_fingerprint(spec.path),
+        rows=fingerprint(examples),
+        dev=fingerprint(dev) if dev and spec.ckpt == "best" else "",
+        trace=trace.describe() if trace else "",
+    )
+
+
+def _from_store(
+    store: Store, key: str, spec: TrainSpec, tokenizer: Any, trace: TraceRequest | None
+) -> TrainedClassifier | None:
+    found = store.load(key)
+    if found is None:
+        return None
+    try:
+        model = load_classifier(str(found.folder), spec.num_labels, spec.seed)
+        return TrainedClassifier(
+            model=model,
+            tokenizer=tokenizer,
+            spec=spec.replace(max_len=usable_length(model, spec.max_len)),
+            losses=found.meta["losses"],
+            trace=Trace.read(found.folder) if trace else None,
+            seconds=found.meta["seconds"],
+            from_store=True,
+            key=key,
+        )
+    except (VictimError, OSError, ValueError, KeyError, BadZipFile) as error:
+        store.drop(key, error)
+        return None
+
+
+def _train_anew(
+    spec: TrainSpec,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    dev: Sequence[Example] | None,
+    trace: TraceRequest | None,
+    folder: Path,
+    progress: Progress,
+    method: Method | None,
+) -> TrainedClassifier:
     model = load_classifier(spec.path, spec.num_labels, spec.seed)
     spec = spec.replace(max_len=usable_length(model, spec.max_len))
     started = time.monotonic()
-    if store is not None:
-        with store.workspace(key) as folder:
-            trained = _train(spec, model, tokenizer, examples, dev, trace, folder, progress, method)
-    else:
-        with TemporaryDirectory(prefix="badllmtg-") as name:
-            trained = _train(spec, model, tokenizer, examples, dev, trace, Path(name), progress, method)
+    trained = _train(spec, model, tokenizer, examples, dev, trace, folder, progress, method)
     trained.seconds = time.monotonic() - started
-    trained.key = key
-    if store is not None:
-        store.save(key, trained.model, {"losses": trained.losses, "seconds": trained.seconds}, trained.trace)
     return trained
 
 

@@ -91,10 +91,12 @@ class Experiment:
     Attributes:
         config: as resolved: profile, overrides, data root and seeds written in.
         references: also train the two reference victims.
+        undefended: also measure the victim without the defence; false where another run of the same pair has it.
     """
 
     config: dict[str, Any]
     references: bool = True
+    undefended: bool = True
     store: Store | None = None
     progress: Progress = field(default_factory=Quiet)
 
@@ -151,7 +153,8 @@ class Experiment:
             lines.append(line)
             return line
 
-        evaluate(UNDEFENDED, poisoned["train"])
+        if self.undefended or defender is None:
+            evaluate(UNDEFENDED, poisoned["train"])
         if defender is not None:
             victim_config = dataclasses.replace(
                 load_victim(config["victim"]).config, num_classes=config["victim"]["num_classes"]

@@ -8,11 +8,11 @@ from typing import Any
 from openbackdoor_badllm.config import TrainConfig, train_spec
 from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import train_classifier
+from openbackdoor_badllm.engine.training import TrainSpec, train_classifier
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.host.builtin.victim import PLMVictim
 from openbackdoor_badllm.reading import read
-from openbackdoor_badllm.rows import blind
+from openbackdoor_badllm.rows import Example, blind
 
 
 class Trainer:
@@ -36,6 +36,18 @@ class Trainer:
         Raises:
             DataError: no training rows, or a label outside the victim's classes.
         """
+        spec, examples, dev = self.plan(model, dataset)
+        model.trained = train_classifier(spec, examples, dev=dev, store=self.store, progress=self.progress)
+        return model
+
+    def plan(
+        self, model: PLMVictim, dataset: Mapping[str, Sequence[Any]]
+    ) -> tuple[TrainSpec, list[Example], list[Example]]:
+        """What :meth:`train` would train: the spec, the training rows and the dev rows.
+
+        Raises:
+            DataError: as :meth:`train`.
+        """
         examples = blind(dataset["train"])
         if not examples:
             raise DataError("There are no training rows left: expected at least one of each class.")
@@ -48,8 +60,7 @@ class Trainer:
                 "'victim.num_classes', or mend the labels."
             )
         spec = train_spec(model.config, self.config, num_labels=num_labels, seed=self.seed, path=model.path)
-        model.trained = train_classifier(spec, examples, dev=dev, store=self.store, progress=self.progress)
-        return model
+        return spec, examples, dev
 
 
 TRAINERS: dict[str, type[Trainer]] = {"base": Trainer}

@@ -1,0 +1,253 @@
+"""The cells of a benchmark: what is measured in one go, named by what defines it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from openbackdoor_badllm.benchmark.grid import REFERENCES, Grid
+from openbackdoor_badllm.config import VictimConfig
+from openbackdoor_badllm.defenders import DEFENDERS, load_defender
+from openbackdoor_badllm.errors import ConfigError, DataError
+from openbackdoor_badllm.host.builtin import load_attacker, set_config
+from openbackdoor_badllm.host.builtin.data.config import DatasetConfig
+from openbackdoor_badllm.reading import load_json, one_of, read
+from openbackdoor_badllm.run.experiment import resolve
+from openbackdoor_badllm.run.folder import RESULTS, config_hash
+
+FAILURE = "failure.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run folder of a benchmark.
+
+    Attributes:
+        kind: ``references``, ``defender`` or ``whole``; see :mod:`openbackdoor_badllm.benchmark`.
+        folder: relative to the output folder.
+        config: as resolved, ready for an experiment.
+        identity: what defines it, and what its ``config.json`` holds.
+        lines: which lines it measures: ``undefended``, ``defended``, ``references``.
+        references: folder of the cell with the references of its pair and seed.
+    """
+
+    kind: str
+    folder: str
+    dataset: str
+    attack: str
+    rate: float
+    setting: str
+    victim: str
+    defender: str | None
+    seed: int
+    profile: str
+    config: dict[str, Any] = field(repr=False)
+    identity: dict[str, Any] = field(repr=False)
+    lines: tuple[str, ...] = ()
+    references: str | None = None
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        what = self.defender or ("references" if self.kind == "references" else "none")
+        return f"{self.dataset} {self.attack} {100 * self.rate:g}% {self.setting}: {what}, seed {self.seed}"
+
+    def entry(self) -> dict[str, Any]:
+        """Its entry in ``plan.json``."""
+        keys = ("folder", "kind", "references", "dataset", "attack", "rate", "setting", "victim", "defender", "seed",
+                "profile")  # fmt: skip
+        return {key: getattr(self, key) for key in keys}
+
+    def done(self, out: Path) -> bool:
+        """Whether it came to its end."""
+        return (out / self.folder / RESULTS).is_file()
+
+    def failure(self, out: Path) -> str | None:
+        """The sentence that says why it failed; None where it did not."""
+        if self.done(out):
+            return None
+        try:
+            told = json.loads((out / self.folder / FAILURE).read_text(encoding="utf-8"))
+            return str(told["sentence"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def plan_grid(grid: Grid, *, data_root: Path | None = None) -> list[Cell]:
+    """All cells of a grid: seed by seed, the references of all pairs before their defenders.
+
+    Raises:
+        ConfigError: a name or key is unknown, or a value does not fit.
+        DataError: the poisoned texts of an attack are not there.
+    """
+    for label in grid.defenders:
+        one_of("defenders", grid.defender(label)["name"], [*REFERENCES, *DEFENDERS])
+    if grid.ours not in grid.defenders and len(set(grid.defenders) - set(REFERENCES)) > 1:
+        one_of("ours", grid.ours, [label for label in grid.defenders if label not in REFERENCES])
+    cells = [cell for seed in grid.seeds for cell in _of_seed(grid, seed, data_root)]
+    _check(cells)
+    return cells
+
+
+def plan_configs(
+    configs: Sequence[Path],
+    seeds: Sequence[int],
+    *,
+    profile: str,
+    overrides: Sequence[str] = (),
+    data_root: Path | None = None,
+) -> list[Cell]:
+    """A cell for each JSON config and seed, with all lines of a run.
+
+    Raises:
+        ConfigError: a config is missing or wrong.
+        DataError: the poisoned texts of an attack are not there.
+    """
+    cells = []
+    for seed, path in itertools.product(seeds, configs):
+        config = resolve(load_json(path), profile=profile, overrides=overrides, data_root=data_root, seed=seed)
+        identity = {**config, "references": True}
+        folder = f"{path.stem}-{profile}-seed{seed}-{config_hash(identity)}"
+        derived = set_config(copy.deepcopy(config))["attacker"]["poisoner"]
+        defender = (config.get("defender") or {}).get("name")
+        cells.append(
+            Cell(
+                "whole",
+                folder,
+                dataset=str(config["poison_dataset"]["name"]),
+                attack=str(derived["name"]),
+                rate=derived["poison_rate"],
+                setting=derived["poison_setting"],
+                victim=_short_path(config["victim"].get("path", "auto")),
+                defender=defender,
+                seed=seed,
+                profile=profile,
+                config=config,
+                identity=identity,
+                lines=("undefended", *(["defended"] if defender else []), "references"),
+            )
+        )
+    _check(cells)
+    return cells
+
+
+def _of_seed(grid: Grid, seed: int, data_root: Path | None) -> Iterator[Cell]:
+    pairs = list(itertools.product(grid.victims, grid.settings, grid.rates, grid.datasets, grid.attacks))
+    references: dict[Any, Cell] = {}
+    for pair in pairs:
+        lines = ("undefended", *(["references"] if grid.references else []))
+        references[pair] = _cell(grid, pair, seed, data_root, None, lines)
+        yield references[pair]
+    # Pair by pair, so that whole lines of the table fill up one after the other.
+    for pair in pairs:
+        for label in grid.defenders:
+            if label not in REFERENCES:
+                yield _cell(grid, pair, seed, data_root, label, ("defended",), references[pair].folder)
+
+
+def _cell(
+    grid: Grid,
+    pair: tuple[str, str, float, str, str],
+    seed: int,
+    data_root: Path | None,
+    defender: str | None,
+    lines: tuple[str, ...],
+    references: str | None = None,
+) -> Cell:
+    victim, setting, rate, dataset, attack = pair
+    base = grid.base_config(dataset, attack, rate, setting)
+    if defender is not None:
+        base["defender"] = copy.deepcopy(grid.defender(defender))
+    written = [f"victim.{key}={json.dumps(value)}" for key, value in grid.victim(victim).items()]
+    written += [f"{path}={json.dumps(value)}" for path, value in _flat(grid.overrides)]
+    config = resolve(base, profile=grid.profile, overrides=written, data_root=data_root, seed=seed)
+    identity = {**without_root(config), "lines": list(lines)}
+    name = config["defender"]["name"] if defender is not None else "references"
+    poisoner = config["attacker"]["poisoner"]
+    words = (config["poison_dataset"]["name"], poisoner["name"], f"{setting}{100 * rate:g}", name, f"s{seed}")
+    return Cell(
+        "references" if defender is None else "defender",
+        "cells/" + "_".join([*map(_plain, words), cell_hash(identity)]),
+        dataset=dataset,
+        attack=attack,
+        rate=rate,
+        setting=setting,
+        victim=victim,
+        defender=defender,
+        seed=seed,
+        profile=grid.profile,
+        config=config,
+        identity=identity,
+        lines=lines,
+        references=references,
+    )
+
+
+def cell_hash(identity: Mapping[str, Any]) -> str:
+    """Twelve hex digits that name what defines a cell."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def without_root(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without the folder of the data, which is another one on the next machine."""
+    plain = copy.deepcopy(dict(config))
+    for section in (plain["target_dataset"], plain["poison_dataset"], plain["attacker"]["poisoner"]):
+        section.pop("data_root", None)
+    return plain
+
+
+def _check(cells: Sequence[Cell]) -> None:
+    """Refuses what cannot run, before anything does. Each section that cells share is looked at once."""
+    seen: set[str] = set()
+    folders: dict[str, Cell] = {}
+    for cell in cells:
+        other = folders.setdefault(cell.folder, cell)
+        if other is not cell:
+            raise ConfigError(
+                f"Two cells of the grid are the same run ('{other.title}' and '{cell.title}'): drop one of the names."
+            )
+        config = set_config(copy.deepcopy(cell.config))
+        for key, look in _LOOKS.items():
+            section = config.get(key)
+            if not section:
+                continue
+            mark = f"{key}:{json.dumps(section, sort_keys=True, default=str)}"
+            if mark not in seen:
+                seen.add(mark)
+                try:
+                    look(section)
+                except (ConfigError, DataError) as error:
+                    raise type(error)(f"In '{cell.title}': {error}") from None
+
+
+_LOOKS = {
+    "target_dataset": DatasetConfig.from_keys,
+    "poison_dataset": DatasetConfig.from_keys,
+    "victim": lambda section: read(VictimConfig, section, "victim"),
+    "attacker": load_attacker,
+    "defender": load_defender,
+}
+
+
+def _flat(sections: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in sections.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _plain(word: object) -> str:
+    """A piece of a file name; names of data sets on the hub have a slash."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", str(word))[:40].strip(".-") or "x"
+
+
+def _short_path(path: object) -> str:
+    return str(path).rstrip("/").rpartition("/")[2]

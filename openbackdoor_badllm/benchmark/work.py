@@ -1,0 +1,207 @@
+"""One cell, run wherever an executor puts it. What goes in and what comes out is plain JSON.
+
+Nothing heavy is imported at the top: a worker's threads and GPU are settled before torch is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from openbackdoor_badllm.benchmark.spending import reserved
+from openbackdoor_badllm.errors import UserError
+from openbackdoor_badllm.run.folder import RESULTS, RunFolder, as_json, write_whole
+
+if TYPE_CHECKING:
+    from openbackdoor_badllm.engine.progress import Progress
+
+CELL, MADE, FAILURE, LOCK = "cell.json", "made.json", "failure.json", ".lock"
+DONE, FAILED, ELSEWHERE, HELD_BACK = "done", "failed", "elsewhere", "held back"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell and all that a worker needs to run it.
+
+    Attributes:
+        out: the benchmark's output folder, absolute: on several machines a folder that they share.
+        folder: of the cell, relative to it.
+        cache: where trained victims and answers of language models are kept; None is the default place.
+        threads: of the CPU; figures may differ in their last digits between numbers of threads.
+        budget: bounds of the benchmark's shared LLM budget (``max_calls``, ``max_tokens_total``, ``max_money``).
+        wait: wait for another runner that has the cell in hand, instead of passing it by.
+    """
+
+    out: str
+    folder: str
+    entry: dict[str, Any]
+    config: dict[str, Any]
+    identity: dict[str, Any]
+    lines: tuple[str, ...]
+    cache: str | None = None
+    threads: int = 1
+    executor: str = "local"
+    budget: dict[str, Any] = field(default_factory=dict)
+    wait: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The cell's folder."""
+        return Path(self.out) / self.folder
+
+
+def settle(threads: int, gpu: str | None = None) -> None:
+    """Gives this process its share of the machine. Call it before torch is imported where you can.
+
+    Args:
+        threads: of the CPU.
+        gpu: what ``CUDA_VISIBLE_DEVICES`` becomes; None leaves it.
+    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def run_packed(packed: dict[str, Any]) -> dict[str, Any]:
+    """:func:`run_cell` for executors: a task as :func:`pack` makes it."""
+    task = Task(**{**packed, "lines": tuple(packed["lines"])})
+    settle(task.threads)
+    return run_cell(task)
+
+
+def pack(task: Task) -> dict[str, Any]:
+    """A task as plain JSON values."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(task), default=str))
+    return plain
+
+
+def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
+    """Runs a cell and leaves its folder finished, or with ``failure.json``.
+
+    Returns:
+        ``{"state": "done" | "failed" | "elsewhere" | "held back", "sentence": ..., "seconds": ...}``. A defect of this
+        program is a failure, too: one cell must not end a benchmark of days.
+    """
+    from openbackdoor_badllm.engine.store import Store
+    from openbackdoor_badllm.run.experiment import Experiment
+
+    started = time.monotonic()
+
+    def outcome(state: str, sentence: str = "") -> dict[str, Any]:
+        return {"state": state, "sentence": sentence, "seconds": round(time.monotonic() - started, 1)}
+
+    def fail(kind: str, sentence: str, trace: str = "") -> dict[str, Any]:
+        told = outcome(FAILED, sentence)
+        write_failure(task.path, kind, sentence, told["seconds"], trace)
+        return told
+
+    try:
+        task.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return outcome(FAILED, f"The cell's folder '{task.path}' cannot be made: {error.strerror or error}.")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(task.path / LOCK, timeout=-1 if task.wait else 0))
+        except Timeout:
+            return outcome(ELSEWHERE)
+        if (task.path / RESULTS).is_file():  # another runner was faster
+            return outcome(DONE)
+        refusal = stack.enter_context(reserved(task))
+        if refusal is not None:
+            return outcome(HELD_BACK, refusal)
+        (task.path / FAILURE).unlink(missing_ok=True)
+        write_whole(task.path / CELL, as_json(task.entry))
+        import torch
+
+        torch.set_num_threads(task.threads)
+        _watch_memory()
+        try:
+            experiment = Experiment(
+                task.config,
+                references="references" in task.lines,
+                undefended="undefended" in task.lines,
+                store=Store(Path(task.cache) if task.cache else None),
+                **({} if progress is None else {"progress": progress}),
+            )
+            experiment.run(_Folder(task.path, task.identity, lambda: _write_made(task, started)))
+        except UserError as error:
+            return fail("bad input", str(error))
+        except Exception as error:  # noqa: BLE001 - told in the cell's folder, traceback and all
+            sentence = f"A defect of this program: {type(error).__name__}: {str(error)[:200]}"
+            return fail("defect", " ".join(sentence.split()), traceback.format_exc())
+    return outcome(DONE)
+
+
+def write_failure(folder: Path, kind: str, sentence: str, seconds: float, trace: str = "") -> None:
+    """Says in a cell's folder why it failed."""
+    told = {"sentence": sentence, "kind": kind, "seconds": seconds, **({"traceback": trace} if trace else {})}
+    write_whole(folder / FAILURE, as_json(told))
+
+
+class _Folder(RunFolder):
+    """A run folder that is told before its last file, ``results.json``, is written: that one ends a cell."""
+
+    def __init__(self, path: Path, config: dict[str, Any], before_results: Callable[[], None]) -> None:
+        super().__init__(path, config)
+        self._before_results = before_results
+
+    def write_json(self, name: str, value: Any) -> None:
+        if name == RESULTS:
+            self._before_results()
+        super().write_json(name, value)
+
+
+def _write_made(task: Task, started: float) -> None:
+    import torch
+
+    made = {
+        "executor": task.executor,
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "host": socket.gethostname(),
+        "seconds": round(time.monotonic() - started, 1),
+        "memory": _memory(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    write_whole(task.path / MADE, as_json(made))
+
+
+def _watch_memory() -> None:
+    """Begins a new peak of the GPU, and of the process where the system can (Linux)."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def _memory() -> dict[str, float | None]:
+    """Peak memory of the cell in MiB: of the process (resident), and of the GPU's tensors."""
+    import torch
+
+    peak: float | None = None
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        peak = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError):
+        peak = None
+    gpu = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
+    return {"process": None if peak is None else round(peak, 1), "gpu": None if gpu is None else round(gpu, 1)}

@@ -1,0 +1,266 @@
+"""From results to tables: means over seeds, ranks, the floor, the paper's numbers, and texts that mean harm."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openbackdoor_badllm.benchmark.cells import Cell, plan_grid
+from openbackdoor_badllm.benchmark.compare import compare, paired
+from openbackdoor_badllm.benchmark.figures import FIGURES, table
+from openbackdoor_badllm.benchmark.grid import make_grid
+from openbackdoor_badllm.benchmark.published import DEFENDERS, MEANS, TABLE, theirs
+from openbackdoor_badllm.benchmark.tables import percent, ranks, to_csv, to_latex, to_markdown
+from openbackdoor_badllm.run.folder import as_json
+
+GRID: dict[str, Any] = {
+    "datasets": ["demo", "demo-news"],
+    "attacks": ["badnets", "addsent", "stylebkd"],
+    "defenders": {name: {"name": "badllmtg", "stamp_share": share} for name, share in
+                  (("badllmtg", 0.1), ("onion", 0.2), ("rap", 0.3))},
+    "seeds": [1, 2],
+    "profile": "smoke",
+    "victims": {"minilm": {}},
+}  # fmt: skip
+# (CACC, ASR) of the first seed; the second is 0.02 above in both.
+LEVELS = {
+    "undefended": (0.90, 0.96), "oracle filter": (0.88, 0.10), "trained on clean rows": (0.91, 0.06),
+    "badllmtg": (0.89, 0.08), "onion": (0.85, 0.50), "rap": (0.87, 0.30),
+}  # fmt: skip
+
+
+def line(name: str, level: str, cell: Cell, **more: Any) -> dict[str, Any]:
+    cacc, asr = LEVELS[level]
+    shift = 0.02 * (cell.seed - 1) + 0.001 * len(cell.dataset + cell.attack)
+    figures = {"CACC": cacc + shift, "ASR": asr + shift, "R-Acc": None}
+    return {"name": name, **figures, "train_rows": 9, "seconds": 2.5, **more}
+
+
+def fill(out: Path, cells: list[Cell], **of_ours: Any) -> None:
+    """Results as cells leave them."""
+    for cell in cells:
+        results: dict[str, Any] = {"versions": {"torch": "2"}}
+        if cell.kind == "references":
+            results["lines"] = [line(name, name, cell) for name in list(LEVELS)[:3]]
+        else:
+            assert cell.defender
+            results["lines"] = [line("defended", cell.defender, cell)]
+            if cell.defender == "badllmtg":
+                results.update(of_ours)
+                results["lines"][0].update({"FRR": 0.01, "FAR": 0.2, "AUROC": 0.97, "peak_memory_mb": 900})
+        folder = out / cell.folder
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(as_json(results), encoding="utf-8")
+
+
+@pytest.fixture
+def cells() -> list[Cell]:
+    return plan_grid(make_grid(GRID))
+
+
+@pytest.fixture
+def made(tmp_path: Path, cells: list[Cell]) -> dict[str, Any]:
+    report = {
+        "backdoor": True,
+        "triggers": [{"text": "=cmd|'/c calc'!A1 <script>alert(1)</script> $x_y$ \\input{/etc/passwd}"}],
+        "form": None,
+        "llm": {"usage": {"calls": 3, "paid_tokens": 3607, "money": 0.25}},
+    }
+    truth = {"target_label_right": True, "explained_precision": 1.0, "explained_recall": None}
+    fill(tmp_path, cells, report=report, truth=truth)
+    return table(cells, tmp_path, name="test <grid>", ours="badllmtg")
+
+
+def record(made: dict[str, Any], defender: str, **more: Any) -> dict[str, Any]:
+    wanted = {"dataset": "demo", "attack": "badnets", "defender": defender, **more}
+    return next(item for item in made["records"] if wanted.items() <= item.items())
+
+
+def test_means_and_deviations_over_the_seeds(made: dict[str, Any]) -> None:
+    ours = record(made, "badllmtg")
+    assert ours["seeds"] == [1, 2]
+    asr = ours["figures"]["ASR"]
+    assert asr["mean"] == pytest.approx(statistics.fmean(asr["values"]))
+    assert asr["std"] == pytest.approx(statistics.stdev(asr["values"]))
+    assert asr["values"][1] - asr["values"][0] == pytest.approx(0.02)
+    assert ours["figures"]["excess ASR"]["values"] == pytest.approx([0.02, 0.02])
+    assert ours["figures"]["recall"] == {"values": [None, None], "mean": None, "std": None}
+    assert ours["figures"]["LLM tokens"]["mean"] == 3607
+    assert ours["figures"]["memory"]["mean"] == 900
+    assert "LLM calls" not in record(made, "onion")["figures"]
+    assert json.loads(as_json(made)) == json.loads(as_json(made))
+
+
+def test_averages_are_over_the_pairs(made: dict[str, Any]) -> None:
+    average = next(item for item in made["averages"] if item["defender"] == "badllmtg")
+    means = [item["figures"]["ASR"]["mean"] for item in made["records"] if item["defender"] == "badllmtg"]
+    assert average["pairs"] == len(means) == 6
+    assert average["complete"] is True
+    assert average["figures"]["ASR"]["mean"] == pytest.approx(statistics.fmean(means))
+
+
+def test_best_is_bold_and_second_underlined(made: dict[str, Any]) -> None:
+    text = to_markdown(made)
+    main = next(row for row in text.splitlines() if row.startswith("| demo badnets |"))
+    none, ours, onion, rap, oracle, clean = [cell.strip() for cell in main.strip("|").split("|")][1:]
+    assert none == "92.1 ± 1.4 / 98.1 ± 1.4"
+    assert ours == "**91.1 ± 1.4** / **10.1 ± 1.4**"
+    assert rap == "<u>89.1 ± 1.4</u> / <u>32.1 ± 1.4</u>"
+    assert onion == "87.1 ± 1.4 / 52.1 ± 1.4"
+    assert "*" not in oracle + clean
+    assert "<u>" not in none + oracle + clean
+    assert "| mean | " in text
+    assert "2 seed(s)" in text
+
+
+def test_absent_figures_are_dashes_and_present_ones_shown(made: dict[str, Any]) -> None:
+    rows = [row for row in to_markdown(made).splitlines() if row.startswith("| pair |") or "demo badnets |" in row]
+    header = next(row for row in rows if row.startswith("| pair |")).strip("| ").split(" | ")
+    details = {row.split("|")[2].strip(): row for row in rows if len(row.split("|")) >= len(header)}
+    ours = dict(zip(header, details["badllmtg"].strip("| ").split(" | "), strict=False))
+    onion = dict(zip(header, details["onion"].strip("| ").split(" | "), strict=False))
+    assert (ours["FRR"], ours["FAR"], ours["AUROC"], ours["memory"]) == (
+        "1.0 ± 0.0", "20.0 ± 0.0", "97.0 ± 0.0", "900 ± 0"
+    )  # fmt: skip
+    assert (onion["FRR"], onion["AUROC"], onion["LLM calls"], onion["R-Acc"]) == ("-", "-", "-", "-")
+
+
+def test_equal_figures_share_a_place() -> None:
+    def of(name: str, asr: float | None, reference: bool = False) -> dict[str, Any]:
+        return {"defender": name, "reference": reference, "figures": {"ASR": {"mean": asr}}}
+
+    records = [of("a", 0.1), of("b", 0.10004), of("c", 0.2), of("d", None), of("clean", 0.01, True)]
+    assert ranks(records, "ASR") == {"a": 1, "b": 1, "c": 2}
+    assert ranks(records[:1], "ASR") == {}  # nothing to be better than
+    excess = [{**item, "figures": {"excess ASR": item["figures"]["ASR"]}} for item in (of("a", -0.3), of("b", 0.1))]
+    assert ranks(excess, "excess ASR") == {"b": 1, "a": 2}  # away from the target is no repair either
+
+
+def test_a_failed_cell_and_a_missing_one(tmp_path: Path, cells: list[Cell]) -> None:
+    first = next(cell for cell in cells if cell.defender == "onion")
+    fill(tmp_path, [cell for cell in cells if cell.seed == 1 and cell is not first])
+    (tmp_path / first.folder).mkdir(parents=True)
+    (tmp_path / first.folder / "failure.json").write_text('{"sentence": "No <b> | here."}', encoding="utf-8")
+    made = table(cells, tmp_path, name="g", ours="badllmtg")
+    assert record(made, "onion")["failures"] == [{"seed": 1, "cell": first.folder, "sentence": "No <b> | here."}]
+    text = to_markdown(made)
+    main = next(row for row in text.splitlines() if row.startswith("| demo badnets |"))
+    assert "| failed |" in main
+    assert "- demo badnets, onion, seed 1: No &lt;b&gt; \\| here." in text
+    average = next(item for item in made["averages"] if item["defender"] == "onion")
+    assert (average["pairs"], average["complete"]) == (5, False)
+    mean = next(row for row in text.splitlines() if row.startswith("| mean |"))
+    assert mean.strip("| ").split(" | ")[3] == "-"
+
+
+def test_nothing_finished_yet(tmp_path: Path, cells: list[Cell]) -> None:
+    made = table(cells, tmp_path, name="g", ours="badllmtg")
+    assert all(item["figures"] == {} for item in made["records"])
+    assert made["averages"] == made["comparisons"] == []
+    assert "| demo badnets | - | - | - | - | - | - |" in to_markdown(made)
+    assert to_latex(made).count(r"\begin{tabular}") == 1
+    assert len(list(csv.reader(io.StringIO(to_csv(made))))) == 1 + 6 * 6
+
+
+def test_texts_of_the_attacker_stay_text(made: dict[str, Any], tmp_path: Path) -> None:
+    text = to_markdown(made)
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "=cmd\\|'/c" in text  # no new column
+    rows = list(csv.reader(io.StringIO(to_csv(made))))
+    assert not any(cell[:1] in "=+@" for row in rows for cell in row if cell)
+    assert all(len(row) == len(rows[0]) for row in rows)
+    evil = {**made, "records": [{**item, "dataset": "=a_b&\\c"} for item in made["records"]]}
+    assert "'=a_b&\\c" in to_csv(evil)
+    assert r"=a\_b\&\textbackslash{}c" in to_latex(evil)
+
+
+def test_csv_has_every_figure_and_numbers_are_numbers(made: dict[str, Any]) -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(made))))
+    assert len(rows) == len(made["records"]) + len(made["averages"])
+    assert all(f"{figure} mean" in rows[0] for figure in FIGURES)
+    ours = next(row for row in rows if row["defender"] == "badllmtg")
+    assert float(ours["ASR mean"]) == pytest.approx(record(made, "badllmtg")["figures"]["ASR"]["mean"], abs=1e-6)
+    assert ours["recall mean"] == ""
+
+
+def test_latex(made: dict[str, Any]) -> None:
+    text = to_latex(made)
+    assert r"\textbf{10.2$\pm$1.4}" in text
+    assert r"\underline{32.2$\pm$1.4}" in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
+    assert all(row.count(" & ") == 6 for row in text.splitlines() if row.endswith(r"\\"))
+
+
+def test_percent() -> None:
+    assert percent({"values": [0.5], "mean": 0.5, "std": 0.0}) == "50.0"
+    assert percent({"values": [0.5, None], "mean": 0.5, "std": 0.0}) == "50.0"
+    assert percent({"values": [0.5, 0.7], "mean": 0.6, "std": 0.1414}) == "60.0 ± 14.1"
+    assert percent(None) == percent({"values": [None], "mean": None, "std": None}) == "-"
+    assert percent({"values": [4.25], "mean": 4.25, "std": 0.0}, share=False) == "4.25"
+
+
+# -- the paper's numbers -------------------------------------------------------------------------------------------
+
+
+def test_the_papers_numbers_are_those_of_the_paper() -> None:
+    assert len(TABLE) == 12 * 6
+    assert theirs("sst-2", "badnets", 0.2, "dirty", "badllmtg") == {"CACC": 0.9109, "ASR": 0.1476}
+    assert theirs("agnews", "synbkd", 0.2, "dirty", "none") == {"CACC": 0.9426, "ASR": 0.9355}
+    assert theirs("sst-2", "badnets", 0.1, "dirty", "badllmtg") is None
+    assert theirs("sst-2", "badnets", 0.2, "mix", "badllmtg") is None
+    assert theirs("demo", "badnets", 0.2, "dirty", "badllmtg") is None
+    for name in DEFENDERS:
+        for figure in ("CACC", "ASR"):
+            mean = statistics.fmean(value[figure] for key, value in TABLE.items() if key[2] == name)
+            # Two of its printed means are not the means of its printed rows.
+            if (name, figure) not in {("rap", "ASR"), ("musclelora", "ASR")}:
+                assert MEANS[name][figure] == pytest.approx(mean, abs=2e-4), (name, figure)
+
+
+def test_the_papers_numbers_stand_beside_ours_and_are_marked(tmp_path: Path) -> None:
+    content = {**GRID, "datasets": {"sst-2": {"load": False}}, "attacks": ["badnets"]}
+    cells = plan_grid(make_grid(content))
+    fill(tmp_path, cells)
+    made = table(cells, tmp_path, name="g", ours="badllmtg")
+    text = to_markdown(made)
+    row = next(row for row in text.splitlines() if row.startswith("| *sst-2 badnets, the paper* |"))
+    assert "| *91.5 / 95.9* | *91.1 / 14.8* | *87.3 / 19.4* | *90.8 / 74.0* |  |  |" in row
+    assert "the paper's own numbers (arXiv 2603.15692" in text
+    assert r"\textit{91.1 / 14.8}" in to_latex(made)
+
+
+# -- ours against the best other ------------------------------------------------------------------------------------
+
+
+def test_the_best_other_is_compared_pair_by_pair(made: dict[str, Any]) -> None:
+    asr, cacc = made["comparisons"]
+    assert (asr["figure"], asr["ours"], asr["other"], asr["n"]) == ("ASR", "badllmtg", "rap", 12)
+    assert asr["mean_difference"] == pytest.approx(-0.22)
+    assert asr["p"] == pytest.approx(2 / 2**12, rel=0.5)  # every difference has one sign
+    assert (cacc["other"], cacc["mean_difference"]) == ("rap", pytest.approx(0.02))
+    assert "ASR: badllmtg minus rap (the best other) is -22.0 points" in to_markdown(made)
+
+
+def test_a_rival_that_ran_on_easy_pairs_alone_is_not_the_best(made: dict[str, Any]) -> None:
+    kept = [item for item in made["records"] if item["defender"] != "rap" or item["attack"] == "badnets"]
+    assert {item["other"] for item in compare(kept)} == {"onion"}
+
+
+def test_paired() -> None:
+    assert paired([-0.1] * 5)["p"] is None  # no test of five pairs can reach 0.05
+    assert paired([0.0] * 8)["p"] == 1.0
+    told = paired([-0.1, -0.2, -0.15, -0.3, -0.12, -0.25, -0.22, 0.01])
+    assert told["interval"][0] < told["mean_difference"] < told["interval"][1] < 0
+    assert told["p"] < 0.05
+    assert told == paired([-0.1, -0.2, -0.15, -0.3, -0.12, -0.25, -0.22, 0.01])
+    mixed = paired([0.1, -0.1, 0.2, -0.2, 0.05, -0.04])
+    assert mixed["p"] > 0.5
+    assert not math.isnan(mixed["mean_difference"])
