@@ -1,4 +1,7 @@
-"""Defenders by the names that a config uses."""
+"""Defenders by the names that a config uses.
+
+A name with a plus, such as ``onion+``, is ours on every host: OpenBackdoor has defenders of some of these names itself.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from openbackdoor_badllm.reading import one_of
 
 DEFENDERS: dict[str, type[Defender]] = {"badllmtg": BadLLMTG}
 
+STRICT = "badllmtg"  # under no other name
+FRAMEWORKS_OWN = ("base", "strip", "rap", "onion", "bki", "cube")
+
 
 def load_defender(config: dict[str, Any]) -> Defender:
     """The defender of a section ``defender``.
@@ -19,7 +25,7 @@ def load_defender(config: dict[str, Any]) -> Defender:
     Raises:
         ConfigError: unknown name or key.
     """
-    name = str(config.get("name", "")).lower()
+    name = str(config.get("name", "")).lower().removesuffix("+")
     one_of("defender.name", name, DEFENDERS)
     return DEFENDERS[name](**{**config, "name": name})
 
@@ -27,15 +33,20 @@ def load_defender(config: dict[str, Any]) -> Defender:
 def register(registry: MutableMapping[str, Any]) -> None:
     """Adds our defenders to a framework's registry, once.
 
+    A defender whose name the framework has, or has been given by somebody else, is added as ``NAME+``.
+
     Args:
         registry: OpenBackdoor's ``DEFENDERS``; changed in place, never rebound, because it is shared.
 
     Raises:
-        BadLLMError: a name is taken by somebody else's class.
+        BadLLMError: a name is taken by somebody else's class; nothing is added then.
     """
+    added: dict[str, type[Defender]] = {}
     for name, defender in DEFENDERS.items():
-        present = registry.get(name)
-        if present is not None and present is not defender:
-            raise BadLLMError(f"The defender name '{name}' is taken by {present!r}; nothing was registered over it.")
-    for name, defender in DEFENDERS.items():
-        registry.setdefault(name, defender)
+        free = name not in FRAMEWORKS_OWN and registry.get(name) in (None, defender)
+        given = name if free or name == STRICT else f"{name}+"
+        present = registry.get(given)
+        if present not in (None, defender):
+            raise BadLLMError(f"The defender name '{given}' is taken by {present!r}; nothing was registered over it.")
+        added[given] = defender
+    registry.update(added)
