@@ -1,5 +1,6 @@
-"""``python -m openbackdoor_badllm.openbackdoor demo_defend.py --config_path X.json``: OpenBackdoor's own scripts, as they
-are, with this package's defenders beside its own.
+"""``python -m openbackdoor_badllm.openbackdoor demo_defend.py --config_path X.json``.
+
+OpenBackdoor's own scripts, as they are, with this package's defenders beside its own.
 
 Where the script is given a config, it gets a completed copy of it (see ``host.upstream.completing``), so that one JSON
 serves this package and OpenBackdoor's scripts.

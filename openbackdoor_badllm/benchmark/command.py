@@ -11,6 +11,7 @@ from rich.console import Console
 
 from openbackdoor_badllm.benchmark.runner import CellResult, plan, run_cells
 from openbackdoor_badllm.benchmark.tables import summarise, to_csv, to_markdown
+from openbackdoor_badllm.cli import add_host, take_host
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, UserError
 from openbackdoor_badllm.run.console import ConsoleProgress
@@ -22,9 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     complaints = Console(stderr=True)
     try:
+        host = take_host(options, complaints)
         cells = plan(
             options.configs, options.seeds, profile=options.profile,
-            overrides=options.overrides, data_root=options.data_root,
+            overrides=options.overrides, data_root=options.data_root, host=host,
         )
         if options.dry_run:
             for cell in cells:
@@ -36,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         with ConsoleProgress(complaints, quiet=options.quiet) as progress:
             store = Store(options.cache)
-            for result in run_cells(cells, options.out, profile=options.profile, store=store, progress=progress):
+            for result in run_cells(
+                cells, options.out, profile=options.profile, store=store, progress=progress, host=host
+            ):
                 finished.append(result)
                 _write_tables(finished, options.out)  # after every cell: an interrupted run leaves what it has
     except UserError as error:
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="OpenBackdoor JSON configs")
     parser.add_argument("--profile", default="desk", help="smoke, desk (default) or full")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder with datasets/ and poison_data/")
+    add_host(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42], metavar="N", help="one run each (default 42)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR")

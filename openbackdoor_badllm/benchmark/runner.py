@@ -14,8 +14,9 @@ from typing import Any
 from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import UserError
+from openbackdoor_badllm.host import Host, open_host
 from openbackdoor_badllm.reading import load_json
-from openbackdoor_badllm.run.experiment import Experiment, resolve
+from openbackdoor_badllm.run.experiment import SECTIONS, Experiment, resolve
 from openbackdoor_badllm.run.folder import RunFolder, config_hash
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def plan(
     profile: str,
     overrides: Sequence[str] = (),
     data_root: Path | None = None,
+    host: Host | None = None,
 ) -> list[Cell]:
     """All cells; a config that cannot be read or resolved is told before anything runs.
 
@@ -57,7 +59,7 @@ def plan(
         ConfigError: a config is missing or wrong.
     """
     return [
-        Cell(path, seed, {**resolved, "references": True})
+        Cell(path, seed, {**resolved, "references": True, **(host.identity if host else {})})
         for seed in seeds
         for path in configs
         for resolved in [
@@ -67,15 +69,15 @@ def plan(
 
 
 def run_cells(
-    cells: Sequence[Cell], out: Path, *, profile: str, store: Store, progress: Progress
+    cells: Sequence[Cell], out: Path, *, profile: str, store: Store, progress: Progress, host: Host | None = None
 ) -> Iterator[CellResult]:
     """Runs what is missing, in order, and hands on each cell when it is done."""
     for number, cell in enumerate(cells, start=1):
         progress.stage(f"cell {number} of {len(cells)}: {cell.config.stem}, seed {cell.seed}")
-        config = {key: value for key, value in cell.resolved.items() if key != "references"}
+        config = {key: value for key, value in cell.resolved.items() if key in SECTIONS}
         try:
             folder = RunFolder(cell.folder(out, profile), cell.resolved)
-            results = Experiment(config, store=store, progress=progress).run(folder)
+            results = Experiment(config, store=store, progress=progress, host=host or open_host()).run(folder)
         except UserError as error:
             logger.warning("%s failed: %s", cell.config.stem, error)
             yield CellResult(cell, None, str(error))

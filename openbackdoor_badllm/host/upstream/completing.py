@@ -54,18 +54,11 @@ def _complete_defender(defender: dict[str, Any], victim: Mapping[str, Any], trai
         defender.setdefault("model_path", victim["path"])
         defender.setdefault("model_name", victim["model"])
         defender.setdefault("num_classes", victim.get("num_classes", 2))
-    elif name.removesuffix("+") in DEFENDERS:
-        accepted = defender_keys(name.removesuffix("+"))
-        if "victim" in accepted and defender.get("victim") is None:
+    elif hasattr(DEFENDERS.get(name.removesuffix("+")), "attach"):  # it trains a probe like the attacked victim
+        if defender.get("victim") is None:
             defender["victim"] = {**only(VictimConfig, victim), "type": "plm"}
-        if "train" in accepted and defender.get("train") is None:
+        if defender.get("train") is None:
             defender["train"] = {**only(TrainConfig, train), "name": "base"}
-
-
-def defender_keys(name: str) -> set[str]:
-    """The keys that one of our defenders knows, as far as its ``config_class`` tells; none where it has none."""
-    known = getattr(DEFENDERS[name], "config_class", None)
-    return {field.name for field in dataclasses.fields(known)} if known is not None else set()
 
 
 def only(cls: type[Any], section: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,5 +73,9 @@ def ignored_keys(config: Mapping[str, Any]) -> list[str]:
     attacker = config.get("attacker")
     places.append(("attacker.poisoner", attacker.get("poisoner") if isinstance(attacker, Mapping) else None))
     return [
-        f"{place}.{key}" for place, section in places if isinstance(section, Mapping) for key in OURS_ALONE if key in section
+        f"{place}.{key}"
+        for place, section in places
+        if isinstance(section, Mapping)
+        for key in OURS_ALONE
+        if key in section
     ]

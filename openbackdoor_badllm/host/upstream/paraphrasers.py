@@ -34,6 +34,8 @@ def _style(original: Any) -> type:
     class StyleBkdPoisoner(original):  # type: ignore[misc]
         __doc__ = original.__doc__
 
+        paraphraser: Any
+
         def __init__(self, *args: Any, **config: Any) -> None:
             with _replaced(module, "GPT2Generator", _Later):
                 super().__init__(*args, **config)
@@ -47,8 +49,9 @@ def _style(original: Any) -> type:
             return super().transform_batch(texts)
 
         def _build(self) -> None:
-            if isinstance(self.paraphraser, _Later):
-                self.paraphraser = self.paraphraser.build(module.GPT2Generator, self)
+            known: Any = self.paraphraser
+            if isinstance(known, _Later):
+                self.paraphraser = known.build(module.GPT2Generator, self)
 
     return StyleBkdPoisoner
 
@@ -59,15 +62,18 @@ def _syntax(original: Any) -> type:
     class SynBkdPoisoner(original):  # type: ignore[misc]
         __doc__ = original.__doc__
 
+        scpn: Any
+
         def __init__(self, template_id: int = -1, **config: Any) -> None:
             self._template_id = template_id
             with _replaced(module, "oa", SimpleNamespace(attackers=SimpleNamespace(SCPNAttacker=_Later))):
                 super().__init__(template_id=template_id, **config)
 
         def transform(self, text: str) -> Any:
-            if isinstance(self.scpn, _Later):
-                self.scpn = self.scpn.build(module.oa.attackers.SCPNAttacker, self)
-                self.template = [self.scpn.templates[self._template_id]]
+            known: Any = self.scpn
+            if isinstance(known, _Later):
+                self.scpn = known = known.build(module.oa.attackers.SCPNAttacker, self)
+                self.template = [known.templates[self._template_id]]
             return super().transform(text)
 
     return SynBkdPoisoner
@@ -98,8 +104,8 @@ class _Later:
         except Exception as error:  # whatever its libraries raise
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
             raise DataError(
-                f"The poisoner '{poisoner.name}' has to rewrite texts, and its paraphraser cannot be loaded ({reason}): "
-                f"set 'load' to true and put the ready CSV files under '{poisoner.poison_data_basepath}'."
+                f"The poisoner '{poisoner.name}' has to rewrite texts, and its paraphraser cannot be loaded "
+                f"({reason}): set 'load' to true and put the ready CSV files under '{poisoner.poison_data_basepath}'."
             ) from error
         return built
 
