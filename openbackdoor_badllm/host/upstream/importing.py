@@ -15,7 +15,7 @@ import random
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -152,6 +152,7 @@ def surroundings(package: Path) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", SyntaxWarning)  # `is` with a literal, three times
+        stack.enter_context(redirect_stdout(sys.stderr))
         stack.enter_context(_environment())
         stack.enter_context(_root_logger())
         stack.enter_context(_random_states())

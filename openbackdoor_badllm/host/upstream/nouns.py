@@ -35,7 +35,7 @@ from openbackdoor_badllm.host.builtin.attacker import Attacker, Evaluation
 from openbackdoor_badllm.host.builtin.poisoner import Poisoner, load_poisoner
 from openbackdoor_badllm.host.builtin.settings import set_config
 from openbackdoor_badllm.host.builtin.victim import PLMVictim
-from openbackdoor_badllm.host.upstream.completing import complete, only
+from openbackdoor_badllm.host.upstream.completing import BATCH_SIZE, complete, only
 from openbackdoor_badllm.host.upstream.rebuilding import Answering
 from openbackdoor_badllm.host.upstream.working import at_work, inside
 from openbackdoor_badllm.reading import one_of, read, want_section
@@ -259,7 +259,7 @@ class UpstreamAttacker(Attacker):
         """A fresh attacker of OpenBackdoor, whose checkpoints go to ``folder``."""
         poisoner = {key: value for key, value in self.section["poisoner"].items() if key not in FOLDERS}
         poisoner["load"] = False
-        train = {**self.section["train"], "save_path": folder}
+        train = {"name": "base", "batch_size": BATCH_SIZE, **self.section.get("train", {}), "save_path": folder}
         kind = self.framework.attackers.ATTACKERS[self.name]
         return kind(**{**self.section, "poisoner": poisoner, "train": train})
 
