@@ -2,7 +2,7 @@
 
 The traps: ``AdamW`` taken from transformers, heavy packages imported at the top, the root logger replaced, environment
 variables set and the global generators drawn from at import, prints, a paraphraser built in a constructor, an error
-swallowed where a text is rewritten, poisoned rows in one tail, a detector's rows drawn apart from those that are scored.
+swallowed where a text is rewritten, poisoned rows in one tail, a detector's rows drawn apart from the scored ones.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from openbackdoor_badllm.run.folder import RunFolder
 POISONER = {
     "name": "badnets", "poison_rate": 0.2, "target_label": 1, "label_dirty": True, "triggers": ["cf"], "load": False,
 }
-TRAIN = {"lr": 0.003, "epochs": 2, "batch_size": 8, "seed": 5}
+TRAIN = {"lr": 0.01, "epochs": 4, "batch_size": 8, "seed": 5}
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def host(checkout: Path) -> Host:
 
 @pytest.fixture
 def data() -> dict[str, Any]:
-    rows = reviews(120)
-    return {"train": rows[:80], "dev": rows[80:100], "test": rows[100:]}
+    rows = reviews(200)
+    return {"train": rows[:160], "dev": rows[160:170], "test": rows[170:]}
 
 
 def attacker(host: Host, **changes: Any) -> Any:
@@ -53,7 +53,7 @@ def test_equal_seeds_poison_equal_rows(host: Host, data: dict[str, Any], tiny_be
     assert first.poison(None, data, "eval") == attacker(host).poison(None, data, "eval")
     other = attacker(host, train={**TRAIN, "seed": 6}).poison(None, data, "train")
     assert other != poisoned
-    assert sum(row[2] for row in poisoned["train"]) == 16
+    assert sum(row[2] for row in poisoned["train"]) == 32
     assert set(poisoned) == {"train", "dev-clean", "dev-poison"}
 
 
@@ -137,7 +137,7 @@ def test_a_filter_of_its_own(host: Host, data: dict[str, Any]) -> None:
     defender = host.load_defender({"name": "bki"})
     assert (defender.name, defender.pre) == ("bki", True)
     kept = defender.correct(poison_data=rows)
-    assert len(kept) == len(rows) - 16
+    assert len(kept) == len(rows) - 32
 
 
 def test_defenders_by_name(host: Host) -> None:
@@ -185,7 +185,7 @@ def test_ready_texts(host: Host, data: dict[str, Any], tmp_path: Path, name: str
     one = attacker(host, poisoner=section)
     poisoned = one.poison(None, data, "train")
     marked = [row for row in poisoned["train"] if row[2]]
-    assert len(marked) == 16
+    assert len(marked) == 32
     assert all(row[0].startswith("train thou ") and row[1] == 1 for row in marked)
     originals = {row.text for row in data["train"] if row.label == 0}
     assert {row[0].removeprefix("train thou ") for row in marked} <= originals
@@ -196,7 +196,6 @@ def test_ready_texts(host: Host, data: dict[str, Any], tmp_path: Path, name: str
 
 def test_whole_runs_of_one_json_on_both_hosts(checkout: Path, tiny_bert: Path, tmp_path: Path) -> None:
     made = config(write_reviews(tmp_path / "data"), tiny_bert)
-    made["attacker"]["train"]["lr"] = 0.003
     results = {}
     for name in ("builtin", "upstream"):
         resolved = resolve(made)

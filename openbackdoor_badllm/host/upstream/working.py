@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import openbackdoor_badllm
 from openbackdoor_badllm.engine.rng import isolated_rng
+from openbackdoor_badllm.engine.victims import quiet_transformers
 
 
 @contextmanager
@@ -19,7 +20,8 @@ def at_work(seed: int) -> Iterator[None]:
     Args:
         seed: of Python's, NumPy's and torch's generators inside the block; afterwards they are as they were.
     """
-    with isolated_rng(seed), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), _forwarded_log():
+    prints, bars = redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO())
+    with isolated_rng(seed), prints, bars, quiet_transformers(), _forwarded_log():
         yield
 
 
