@@ -1,14 +1,16 @@
 """BadLLM-TG (arXiv 2603.15692) as a plugin for OpenBackdoor.
 
-Importing the package registers its defenders with OpenBackdoor where that is loaded already. The public names are
-fetched when they are first used, so that ``badllmtg --help`` need not wait for torch.
+Importing the package registers its defenders with OpenBackdoor, where that is loaded already or as soon as it is,
+and makes ``import openbackdoor`` work on today's packages. The public names are fetched when they are first used, so
+that ``badllmtg --help`` need not wait for torch.
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any
+
+from openbackdoor_badllm.host.upstream.importing import hook
 
 __version__ = "0.1.0"
 
@@ -30,6 +32,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-_framework = sys.modules.get("openbackdoor.defenders")
-if _framework is not None and hasattr(_framework, "DEFENDERS"):
-    importlib.import_module("openbackdoor_badllm.defenders").register(_framework.DEFENDERS)
+hook()

@@ -20,6 +20,7 @@ import openbackdoor_badllm
 from openbackdoor_badllm.benchmark.command import add_arguments
 from openbackdoor_badllm.benchmark.command import run as run_benchmark
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, ConfigError, UserError
+from openbackdoor_badllm.host import BUILTIN, HOSTS, Host, open_host
 from openbackdoor_badllm.reading import load_json
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
         help="change a config key, for instance defender.repair=paper; may be repeated",
     )
+    add_host(defend)
     defend.add_argument("--seed", type=int, help="seed of everything that is drawn (default 42)")
     defend.add_argument("--out", type=Path, metavar="DIR", help="run folder (default runs/<config>-<profile>-<hash>)")
     defend.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
@@ -121,6 +123,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_host(command: argparse.ArgumentParser) -> None:
+    """The options that say who attacks and trains; see :func:`openbackdoor_badllm.host.open_host`."""
+    command.add_argument(
+        "--host", choices=HOSTS, default=BUILTIN,
+        help="builtin (default), upstream: the real OpenBackdoor, auto: the real one where it can be imported",
+    )
+    command.add_argument(
+        "--openbackdoor", type=Path, metavar="DIR",
+        help="clone of OpenBackdoor (else OPENBACKDOOR_HOME, else the installed one)",
+    )
+
+
+def take_host(options: argparse.Namespace, complaints: Console) -> Host:
+    """The host of these options; says on stderr where ``auto`` fell back."""
+    host = open_host(options.host, options.openbackdoor)
+    if host.fallback:
+        complaints.print(
+            f"The host is the built-in one. {host.fallback}", markup=False, highlight=False, soft_wrap=True
+        )
+    return host
+
+
 def _defend(options: argparse.Namespace) -> int:
     config = load_json(options.config)
     # Imported here: torch and transformers take seconds, and a misspelt file name should not wait for them.
@@ -138,13 +162,14 @@ def _defend(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         return _dry_run(config, as_json=options.json)
-    identity = {**config, "references": not options.no_references}
+    host = take_host(options, Console(stderr=True))
+    identity = {**config, "references": not options.no_references, **host.identity}
     default = Path("runs") / f"{options.config.stem}-{options.profile}-{config_hash(identity)}"
     folder = RunFolder(options.out or default, identity, force=options.force)
     store = _open_store(options.cache)
     with ConsoleProgress(Console(stderr=True), quiet=options.quiet) as progress:
         results = Experiment(
-            config, references=not options.no_references, store=store, progress=progress
+            config, references=not options.no_references, store=store, progress=progress, host=host
         ).run(folder)
     if options.json:
         _print_json(results)

@@ -97,6 +97,7 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
         ``{"state": "done" | "failed" | "elsewhere" | "held back", "sentence": ..., "seconds": ...}``. A defect of this
         program is a failure, too: one cell must not end a benchmark of days.
     """
+    from openbackdoor_badllm.engine.progress import Quiet
     from openbackdoor_badllm.engine.store import Store
     from openbackdoor_badllm.run.experiment import Experiment
 
@@ -136,7 +137,7 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
                 references="references" in task.lines,
                 undefended="undefended" in task.lines,
                 store=Store(Path(task.cache) if task.cache else None),
-                **({} if progress is None else {"progress": progress}),
+                progress=progress or Quiet(),
             )
             experiment.run(_Folder(task.path, task.identity, lambda: _write_made(task, started)))
         except UserError as error:

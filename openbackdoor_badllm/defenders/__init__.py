@@ -49,6 +49,17 @@ def load_defender(config: dict[str, Any]) -> Defender:
     return DEFENDERS[name](**{**config, "name": name})
 
 
+def for_framework(name: str) -> Any:
+    """What stands under a name of ours in a framework's registry; None where the name is not ours."""
+    kind = DEFENDERS.get(name)
+    if kind is None or not hasattr(kind, "rebuild"):
+        return kind
+    # Here, as this is a matter of OpenBackdoor alone.
+    from openbackdoor_badllm.host.upstream.rebuilding import asked_twice
+
+    return asked_twice(kind) if kind.rebuild is not getattr(Defender, "rebuild", None) else kind
+
+
 def register(registry: MutableMapping[str, Any]) -> None:
     """Adds our defenders to a framework's registry, once.
 
@@ -60,8 +71,9 @@ def register(registry: MutableMapping[str, Any]) -> None:
     Raises:
         BadLLMError: a name is taken by somebody else's class; nothing is added then.
     """
-    added: dict[str, type[Defender]] = {}
-    for name, defender in DEFENDERS.items():
+    added: dict[str, Any] = {}
+    for name in DEFENDERS:
+        defender = for_framework(name)
         free = name not in FRAMEWORKS_OWN and registry.get(name) in (None, defender)
         given = name if free or name == STRICT else f"{name}+"
         present = registry.get(given)

@@ -1,1 +1,101 @@
+"""The OpenBackdoor framework, seen through one door: the built-in host, or the real one."""
 
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openbackdoor_badllm.errors import UserError
+from openbackdoor_badllm.reading import one_of
+
+logger = logging.getLogger(__name__)
+
+BUILTIN, UPSTREAM, AUTO = "builtin", "upstream", "auto"
+HOSTS = (BUILTIN, UPSTREAM, AUTO)
+
+
+@dataclass(frozen=True)
+class Host:
+    """The nouns of a host.
+
+    Attributes:
+        name: ``builtin`` or ``upstream``.
+        revision: the commit of the real OpenBackdoor; empty for the built-in host.
+        fallback: why ``auto`` did not take the real one; empty otherwise.
+    """
+
+    name: str
+    set_config: Callable[[dict[str, Any]], dict[str, Any]]
+    load_dataset: Callable[..., Any]
+    load_victim: Callable[[dict[str, Any]], Any]
+    load_attacker: Callable[[dict[str, Any]], Any]
+    load_defender: Callable[[dict[str, Any]], Any]
+    revision: str = ""
+    fallback: str = ""
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells its runs from those of the built-in host, which has none: its run folders keep their names."""
+        return {} if self.name == BUILTIN else {"host": self.name, "host_revision": self.revision}
+
+
+def open_host(name: str = BUILTIN, home: Path | None = None) -> Host:
+    """The host of that name.
+
+    Args:
+        name: ``builtin``; ``upstream``, the real OpenBackdoor; ``auto``: the real one where it can be imported, else
+            the built-in one.
+        home: clone of OpenBackdoor; else ``OPENBACKDOOR_HOME``, else the installed one.
+
+    Raises:
+        ConfigError: unknown name, or the real one was asked for and cannot be had.
+        MissingExtraError: the real one was asked for, and a package that it needs is not installed.
+    """
+    one_of("--host", name, HOSTS)
+    if name == BUILTIN:
+        return _builtin()
+    try:
+        return _upstream(home)
+    except UserError as error:
+        if name == UPSTREAM:
+            raise
+        logger.info("the host is the built-in one: %s", error)
+        return _builtin(str(error))
+
+
+def _builtin(fallback: str = "") -> Host:
+    # Here, as torch and transformers take seconds.
+    from openbackdoor_badllm.host import builtin
+
+    return Host(
+        name=BUILTIN,
+        set_config=builtin.set_config,
+        load_dataset=builtin.load_dataset,
+        load_victim=builtin.load_victim,
+        load_attacker=builtin.load_attacker,
+        load_defender=builtin.load_defender,
+        fallback=fallback,
+    )
+
+
+def _upstream(home: Path | None) -> Host:
+    from openbackdoor_badllm.host.upstream.finding import revision
+    from openbackdoor_badllm.host.upstream.importing import load
+
+    framework = load(home)
+    from openbackdoor_badllm.host.builtin import load_dataset
+    from openbackdoor_badllm.host.upstream.nouns import Nouns
+
+    nouns = Nouns(framework)
+    return Host(
+        name=UPSTREAM,
+        set_config=nouns.set_config,
+        load_dataset=load_dataset,
+        load_victim=nouns.load_victim,
+        load_attacker=nouns.load_attacker,
+        load_defender=nouns.load_defender,
+        revision=revision(Path(str(framework.__file__)).parent),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from http.client import HTTPException
@@ -19,6 +18,9 @@ from openbackdoor_badllm.engine.store import default_folder
 from openbackdoor_badllm.engine.victims import minilm_folder, supports_bf16
 from openbackdoor_badllm.errors import BadLLMError
 from openbackdoor_badllm.host.builtin.data.sources import resolve_root
+from openbackdoor_badllm.host.upstream.finding import find, revision
+from openbackdoor_badllm.host.upstream.importing import hook
+from openbackdoor_badllm.host.upstream.stubs import HEAVY, absent
 from openbackdoor_badllm.run.folder import versions
 
 HUB = "https://huggingface.co"
@@ -49,10 +51,15 @@ def _installed(package: str) -> str:
 
 def _host() -> str:
     try:
-        found = importlib.util.find_spec("openbackdoor") is not None
-    except (ImportError, ValueError):
-        found = False
-    return "built-in" + ("; OpenBackdoor is installed too" if found else "; OpenBackdoor is not installed")
+        spec = find(skip=hook())
+    except BadLLMError as error:
+        return f"built-in; {error}"
+    if spec is None or spec.origin is None:
+        return "built-in; OpenBackdoor is not installed"
+    folder = Path(spec.origin).parent
+    told = f"; OpenBackdoor at {folder}, commit {revision(folder)[:7]}"
+    missing = [HEAVY[module][0] for module in absent()]
+    return f"built-in{told}" + (f", without {', '.join(missing)}" if missing else "")
 
 
 def _victim() -> str:

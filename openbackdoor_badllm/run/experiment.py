@@ -23,7 +23,7 @@ from openbackdoor_badllm.defenders.base import Defender, detection_rates
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.host.builtin import load_attacker, load_dataset, load_defender, load_victim, set_config
+from openbackdoor_badllm.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.host.builtin.attacker import Attacker, Evaluation
 from openbackdoor_badllm.host.builtin.data.checks import require_label
 from openbackdoor_badllm.host.builtin.metrics import auroc
@@ -36,7 +36,9 @@ from openbackdoor_badllm.run.usage import PeakMemory
 
 logger = logging.getLogger(__name__)
 
-SECTIONS = ("target_dataset", "poison_dataset", "victim", "attacker", "defender", "clean-tune", "seed", "profile")
+SECTIONS = (
+    "target_dataset", "poison_dataset", "victim", "attacker", "defender", "clean-tune", "train", "seed", "profile",
+)
 TRANSCRIPT = "transcript.jsonl"
 UNDEFENDED, DEFENDED, ORACLE, CLEAN = "undefended", "defended", "oracle filter", "trained on clean rows"
 
@@ -92,6 +94,7 @@ class Experiment:
         config: as resolved: profile, overrides, data root and seeds written in.
         references: also train the two reference victims.
         undefended: also measure the victim without the defence; false where another run of the same pair has it.
+        host: whose attacker, victim and trainer; the built-in ones.
     """
 
     config: dict[str, Any]
@@ -99,6 +102,7 @@ class Experiment:
     undefended: bool = True
     store: Store | None = None
     progress: Progress = field(default_factory=Quiet)
+    host: Host = field(default_factory=open_host)
 
     def run(self, folder: RunFolder) -> dict[str, Any]:
         """Runs it and fills the folder; a run that came to its end before is returned as it is."""
@@ -111,18 +115,19 @@ class Experiment:
 
     def _run(self, folder: RunFolder) -> dict[str, Any]:
         started = time.monotonic()
-        config = set_config(copy.deepcopy(self.config))
+        host = self.host
+        config = host.set_config(copy.deepcopy(self.config))
         defender = self._defender(config)  # its keys are checked before any data is looked for
         attacker = self._attacker(config)
         # A victim that cannot be loaded is told before the data is read, and the hub is asked once about "auto".
-        config["victim"]["path"] = load_victim(config["victim"]).path
-        data = load_dataset(**config["poison_dataset"])
+        config["victim"]["path"] = host.load_victim(config["victim"]).path
+        data = host.load_dataset(**config["poison_dataset"])
         same = config["poison_dataset"] == config["target_dataset"]
-        target_data = data if same else load_dataset(**config["target_dataset"])
+        target_data = data if same else host.load_dataset(**config["target_dataset"])
         if config["victim"].get("num_classes") is None:
             config["victim"]["num_classes"] = data.info.num_classes
         require_label(data["train"], attacker.poisoner.target_label, what="the training rows")
-        poisoned = attacker.poison(load_victim(config["victim"]), data, "train")
+        poisoned = attacker.poison(host.load_victim(config["victim"]), data, "train")
 
         lines: list[Line] = []
         evaluations: dict[str, Evaluation] = {}
@@ -132,7 +137,7 @@ class Experiment:
             begun = time.monotonic()
             with PeakMemory() as peak:
                 victim = attacker.rebuild(
-                    load_victim(config["victim"]), {**poisoned, "train": list(rows)}, test_defender
+                    host.load_victim(config["victim"]), {**poisoned, "train": list(rows)}, test_defender
                 )
                 scores = attacker.eval(victim, target_data, test_defender)
             detector = test_defender is not None and test_defender.outcome == "rejected rows"
@@ -157,7 +162,7 @@ class Experiment:
             evaluate(UNDEFENDED, poisoned["train"])
         if defender is not None:
             victim_config = dataclasses.replace(
-                load_victim(config["victim"]).config, num_classes=config["victim"]["num_classes"]
+                host.load_victim(config["victim"]).config, num_classes=config["victim"]["num_classes"]
             )
             defender.attach(victim_config, attacker.poison_trainer.config)
             if isinstance(defender, BadLLMTG):
@@ -189,11 +194,12 @@ class Experiment:
             "poison_rate": attacker.poisoner.poison_rate,
             "setting": attacker.poisoner.poison_setting,
             "target_label": attacker.poisoner.target_label,
-            "victim": load_victim(config["victim"]).path,
+            "victim": host.load_victim(config["victim"]).path,
             "defender": defender.name if defender else None,
             "label_names": list(data.info.label_names),
             "lines": [line.to_dict() for line in lines],
-            "versions": versions(),
+            "host": host.name,
+            "versions": versions() if host.name == BUILTIN else {**versions(), "openbackdoor": host.revision},
             "seed": config.get("seed"),
         }
         if defender is not None:
@@ -209,7 +215,7 @@ class Experiment:
         return results
 
     def _attacker(self, config: dict[str, Any]) -> Attacker:
-        attacker = load_attacker(config["attacker"])
+        attacker: Attacker = self.host.load_attacker(config["attacker"])
         attacker.poison_trainer.store = self.store
         attacker.poison_trainer.progress = self.progress
         return attacker
@@ -217,7 +223,7 @@ class Experiment:
     def _defender(self, config: dict[str, Any]) -> Defender | None:
         if not config.get("defender"):
             return None
-        defender = load_defender(config["defender"])
+        defender: Defender = self.host.load_defender(config["defender"])
         defender.store, defender.progress = self.store, self.progress
         return defender
 

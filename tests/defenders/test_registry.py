@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.defenders import DEFENDERS, load_defender, register
+from openbackdoor_badllm.defenders import DEFENDERS, for_framework, load_defender, register
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import OUTCOMES
 from openbackdoor_badllm.errors import BadLLMError, ConfigError
@@ -48,7 +48,7 @@ def test_register_adds_once_and_in_place() -> None:
     register(registry)
     register(registry)
     assert registry is same
-    ours = {f"{name}+" if name in TAKEN else name: defender for name, defender in DEFENDERS.items()}
+    ours = {f"{name}+" if name in TAKEN else name: for_framework(name) for name in DEFENDERS}
     assert registry == {"onion": object, "oracle": dict, **ours}
 
 

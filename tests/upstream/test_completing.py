@@ -1,0 +1,68 @@
+"""What OpenBackdoor would miss in a config, or look for on the hub, is written in."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openbackdoor_badllm.errors import VictimError
+from openbackdoor_badllm.host.upstream.completing import complete, ignored_keys
+
+
+def made(tiny_bert: Path, **defender: Any) -> dict[str, Any]:
+    return {
+        "victim": {"path": str(tiny_bert), "max_len": 32},
+        "attacker": {"train": {"lr": 0.01, "epochs": 2}, "poisoner": {"name": "badnets", "target_label": 1}},
+        "defender": defender,
+    }
+
+
+def test_keys_that_it_cannot_do_without(tiny_bert: Path) -> None:
+    config = made(tiny_bert)
+    before = copy.deepcopy(config)
+    filled = complete(config)
+    assert config == before
+    assert filled["victim"] == {"type": "plm", "model": "bert", "path": str(tiny_bert), "max_len": 32}
+    assert filled["attacker"]["train"] == {"name": "base", "batch_size": 32, "lr": 0.01, "epochs": 2}
+    assert filled["attacker"]["poisoner"]["load"] is False
+    assert filled["attacker"]["poisoner"]["label_dirty"] is False
+    assert filled["defender"] == {}
+
+
+def test_the_probe_is_the_attacked_victim(tiny_bert: Path) -> None:
+    filled = complete(made(tiny_bert, name="BadLLMTG"))
+    assert filled["defender"]["victim"] == filled["victim"]
+    assert filled["defender"]["train"] == {"name": "base", "batch_size": 32, "lr": 0.01, "epochs": 2}
+
+
+def test_what_is_given_stays(tiny_bert: Path) -> None:
+    filled = complete(made(tiny_bert, name="badllmtg", victim={"path": "minilm"}, train={"epochs": 7}))
+    assert filled["defender"] == {"name": "badllmtg", "victim": {"path": "minilm"}, "train": {"epochs": 7}}
+
+
+@pytest.mark.parametrize("name", ["bki", "cube"])
+def test_its_filters_train_the_victims_model(tiny_bert: Path, name: str) -> None:
+    filled = complete(made(tiny_bert, name=name, num_classes=4))
+    assert filled["defender"] == {
+        "name": name, "model_path": str(tiny_bert), "model_name": "bert", "num_classes": 4,
+    }
+
+
+def test_others_are_left_alone(tiny_bert: Path) -> None:
+    assert complete(made(tiny_bert, name="strip", frr=0.1))["defender"] == {"name": "strip", "frr": 0.1}
+
+
+def test_a_victim_that_is_not_there(tmp_path: Path) -> None:
+    config = made(tmp_path / "none")
+    with pytest.raises(VictimError, match="does not exist"):
+        complete(config)
+
+
+def test_keys_that_its_own_loaders_would_swallow(tiny_bert: Path) -> None:
+    config = made(tiny_bert)
+    config["target_dataset"] = {"name": "sst-2", "max_test": 5}
+    config["attacker"]["poisoner"]["data_root"] = "x"
+    assert ignored_keys(config) == ["target_dataset.max_test", "attacker.poisoner.data_root"]

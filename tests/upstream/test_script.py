@@ -1,0 +1,87 @@
+"""``python -m openbackdoor_badllm.openbackdoor``: OpenBackdoor's own scripts with our defenders beside its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openbackdoor_badllm import openbackdoor
+
+
+@pytest.fixture
+def config(tiny_bert: Path, tmp_path: Path) -> Path:
+    content = {
+        "victim": {"path": str(tiny_bert)},
+        "target_dataset": {"name": "sst-2", "max_test": 3},
+        "attacker": {"poisoner": {"name": "badnets"}},
+        "defender": {"name": "badllmtg"},
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def quiet_root() -> Any:
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("RESULT "))
+    found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+    return found
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_its_own_script_runs_with_a_completed_config(
+    checkout: Path, config: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, joined: bool
+) -> None:
+    arguments, path = sys.argv[:], sys.path[:]
+    given = [f"--config_path={config}"] if joined else ["--config_path", str(config)]
+    before = config.read_bytes()
+    assert openbackdoor.main(["demo_defend.py", *given, "--seed", "7"]) == 0
+    result = told(capsys)
+    assert result["class"] == "BadLLMTG"
+    assert (result["seed"], result["main"]) == (7, "__main__")
+    assert (result["script"], result["first"]) == (str(checkout / "demo_defend.py"), str(checkout))
+    assert result["config"]["defender"]["victim"]["path"] == json.loads(before)["victim"]["path"]
+    assert result["config"]["attacker"]["poisoner"]["load"] is False
+    assert config.read_bytes() == before
+    assert (sys.argv, sys.path) == (arguments, path)
+    assert "do not know the key 'target_dataset.max_test'" in caplog.text
+
+
+def test_the_scripts_exit_code(checkout: Path, config: Path) -> None:
+    assert openbackdoor.main(["demo_defend.py", "--config_path", str(config), "--seed", "3"]) == 3
+
+
+def test_a_script_of_ones_own(checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "beside.py").write_text("WORD = 'beside'\n", encoding="utf-8")
+    script = tmp_path / "own.py"
+    script.write_text("import beside, openbackdoor, sys\nprint(beside.WORD, sys.argv[1:])\n", encoding="utf-8")
+    assert openbackdoor.main(["--openbackdoor", str(checkout), str(script), "--x", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "beside ['--x', '1']"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_such.py"], "The script 'no_such.py' does not exist, neither here nor in"),
+        (["demo_defend.py", "--config_path", "none.json"], "The config file 'none.json' does not exist"),
+        (["--openbackdoor", "/nowhere", "demo_defend.py"], "There is no OpenBackdoor in '/nowhere'"),
+    ],
+)
+def test_bad_input(
+    checkout: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert openbackdoor.main(arguments) == 2
+    assert message in capsys.readouterr().err
