@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from openbackdoor_badllm.defenders import DEFENDERS
 from openbackdoor_badllm.errors import BadLLMError, ConfigError, MissingExtraError
@@ -86,9 +85,10 @@ def test_adamw_is_there_for_the_import_alone_with_its_old_defaults(checkout: Pat
 
 
 def test_an_adamw_that_transformers_has_is_left(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    importlib.import_module("transformers.processing_utils")  # puts another module object in its place
     monkeypatch.setattr(sys.modules["transformers"], "AdamW", torch.optim.SGD, raising=False)
     assert framework().trainers.AdamW is torch.optim.SGD
-    assert transformers is sys.modules["transformers"]
+    assert vars(sys.modules["transformers"])["AdamW"] is torch.optim.SGD
 
 
 def test_what_is_absent_is_named_when_it_is_needed(checkout: Path) -> None:
