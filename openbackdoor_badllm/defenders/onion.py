@@ -153,7 +153,10 @@ class ONION(Defender):
     def _calibrated(
         self, victim: Answers, rows: CleanRows, words: Sequence[list[str]], surprise: Sequence[Array]
     ) -> float:
-        """The lowest bar that costs at most ``max_drop`` of the accuracy on clean rows; infinite where none does."""
+        """The lowest bar that costs at most ``max_drop`` of the accuracy on clean rows.
+
+        Where each of :data:`SHARES` costs more, it is just above the most surprising clean word, which costs nothing.
+        """
         labels = np.array([example.label for example in rows.calibrate])
         everything = np.concatenate([each[~np.isnan(each)] for each in surprise] or [np.zeros(0)])
         if not len(everything):
@@ -165,7 +168,7 @@ class ONION(Defender):
             after = (victim.logits(shortened).argmax(axis=1) == labels).mean()
             if before - after <= self.config.max_drop:
                 return bar
-        return float("inf")
+        return float(np.nextafter(everything.max(), np.inf))
 
     def _load(self, rows: CleanRows) -> LanguageModel:
         """The language model; one that was loaded or taught before, where the clean rows are the same."""
@@ -210,9 +213,9 @@ class ONION(Defender):
 
 def without(words: Sequence[str], surprise: Array, bar: float) -> str:
     """The text without its words of at least ``bar``; never empty where it was not. Words without a number stay."""
-    keep = ~(np.nan_to_num(surprise, nan=-np.inf) >= bar)
+    keep = ~(surprise >= bar)  # nan is never at least anything
     if len(words) and not keep.any():
-        keep[int(np.nanargmin(surprise))] = True
+        keep[int(surprise.argmin())] = True
     return " ".join(word for word, kept in zip(words, keep, strict=True) if kept)
 
 

@@ -75,11 +75,11 @@ def test_the_shipped_config_of_openbackdoor_corrects(letters: Letters) -> None:
 
 
 def test_the_bar_is_the_lowest_that_costs_little_accuracy(letters: Letters) -> None:
-    """Half of the clean texts need "good", whose "o" is the most surprising letter beside "m" of "film"."""
+    """Half of the clean texts need "good", the most surprising word among them; the bar stays just above it."""
     strict, loose = ONION(max_drop=0.0), ONION(max_drop=1.0)
     for defender in (strict, loose):
         defender.correct(model=Victim(), clean_data=DEV, poison_data=TESTS)
-    assert strict.details["bar"] > ord("o")
+    assert ord("o") < strict.details["bar"] < ord("p")
     assert loose.details["bar"] < strict.details["bar"]
     back = strict.correct(model=Victim(), clean_data=DEV, poison_data=TESTS)
     assert [row.text for row in back] == ["bad film", "zzz", "", "bad", "good film"]
