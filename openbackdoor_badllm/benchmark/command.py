@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from filelock import FileLock
 from rich.console import Console
 
 from openbackdoor_badllm.errors import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from openbackdoor_badllm.benchmark.figures import Results
     from openbackdoor_badllm.benchmark.grid import Grid
 
+TABLES_LOCK = ".tables.lock"
 EXIT_CODES = "exit codes: 0 done; 1 a cell failed; 2 bad input, told in one sentence; 130 interrupted"
 
 
@@ -139,9 +141,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
         store.folder.mkdir(parents=True, exist_ok=True)
-        if grid is not None:
-            write_whole(out / "grid.yaml", yaml.safe_dump(grid.to_dict(), sort_keys=False, allow_unicode=True))
-        write_plan(cells, out, name=name, ours=ours)
+        with FileLock(out / TABLES_LOCK):
+            if grid is not None:
+                write_whole(out / "grid.yaml", yaml.safe_dump(grid.to_dict(), sort_keys=False, allow_unicode=True))
+            write_plan(cells, out, name=name, ours=ours)
     except OSError as error:
         raise ConfigError(
             f"'{error.filename or out}' cannot be written ({error.strerror}): choose another --out or --cache."
@@ -219,9 +222,10 @@ def _write_tables(cells: Sequence[Cell], out: Path, name: str, ours: str, result
     from openbackdoor_badllm.benchmark.figures import table
     from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
 
-    made = table(cells, out, name=name, ours=ours, results=results)
-    write_whole(out / "table.json", as_json(made))
-    write_whole(out / "table.md", to_markdown(made))
-    write_whole(out / "table.csv", to_csv(made))
-    write_whole(out / "table.tex", to_latex(made))
+    with FileLock(out / TABLES_LOCK):  # a second runner on the folder writes the same files
+        made = table(cells, out, name=name, ours=ours, results=results)
+        write_whole(out / "table.json", as_json(made))
+        write_whole(out / "table.md", to_markdown(made))
+        write_whole(out / "table.csv", to_csv(made))
+        write_whole(out / "table.tex", to_latex(made))
     return made
