@@ -173,6 +173,11 @@ def config(data: Path, victim: Path | str, *, defender: bool = True) -> dict[str
     return made
 
 
+def figures_of(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of ``results.json`` without what is of the clock and of the machine."""
+    return {key: value for key, value in line.items() if "seconds" not in key and "memory" not in key}
+
+
 def write_config(path: Path, content: dict[str, Any]) -> Path:
     """The config as a JSON file."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -90,10 +90,10 @@ def figures(out: Path) -> dict[str, Any]:
     """What each finished cell of a benchmark measured, without what is of the clock."""
     import json
 
+    from tiny_world import figures_of
+
     found = {}
     for file in sorted((out / "cells").glob("*/results.json")):
         results = json.loads(file.read_text(encoding="utf-8"))
-        found[file.parent.name] = [
-            {key: value for key, value in line.items() if key != "seconds"} for line in results["lines"]
-        ]
+        found[file.parent.name] = [figures_of(line) for line in results["lines"]]
     return found

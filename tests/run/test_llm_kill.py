@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from inversion.llm_world import honest
 from llm.chat_server import Asked, ChatServer, Reply
-from tiny_world import config, write_config, write_reviews
+from tiny_world import config, figures_of, write_config, write_reviews
 
 KILLS = int(os.environ.get("BADLLMTG_KILLS", "2"))
 LIMBO = 0.1  # seconds between the server's last byte and the client's cache, on a busy machine
@@ -43,7 +43,7 @@ def begin(world: dict[str, Any], base_url: str, folder: Path) -> subprocess.Pope
 def outcome(folder: Path) -> dict[str, Any]:
     """What must not depend on how often the run was cut off."""
     results = json.loads((folder / "out" / "results.json").read_text(encoding="utf-8"))
-    lines = [{key: value for key, value in line.items() if key != "seconds"} for line in results["lines"]]
+    lines = [figures_of(line) for line in results["lines"]]
     report = {key: value for key, value in results["report"].items() if key not in ("seconds", "llm")}
     return {"lines": lines, "report": report, "asked": results["report"]["llm"]["usage"]["asked"]}
 
