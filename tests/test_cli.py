@@ -157,7 +157,7 @@ bad("unknown section", r"'config' has no key 'defendr': did you mean 'defender'\
 bad("unknown section by --set", r"'config' has no key 'defendr': did you mean 'defender'\?")(
     changed("--set", "defendr.repair=paper")
 )
-bad("unknown defender", r"'defender\.name' must be 'badllmtg', but is \"badlmtg\"; did you mean 'badllmtg'\?")(
+bad("unknown defender", r"'defender\.name' must be 'badllmtg', .* or 'clean', but is \"badlmtg\"; did you mean 'badllmtg'\?")(
     changed(defender__name="badlmtg")
 )
 for path, wrong, right in (
@@ -177,7 +177,7 @@ bad("misspelt key of defender.llm", r"llm\.backnd is not a known key: did you me
     changed(defender__llm__backnd=1)
 )
 for section in ("target_dataset", "poison_dataset"):
-    bad(f"misspelt key of {section}", r"The key 'max_trian' of a data set is unknown: did you mean 'max_train'\?")(
+    bad(f"misspelt key of {section}", r"'data set' has no key 'max_trian': did you mean 'max_train'\?")(
         changed(**{f"{section}__max_trian": 9})
     )
 bad("unknown profile", r"'--profile' must be 'smoke', 'desk' or 'full', but is \"dsk\"; did you mean 'desk'\?")(

@@ -70,7 +70,7 @@ def test_flags_test_rows_and_foreign_generators_change_nothing(name: str, world:
 @pytest.mark.parametrize("name", ["onion", "rap", "strip"])
 def test_clean_rows_are_needed(name: str, world: World) -> None:
     assert DEFENDERS[name].clean_rows_needed
-    with pytest.raises(DataError, match=f"The defender '{name}' needs clean rows, but dev has 0"):
+    with pytest.raises(DataError, match=f"The defender '{name}' needs at least 4 clean dev rows, but got 0"):
         answer(name, world, world.clean, {"train": world.clean, "test": world.clean})
 
 
@@ -78,7 +78,7 @@ def test_clean_rows_are_needed(name: str, world: World) -> None:
 def test_each_says_what_it_is_given(name: str) -> None:
     defender = load_defender({"name": name})
     assert defender.outcome in OUTCOMES
-    assert defender.pre is (defender.stage == "train")
+    assert defender.pre is (defender.outcome == "cleaned training set")
     assert defender.evaluation_only is (name in ("oracle", "clean"))
     assert load_defender({"name": f"{name}+"}).name == name
 

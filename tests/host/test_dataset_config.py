@@ -49,13 +49,13 @@ def test_every_field_has_a_docstring() -> None:
 )
 def test_misspelt_key_names_the_nearest(key: str, nearest: str) -> None:
     with pytest.raises(
-        ConfigError, match=f"^The key '{key}' of a data set is unknown: did you mean '{nearest}'"
+        ConfigError, match=f"^'data set' has no key '{key}': did you mean '{nearest}'"
     ):
         load_dataset(**{key: 1})  # type: ignore[arg-type]
 
 
 def test_key_like_no_other_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"the known keys are clean_data_basepath, data_root, dev_file"):
+    with pytest.raises(ConfigError, match=r"it knows clean_data_basepath, data_root, dev_file"):
         DatasetConfig.from_keys({"zzz": 1})
 
 

@@ -142,7 +142,7 @@ class DatasetConfig:
         Raises:
             ConfigError: a key is unknown (names the nearest), or a value is wrong.
         """
-        refuse_unknown(keys, [field.name for field in fields(cls)], "a data set")
+        refuse_unknown(keys, [field.name for field in fields(cls)], "data set")
         return cls(**{key: value for key, value in keys.items() if value is not None})
 
     @property
