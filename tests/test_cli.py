@@ -157,9 +157,10 @@ bad("unknown section", r"'config' has no key 'defendr': did you mean 'defender'\
 bad("unknown section by --set", r"'config' has no key 'defendr': did you mean 'defender'\?")(
     changed("--set", "defendr.repair=paper")
 )
-bad("unknown defender", r"'defender\.name' must be 'badllmtg', .* or 'clean', but is \"badlmtg\"; did you mean 'badllmtg'\?")(
-    changed(defender__name="badlmtg")
-)
+bad(
+    "unknown defender",
+    r"'defender\.name' must be 'badllmtg', .* or 'clean', but is \"badlmtg\"; did you mean 'badllmtg'\?",
+)(changed(defender__name="badlmtg"))
 for path, wrong, right in (
     ("defender", "repiar", "repair"),
     ("defender.search", "probe_row", "probe_rows"),
