@@ -85,11 +85,11 @@ def test_a_killed_worker_is_replaced(world: World, finished: World) -> None:
         while not killed:
             for cell in world.cells():
                 if (world.out / cell.folder / "cell.json").is_file():  # it has begun
-                    (worker,) = multiprocessing.active_children()
-                    assert worker.pid
-                    os.kill(worker.pid, signal.SIGKILL)
-                    killed.append(worker.pid)
-                    return
+                    for worker in multiprocessing.active_children():
+                        if worker.pid:
+                            os.kill(worker.pid, signal.SIGKILL)
+                            killed.append(worker.pid)
+                    break
             time.sleep(0.02)
 
     killer = threading.Thread(target=kill)
@@ -127,11 +127,17 @@ def test_leaving_early_ends_the_workers(world: World, monkeypatch: pytest.Monkey
         executors.Task(str(world.out), cell.folder, {}, {}, {}, cell.lines) for cell in one_attack(world).cells()
     ]
     running = Local(2, 1).run(tasks)
+    # A shell without job control has what it puts into the background ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt = threading.Timer(4, lambda: os.kill(os.getpid(), signal.SIGINT))
     interrupt.start()
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        next(running)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(running)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        interrupt.cancel()
     running.close()
     assert time.monotonic() - began < 30
     assert not multiprocessing.active_children()
