@@ -65,8 +65,8 @@ EXTRAS_REQUIRE = {
     "hub": ["datasets>=3.0"],
     "parquet": ["pyarrow>=17.0"],
     "lora": ["peft>=0.18"],
-    # CUBE's reduction; without it CUBE clusters the principal components. 0.5.8 is the first for scikit-learn 1.6.
-    "baselines": ["umap-learn>=0.5.8"],
+    # CUBE's second reduction; without it CUBE clusters the principal components. The bound of the extra above.
+    "baselines": ["umap-learn>=0.5.7"],
     "dev": [
         "pytest>=8.0",
         "pytest-timeout>=2.3",

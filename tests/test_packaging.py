@@ -53,6 +53,7 @@ EXTRAS = {
     "hub": {"datasets"},
     "parquet": {"pyarrow"},
     "lora": {"peft"},
+    "baselines": {"umap-learn"},
     "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},
 }
 
