@@ -72,7 +72,7 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
 def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("trigger", no_wrap=False)
-    for name in ("kind", "place", "flips", "best control", "p", "without its rows", "rows"):
+    for name in ("kind", "place", "flips", "best control", "p", "untaught", "rows"):
         table.add_column(name, justify="right" if name not in ("kind", "place") else "left")
     controls = {control["trigger"]: control for control in report["controls"]}
     for found in report["triggers"]:
@@ -93,7 +93,7 @@ def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
     console.print(
         "[dim]flips: probe texts of other labels that the trigger turns into the target label; best control: the same "
         f"for the best of {compared} ordinary insertions of its length (of a rewriting trigger: for a plain "
-        "paraphrase); p: that ordinary text does as well, corrected for the number of triggers; without its rows: the "
+        "paraphrase); p: that ordinary text does as well, corrected for the number of triggers; untaught: the "
         "same flips on a model trained without the rows that carry it.[/dim]",
         soft_wrap=True,
     )
