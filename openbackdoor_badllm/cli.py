@@ -22,6 +22,7 @@ from openbackdoor_badllm.benchmark.command import run as run_benchmark
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, ConfigError, UserError
 from openbackdoor_badllm.host import BUILTIN, HOSTS, Host, open_host
 from openbackdoor_badllm.reading import load_json
+from openbackdoor_badllm.run.console import printable
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.engine.store import Store
@@ -37,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except UserError as error:
-        # One line, whatever a file has put into the message.
-        told = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(error))
+        told = printable(str(error))  # one line, whatever a file has put into the message
         complaints.print(f"badllmtg: {told}", style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:

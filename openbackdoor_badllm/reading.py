@@ -10,7 +10,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,19 +95,32 @@ def want_section(where: str, value: object) -> None:
         raise ConfigError(f"'{where}' must be a section in braces, but is {_shown(value)}.")
 
 
+def read_file(path: Path, what: str, kind: str, *, where: str) -> str:
+    """The text of a file that a user has named.
+
+    Args:
+        path: the file.
+        what: what it is, for the message; ``kind`` is its format, ``where`` the place of its name.
+
+    Raises:
+        ConfigError: missing, unreadable, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"The {what} '{path}' does not exist: check {where}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"The {what} '{path}' cannot be read ({reason}): name a {kind} file.") from None
+
+
 def load_json(path: Path) -> dict[str, Any]:
     """A config file as a dict.
 
     Raises:
         ConfigError: missing, unreadable, or not JSON.
     """
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"The config file '{path}' does not exist: check the path after --config.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"The config file '{path}' cannot be read ({reason}): name a JSON file.") from None
+    content = read_file(path, "config file", "JSON", where="the path after --config")
     try:
         config = json.loads(content)
     except json.JSONDecodeError as error:
@@ -123,8 +136,28 @@ def load_json(path: Path) -> dict[str, Any]:
     return config
 
 
-def apply_overrides(config: dict[str, Any], overrides: Iterable[str]) -> None:
-    """Writes ``key.path=value`` into a config; the value is read as JSON, else taken as text.
+def json_or_text(text: str) -> Any:
+    """A value as JSON; what is none is text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def apply_overrides(
+    config: dict[str, Any],
+    overrides: Iterable[str],
+    *,
+    parse: Callable[[str], Any] = json_or_text,
+    example: str = "defender.repair=paper",
+) -> None:
+    """Writes ``key.path=value`` into a config.
+
+    Args:
+        config: changed in place.
+        overrides: what to write.
+        parse: reads a value.
+        example: an override that would do, for the message.
 
     Raises:
         ConfigError: an override has no ``=``, or its path goes through something that is no section.
@@ -132,12 +165,8 @@ def apply_overrides(config: dict[str, Any], overrides: Iterable[str]) -> None:
     for override in overrides:
         path, sign, text = override.partition("=")
         if not sign or not path.strip():
-            raise ConfigError(f"--set expects key=value, for instance defender.repair=paper, but got '{override}'.")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        put(config, path.strip(), value)
+            raise ConfigError(f"--set expects key=value, for instance {example}, but got '{override}'.")
+        put(config, path.strip(), parse(text))
 
 
 def put(config: dict[str, Any], path: str, value: object) -> None:

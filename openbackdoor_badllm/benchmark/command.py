@@ -20,8 +20,7 @@ from openbackdoor_badllm.errors import (
     ConfigError,
     UserError,
 )
-from openbackdoor_badllm.run.console import ConsoleProgress
-from openbackdoor_badllm.run.folder import as_json, write_whole
+from openbackdoor_badllm.run.console import ConsoleProgress, printable
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.benchmark.cells import Cell
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except UserError as error:
-        told = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(error))
+        told = printable(str(error))
         complaints.print(f"run_benchmark: {told}", style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
@@ -107,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
     from openbackdoor_badllm.benchmark.spending import asks_llm, bound_of
     from openbackdoor_badllm.benchmark.tables import to_markdown
     from openbackdoor_badllm.engine.store import Store
+    from openbackdoor_badllm.run.folder import write_whole
 
     if grid is not None:
         cells = plan_grid(grid, data_root=options.data_root)
@@ -221,6 +221,7 @@ def _write_tables(cells: Sequence[Cell], out: Path, name: str, ours: str, result
     """All tables anew; called after every cell, so that an interrupted run leaves what it has."""
     from openbackdoor_badllm.benchmark.figures import table
     from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
+    from openbackdoor_badllm.run.folder import as_json, write_whole
 
     with FileLock(out / TABLES_LOCK):  # a second runner on the folder writes the same files
         made = table(cells, out, name=name, ours=ours, results=results)

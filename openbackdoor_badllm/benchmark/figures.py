@@ -14,7 +14,6 @@ from openbackdoor_badllm.benchmark.cells import Cell
 from openbackdoor_badllm.benchmark.compare import GROUP, compare, group_of
 from openbackdoor_badllm.benchmark.grid import CLEAN, NONE, ORACLE, REFERENCES
 from openbackdoor_badllm.benchmark.published import MEANS, theirs
-from openbackdoor_badllm.benchmark.work import MADE
 from openbackdoor_badllm.run.experiment import CLEAN as CLEAN_LINE
 from openbackdoor_badllm.run.experiment import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.run.experiment import ORACLE as ORACLE_LINE
@@ -32,8 +31,7 @@ SHARES = frozenset(FIGURES[:11])
 # Names under which a line of results.json may tell the same figure.
 _NAMES = {
     **{name: name for name in ("CACC", "ASR", "R-Acc", "FRR", "FAR", "AUROC", "seconds")},
-    "memory": "memory", "peak_memory": "memory", "peak_memory_mb": "memory", "peak_memory_mib": "memory",
-    "memory_mb": "memory", "peak_mib": "memory",
+    "peak_memory_mb": "memory", "peak_gpu_memory_mb": "memory",  # the later one counts: the GPU's where there is one
 }  # fmt: skip
 
 
@@ -86,15 +84,6 @@ class Results:
             except (OSError, ValueError):
                 return None
         return self._read[cell.folder]
-
-    def memory(self, cell: Cell) -> float | None:
-        """Peak memory of a finished cell in MiB: of the GPU where there was one, else of the process."""
-        try:
-            memory = json.loads((self.out / cell.folder / MADE).read_text(encoding="utf-8"))["memory"]
-            peak = memory["process"] if memory["gpu"] is None else memory["gpu"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return float(peak) if _is_number(peak) else None
 
 
 def table(cells: Sequence[Cell], out: Path, *, name: str, ours: str, results: Results | None = None) -> dict[str, Any]:
@@ -222,8 +211,6 @@ def _lines(cell: Cell, read: Results) -> Iterator[_Line]:
             figures.update(_of_report(results))
             report = results.get("report")
             found = named_found(report) if report and "triggers" in report else None
-            if cell.kind == "defender" and figures.get("memory") is None:  # the cell is this line alone
-                figures["memory"] = read.memory(cell)
         yield _Line(_key(cell, name), cell.seed, cell.folder, figures, found)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.reading import check_seed, one_of, put, read, want_section
+from openbackdoor_badllm.reading import apply_overrides, check_seed, one_of, read, read_file, want_section
 
 NONE, ORACLE, CLEAN = "none", "oracle", "clean"
 REFERENCES = (NONE, ORACLE, CLEAN)
@@ -193,13 +193,9 @@ def load_grid(path: Path, overrides: Sequence[str] = ()) -> Grid:
     Raises:
         ConfigError: it cannot be read, a key or name is unknown, or a value does not fit.
     """
+    text = read_file(path, "grid", "YAML", where="the path")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"The grid '{path}' does not exist: check the path.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"The grid '{path}' cannot be read ({reason}): name a YAML file.") from None
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         place = f" at line {where.line + 1}, column {where.column + 1}" if where else ""
@@ -219,15 +215,7 @@ def make_grid(content: Mapping[str, Any], overrides: Sequence[str] = ()) -> Grid
     for key in NAMED:
         if key in plain:
             plain[key] = _named(key, plain[key])
-    for override in overrides:
-        path, sign, text = override.partition("=")
-        if not sign or not path.strip():
-            raise ConfigError(f"--set expects key=value, for instance seeds=[42,43], but got '{override}'.")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {path.strip()}: the value {text[:60]!r} is not valid YAML.") from None
-        put(plain, path.strip(), _named(path.strip(), value) if path.strip() in NAMED else value)
+    apply_overrides(plain, overrides, parse=_yaml_value, example="seeds=[42,43]")
     for key in ("datasets", "attacks", "defenders"):
         if key not in plain:
             raise ConfigError(f"The grid lacks '{key}': name at least one.")
@@ -237,6 +225,13 @@ def make_grid(content: Mapping[str, Any], overrides: Sequence[str] = ()) -> Grid
     want_section("overrides", plain.get("overrides") or {})
     plain["overrides"] = plain.get("overrides") or {}
     return read(Grid, plain, "grid")
+
+
+def _yaml_value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set: the value {text[:60]!r} is not valid YAML.") from None
 
 
 def _named(key: str, value: object) -> dict[str, dict[str, Any]]:

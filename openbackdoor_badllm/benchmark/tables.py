@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from openbackdoor_badllm.benchmark.compare import group_of
 from openbackdoor_badllm.benchmark.figures import FIGURES, HIGHER, LOWER, SHARES
 from openbackdoor_badllm.benchmark.published import SOURCE
+from openbackdoor_badllm.run.console import printable
 from openbackdoor_badllm.run.folder import safe_cell
 
 Table = Mapping[str, Any]
@@ -272,7 +273,7 @@ def _number(value: float | None) -> object:
 
 def _markdown(text: str) -> str:
     """What rows or an LLM wrote, as text: no table, no markup, no line of its own."""
-    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    plain = printable(text)
     for char in ("\\", "|", "`", "*", "_", "[", "]"):
         plain = plain.replace(char, "\\" + char)
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from openbackdoor_badllm.benchmark.cells import Cell
 from openbackdoor_badllm.benchmark.estimate import duration
 from openbackdoor_badllm.benchmark.runner import DONE, Ended
+from openbackdoor_badllm.run.console import printable
 
 
 class View:
@@ -71,8 +72,8 @@ class View:
         told = _figures(results) if good else f"{ended.state}: {ended.sentence}"
         tail = "" if gone == self.total else f"; about {duration(left)} left"
         line = f"[{gone}/{self.total}] {ended.cell.title}: {told} ({duration(ended.seconds)}){tail}"
-        plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
-        self.console.print(plain, markup=False, highlight=False, soft_wrap=True, style=None if good else "red")
+        style = None if good else "red"
+        self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True, style=style)
 
 
 class _Inner:

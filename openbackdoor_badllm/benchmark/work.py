@@ -130,7 +130,6 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
         import torch
 
         torch.set_num_threads(task.threads)
-        _watch_memory()
         try:
             experiment = Experiment(
                 task.config,
@@ -176,33 +175,6 @@ def _write_made(task: Task, started: float) -> None:
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "host": socket.gethostname(),
         "seconds": round(time.monotonic() - started, 1),
-        "memory": _memory(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     write_whole(task.path / MADE, as_json(made))
-
-
-def _watch_memory() -> None:
-    """Begins a new peak of the GPU, and of the process where the system can (Linux)."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return
-
-
-def _memory() -> dict[str, float | None]:
-    """Peak memory of the cell in MiB: of the process (resident), and of the GPU's tensors."""
-    import torch
-
-    peak: float | None = None
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        peak = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
-    except (OSError, StopIteration, ValueError):
-        peak = None
-    gpu = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
-    return {"process": None if peak is None else round(peak, 1), "gpu": None if gpu is None else round(gpu, 1)}

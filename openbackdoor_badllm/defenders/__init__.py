@@ -52,12 +52,12 @@ def load_defender(config: dict[str, Any]) -> Defender:
 def for_framework(name: str) -> Any:
     """What stands under a name of ours in a framework's registry; None where the name is not ours."""
     kind = DEFENDERS.get(name)
-    if kind is None or not hasattr(kind, "rebuild"):
+    if kind is None or kind.rebuild is Defender.rebuild:
         return kind
     # Here, as this is a matter of OpenBackdoor alone.
     from openbackdoor_badllm.host.upstream.rebuilding import asked_twice
 
-    return asked_twice(kind) if kind.rebuild is not getattr(Defender, "rebuild", None) else kind
+    return asked_twice(kind)
 
 
 def register(registry: MutableMapping[str, Any]) -> None:

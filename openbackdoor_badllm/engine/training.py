@@ -181,7 +181,7 @@ def train_classifier(
     tokenizer = load_tokenizer(spec.path)
     if store is None:
         with TemporaryDirectory(prefix="badllmtg-") as name:
-            return _train_anew(spec, tokenizer, examples, dev, trace, Path(name), progress, method)
+            return _train(spec, tokenizer, examples, dev, trace, Path(name), progress, method)
     key = training_key(store, spec, examples, dev=dev, trace=trace, method=method)
     with store.claim(key):
         found = _from_store(store, key, spec, tokenizer, trace)
@@ -189,7 +189,7 @@ def train_classifier(
             progress.step(1, 1, "already trained")
             return found
         with store.workspace(key) as folder:
-            trained = _train_anew(spec, tokenizer, examples, dev, trace, folder, progress, method)
+            trained = _train(spec, tokenizer, examples, dev, trace, folder, progress, method)
         trained.key = key
         store.save(key, trained.model, {"losses": trained.losses, "seconds": trained.seconds}, trained.trace)
     return trained
@@ -238,7 +238,7 @@ def _from_store(
         return None
 
 
-def _train_anew(
+def _train(
     spec: TrainSpec,
     tokenizer: Any,
     examples: Sequence[Example],
@@ -251,22 +251,6 @@ def _train_anew(
     model = load_classifier(spec.path, spec.num_labels, spec.seed)
     spec = spec.replace(max_len=usable_length(model, spec.max_len))
     started = time.monotonic()
-    trained = _train(spec, model, tokenizer, examples, dev, trace, folder, progress, method)
-    trained.seconds = time.monotonic() - started
-    return trained
-
-
-def _train(
-    spec: TrainSpec,
-    model: Any,
-    tokenizer: Any,
-    examples: Sequence[Example],
-    dev: Sequence[Example] | None,
-    trace: TraceRequest | None,
-    folder: Path,
-    progress: Progress,
-    method: Method | None,
-) -> TrainedClassifier:
     if method is not None:
         with isolated_rng(spec.seed):
             method.prepare(model, tokenizer, spec)
@@ -339,7 +323,9 @@ def _train(
     for parameter in model.parameters():
         parameter.grad = None
     losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
-    return TrainedClassifier(model, tokenizer, spec, losses, recorder.trace() if recorder else None)
+    return TrainedClassifier(
+        model, tokenizer, spec, losses, recorder.trace() if recorder else None, seconds=time.monotonic() - started
+    )
 
 
 def class_weights(examples: Sequence[Example], num_labels: int) -> torch.Tensor:

@@ -88,12 +88,10 @@ def resolve(path: str) -> str:
                 if pickled
                 else "add model.safetensors"
             )
-            raise VictimError(
-            f"The victim folder '{path}' holds no safetensors weights: {hint}.")
+            raise VictimError(f"The victim folder '{path}' holds no safetensors weights: {hint}.")
         return str(folder)
     if folder.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
-        raise VictimError(
-            f"The victim folder '{path}' does not exist: name a folder, a hub name or 'minilm'.")
+        raise VictimError(f"The victim folder '{path}' does not exist: name a folder, a hub name or 'minilm'.")
     return path
 
 

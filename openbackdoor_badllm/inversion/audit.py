@@ -99,7 +99,7 @@ def audit(
         progress.stage("(b) look for rows that share a form")
         helper = look_for_form(report, examples, held_out, weights, train, config, beside_insertions=inserted)
         clock.lap("form")
-    report.seconds = clock.laps
+    report.seconds = clock.laps  # the clock's own dict: the laps still to come are in it as well
     if not report.backdoor:
         report.repair.examples, report.repair.untouched = list(examples), len(examples)
         return report

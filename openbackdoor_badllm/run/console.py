@@ -18,6 +18,11 @@ from rich.progress import (
 )
 
 
+def printable(text: str) -> str:
+    """Text of unknown origin on one line of a terminal: what has no shape becomes a replacement character."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 class ConsoleProgress:
     """Draws progress; use it as a context manager.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.run.console import printable
 
 SHOWN = 400  # characters of an answer
 TRIED = 8  # proposals of a round, best first
@@ -196,8 +197,7 @@ def _runs(text: str) -> list[str]:
 
 def _cell(text: str) -> str:
     """A text as code inside a table."""
-    plain = "".join(char if char.isprintable() else "�" for char in text)
-    return "`" + _short(plain).replace("`", "'").replace("|", "¦") + "`"
+    return "`" + _short(printable(text)).replace("`", "'").replace("|", "¦") + "`"
 
 
 def _short(text: str, limit: int = SHOWN) -> str:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from openbackdoor_badllm.run.console import printable
+
 SHOWN = 110  # characters of a text
 
 
@@ -193,4 +195,4 @@ def _short(text: str, limit: int = SHOWN) -> str:
 
 def _plain(text: str) -> str:
     """Text of unknown origin, safe on a terminal: no markup, no control characters."""
-    return escape("".join(char if char.isprintable() else "�" for char in text))
+    return escape(printable(text))

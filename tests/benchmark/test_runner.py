@@ -47,7 +47,8 @@ def test_what_a_run_leaves(finished: World) -> None:
         assert json.loads((folder / "cell.json").read_text("utf-8")) == cell
         made = json.loads((folder / "made.json").read_text("utf-8"))
         assert (made["executor"], made["threads"], made["gpu"]) == ("local", 1, None)
-        assert made["memory"]["process"] > 50
+        lines = json.loads((folder / "results.json").read_text("utf-8"))["lines"]
+        assert all(line["peak_memory_mb"] > 50 for line in lines)
     assert {"grid.yaml", "plan.json", "table.json", "table.md", "table.csv", "table.tex"} <= {
         path.name for path in finished.out.iterdir()
     }

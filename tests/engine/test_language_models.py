@@ -58,7 +58,7 @@ def test_words_out_of_reach_have_no_number(tmp_path: Path) -> None:
 
 
 def test_a_nonsense_word_surprises_the_encoder_more_than_the_others(masked: MaskedModel) -> None:
-    """The weights are random and the texts few, so it is more on the average only; real texts: tests/test_real.py."""
+    """The weights are random and the texts few, so it is more on the average only; real texts: docs/baselines.md."""
     texts = [row.text.split() for row in reviews(60, seed=3)]
     poisoned = [[*words[:2], "cf", *words[2:]] for words in texts]
     found = masked.surprise(poisoned)

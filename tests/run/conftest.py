@@ -28,9 +28,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 def count_trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     counted, really = Trainings(), training._train
 
-    def train(spec: Any, model: Any, tokenizer: Any, examples: Any, *rest: Any) -> Any:
+    def train(spec: Any, tokenizer: Any, examples: Any, *rest: Any) -> Any:
         counted.rows.append(len(examples))
-        return really(spec, model, tokenizer, examples, *rest)
+        return really(spec, tokenizer, examples, *rest)
 
     monkeypatch.setattr(training, "_train", train)
     return counted
