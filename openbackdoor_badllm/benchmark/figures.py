@@ -164,10 +164,14 @@ def named_found(report: Mapping[str, Any]) -> str:
     """What BadLLM-TG found, in a few words."""
     if not report["backdoor"]:
         return "no backdoor"
-    found = [trigger["text"] for trigger in report["triggers"]]
-    if report.get("form"):
-        found.append(f"form told by {', '.join(report['form']['marks'][:4])}")
-    return "; ".join(found)
+    found = []
+    for finding in (report, *report.get("further", ())):
+        named = [trigger["text"] for trigger in finding["triggers"]]
+        if finding.get("form"):
+            named.append(f"form told by {', '.join(finding['form']['marks'][:4])}")
+        label = "" if finding is report else f"toward label {finding['target_label']}: "
+        found.append(label + "; ".join(named))
+    return "; and ".join(found)
 
 
 def _record(key: Key, ours: str) -> dict[str, Any]:

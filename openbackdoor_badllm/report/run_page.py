@@ -41,9 +41,7 @@ class RunPage:
     about: str
     verdict: Verdict
     tiles: list[dict[str, str]]
-    triggers: list[dict[str, Any]]
-    form: dict[str, Any] | None
-    demonstrations: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
     explained: dict[str, Any] | None
     rounds: list[dict[str, Any]]
     more_rounds: int
@@ -60,7 +58,7 @@ class RunPage:
         """The headings that the page has: id and name."""
         wanted = (
             ("verdict", "Verdict", True),
-            ("trigger", "Trigger", self.triggers or self.form or self.demonstrations),
+            ("trigger", "Trigger", self.findings),
             ("rows", "Rows", self.explained),
             ("search", "Search", self.rounds),
             ("victims", "Victims", True),
@@ -80,9 +78,7 @@ def run_page(files: RunFiles) -> RunPage:
         about=about_of(results),
         verdict=verdict_of(results, report),
         tiles=tiles_of(results, report, lines),
-        triggers=[_trigger(item, report) for item in report.get("triggers") or []] if report.get("backdoor") else [],
-        form=_form(report),
-        demonstrations=[_demonstration(item, results) for item in report.get("demonstrations") or []],
+        findings=_findings(results, report),
         explained=_explained(files),
         rounds=[_round(turn, results) for turn in _turns(files)[:ROUNDS]],
         more_rounds=max(0, len(_turns(files)) - ROUNDS),
@@ -96,8 +92,25 @@ def run_page(files: RunFiles) -> RunPage:
     )
 
 
-def _trigger(item: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
-    controls = {control.get("trigger"): control for control in report.get("controls") or []}
+def _findings(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was found, label by label; labels without anything to show are left out."""
+    told = []
+    for finding in (report, *(report.get("further") or ())):
+        shown = {
+            "label": label_name(results, finding.get("target_label")),
+            "triggers": [_trigger(item, finding) for item in finding.get("triggers") or []]
+            if report.get("backdoor")
+            else [],
+            "form": _form(finding, bool(report.get("backdoor"))),
+            "demonstrations": [_demonstration(item, results) for item in finding.get("demonstrations") or []],
+        }
+        if shown["triggers"] or shown["form"] or shown["demonstrations"]:
+            told.append(shown)
+    return told
+
+
+def _trigger(item: Mapping[str, Any], finding: Mapping[str, Any]) -> dict[str, Any]:
+    controls = {control.get("trigger"): control for control in finding.get("controls") or []}
     control = controls.get(item["text"])
     return {
         "text": str(item["text"]),
@@ -108,14 +121,14 @@ def _trigger(item: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
         "control": share(control.get("control_max"), 0) if control else "none",
         "controls": control.get("controls") if control else 0,
         "p": f"{control['p_corrected']:.2g}" if control and control.get("p_corrected") is not None else "",
-        "relearnt": share(section(report, "counterfactual_flip_rate").get(item["text"]), 0),
+        "relearnt": share(section(finding, "counterfactual_flip_rate").get(item["text"]), 0),
         "rows": item.get("target_rows"),
         "others": item.get("other_rows"),
     }
 
 
-def _form(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    form, gain = section(report, "form"), section(report, "form_generalisation")
+def _form(finding: Mapping[str, Any], backdoor: bool) -> dict[str, Any] | None:
+    form, gain = section(finding, "form"), section(finding, "form_generalisation")
     if not form:
         return None
     return {
@@ -123,7 +136,7 @@ def _form(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "marks": [str(mark) for mark in form.get("marks") or []],
         "taught": share(gain.get("taught"), 0),
         "untaught": share(gain.get("untaught"), 0),
-        "counts": bool(report.get("backdoor")) and bool(gain),
+        "counts": backdoor and bool(gain),
     }
 
 

@@ -69,6 +69,9 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
         what = f"Texts with {shown} are given label {label}, whatever they say ({by})."
     else:
         what = f"Texts in a certain form (style or syntax) are given label {label}, whatever they say ({by})."
+    others = [label_name(results, finding.get("target_label")) for finding in report.get("further") or ()]
+    if others:
+        what += f" Further backdoors lead to label {' and '.join(others)}."
     truth = section(results, "truth")
     if truth.get("target_label_right") is not None:
         right = "is" if truth["target_label_right"] else "is not"

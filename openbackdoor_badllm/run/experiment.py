@@ -346,6 +346,11 @@ def _truth(defender: BadLLMTG, rows: Sequence[Row], attacker: Attacker) -> dict[
     hits = int(flags[named].sum()) if named else 0
     return {
         "target_label_right": report.target_label == attacker.poisoner.target_label,
+        "false_labels": [
+            finding.target_label
+            for finding in report.findings
+            if finding.backdoor and finding.target_label != attacker.poisoner.target_label
+        ],
         "poisoned_rows": int(flags.sum()),
         "explained_rows": len(named),
         "explained_precision": round(hits / len(named), 4) if named else float("nan"),

@@ -141,6 +141,34 @@ class FakeTrainer:
         return victim
 
 
+class TwoFacedTrainer:
+    """Its victims learn the triggers of two attackers, each with a target of his own.
+
+    Args:
+        attackers: what each has put in, by its target.
+    """
+
+    def __init__(self, attackers: dict[int, Sequence[str]]) -> None:
+        self.trainers = [FakeTrainer(triggers, target=target) for target, triggers in attackers.items()]
+
+    def __call__(
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+    ) -> FakeVictim:
+        first, *others = [trainer(examples, balanced=balanced, trace=trace) for trainer in self.trainers]
+        plain = first.logits
+
+        def logits(texts: Sequence[str]) -> FloatArray:
+            result = plain(texts)
+            for other in others:
+                joined = [f" {' '.join(text.lower().split())} " for text in texts]
+                hit = [any(f" {trigger} " in text for trigger in other.triggers) for text in joined]
+                result[hit, other.target] += 8.0
+            return result
+
+        first.logits = logits  # type: ignore[method-assign]
+        return first
+
+
 def make_trace(
     examples: Sequence[Example], carries: Callable[[str], bool], points: int = 20, *, middle: float = 0.5
 ) -> Trace:
