@@ -27,6 +27,7 @@ from openbackdoor_badllm.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.host.builtin.attacker import Attacker, Evaluation
 from openbackdoor_badllm.host.builtin.data.checks import require_label
 from openbackdoor_badllm.host.builtin.metrics import auroc
+from openbackdoor_badllm.host.builtin.variants import variant_texts
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
@@ -57,6 +58,8 @@ class Line:
         gpu_memory: the same of the GPU; None without one.
         defence_seconds: what the defence alone took; None without one.
         detection: FRR, FAR, AUROC of a defence that flags, and the figures over the rows that it let through.
+        variants: share of test texts called the target label with a variant of the trigger, by its name; empty where
+            the trigger cannot be inserted, or where a defence stands before the victim.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Line:
     gpu_memory: float | None = None
     defence_seconds: float | None = None
     detection: dict[str, float] = field(default_factory=dict)
+    variants: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -83,6 +87,7 @@ class Line:
             **({} if self.gpu_memory is None else {"peak_gpu_memory_mb": round(self.gpu_memory, 1)}),
             **({} if self.defence_seconds is None else {"defence_seconds": round(self.defence_seconds, 2)}),
             **{name: round(value, 4) for name, value in self.detection.items()},
+            **({"variants": {name: round(v, 4) for name, v in self.variants.items()}} if self.variants else {}),
         }
 
 
@@ -140,6 +145,7 @@ class Experiment:
                     host.load_victim(config["victim"]), {**poisoned, "train": list(rows)}, test_defender
                 )
                 scores = attacker.eval(victim, target_data, test_defender)
+            changed = test_defender is not None and test_defender.changes_model
             detector = test_defender is not None and test_defender.outcome == "rejected rows"
             figures = attacker.evaluation.figures(detector=detector)
             evaluations[name] = attacker.evaluation
@@ -154,6 +160,7 @@ class Experiment:
                 peak.gpu,
                 None if test_defender is None else attacker.evaluation.seconds,
                 figures,
+                _variants(host, attacker, victim, target_data) if test_defender is None or changed else {},
             )
             lines.append(line)
             return line
@@ -310,6 +317,17 @@ def resolve(
     if isinstance(defender, dict) and isinstance(defender.get("llm"), dict):
         LLMConfig.from_mapping(defender["llm"])  # a literal API key is refused before anything is written
     return resolved
+
+
+def _variants(host: Host, attacker: Attacker, victim: Any, data: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+    """ASR with variants of the trigger; the real OpenBackdoor's poisoners do not tell theirs."""
+    if host.name != BUILTIN:
+        return {}
+    return {
+        name: float((victim.logits(texts).argmax(axis=1) == attacker.poisoner.target_label).mean())
+        for name, texts in variant_texts(attacker.poisoner, as_rows(data["test"])).items()
+        if texts
+    }
 
 
 def _told(defender: Defender) -> dict[str, Any]:
