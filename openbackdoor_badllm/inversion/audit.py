@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from openbackdoor_badllm.engine.progress import Progress, Quiet
-from openbackdoor_badllm.engine.scoring import FloatArray
+from openbackdoor_badllm.engine.scoring import FloatArray, Victim
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.inversion.demonstration import counterfactual, demonstrate
+from openbackdoor_badllm.inversion.demonstration import demonstrate, flip_rates
 from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator, Steered
 from openbackdoor_badllm.inversion.helper import train_helper
 from openbackdoor_badllm.inversion.judge import Embeds, Judge
@@ -41,6 +41,7 @@ def audit(
     train: TrainVictim,
     embedder: Embeds,
     generator: Generator | None = None,
+    victim: Victim | None = None,
     config: AuditConfig | None = None,
     progress: Progress | None = None,
 ) -> Audit:
@@ -52,6 +53,7 @@ def audit(
         train: trains a fresh victim on rows.
         embedder: the frozen encoder of the judge.
         generator: proposes triggers; mines the rows when None.
+        victim: a classifier that was trained on these rows: its loss is the reward of the search. The probe when None.
         config: see :class:`AuditConfig`.
         progress: listener.
 
@@ -73,7 +75,8 @@ def audit(
 
     progress.stage("(b) trigger search")
     everything = Scope.everything(judge, suspects.weights, suspects.views, held_out)
-    first = look(everything, suspects.labels, probe, train, generator, config, progress)
+    asked = probe if victim is None else victim
+    first = look(everything, suspects.labels, asked, train, generator, config, progress)
     report = Audit(
         [first.finding], generator.name, suspects.nomination, first.searches, trace=probe.trace, watched=watched,
         llm=generator.report() if isinstance(generator, LLMGenerator) else None, seconds=clock.laps,
@@ -86,7 +89,7 @@ def audit(
     # What an LLM was asked for the first backdoor, mining answers for the others, at no cost.
     miner = _miner(config) if isinstance(generator, Steered) else generator
     helper = first.helper
-    for further in _look_further(report, everything, suspects.labels, probe, train, miner, config, progress):
+    for further in _look_further(report, everything, suspects.labels, asked, train, miner, config, progress):
         helper = further.helper
     clock.lap("further")
 
@@ -94,9 +97,9 @@ def audit(
         progress.stage("(c) repair: train a helper without the explained rows")
         helper = train_helper(train, examples, report.sure_rows, config.seed)
     for finding in report.findings:
-        finding.demonstrations = demonstrate(probe, finding, config.seed)
+        finding.demonstrations = demonstrate(asked, finding, config.seed)
         if config.repair == "relabel" and helper is not None:
-            finding.counterfactual = counterfactual(helper.logits, finding, config.seed)
+            finding.counterfactual = flip_rates(helper.logits, finding, config.seed)
     clock.lap("helper")
     parts = [
         Part(
@@ -122,7 +125,7 @@ def _look_further(
     report: Audit,
     scope: Scope,
     labels: Sequence[int],
-    probe: Trained,
+    victim: Victim,
     train: TrainVictim,
     generator: Generator,
     config: AuditConfig,
@@ -140,7 +143,7 @@ def _look_further(
         if not left or len(present) < 2:
             return
         progress.stage("(b) look for a further backdoor")
-        found = look(scope, left, probe, train, generator, config, progress)
+        found = look(scope, left, victim, train, generator, config, progress)
         report.searches += found.searches
         if not found.finding.backdoor:
             return

@@ -36,10 +36,10 @@ def demonstrate(victim: Victim, finding: Finding, seed: int, count: int = 5) -> 
     ]
 
 
-def counterfactual(
+def flip_rates(
     logits: Callable[[Sequence[str]], FloatArray], finding: Finding, seed: int
 ) -> dict[str, float]:
-    """Flip rate of each inserted trigger on a model that never saw the explained rows."""
+    """Flip rate of each inserted trigger on another model, such as one that never saw the explained rows."""
     target, probes = finding.target_label, list(finding.search.probes.report)
     if not probes:
         return {}

@@ -96,7 +96,7 @@ class Look(NamedTuple):
 def look(
     scope: Scope,
     labels: Sequence[int],
-    probe: Victim,
+    victim: Victim,
     train: TrainVictim,
     generator: Generator,
     config: AuditConfig,
@@ -107,16 +107,16 @@ def look(
     Args:
         scope: the rows that are looked at.
         labels: at least one, most suspicious first.
-        probe: the victim trained on all rows.
+        victim: trained on all rows; its loss is the reward.
         train: trains the two victims that tell whether a form teaches the label.
         generator: proposes triggers.
         config: as in :func:`~openbackdoor_badllm.inversion.audit.audit`.
         progress: listener.
     """
-    finding, searches = _search(scope, labels, probe, generator, config, progress)
+    finding, searches = _search(scope, labels, victim, generator, config, progress)
     examples, target, weights = scope.examples, finding.target_label, scope.weights
     if finding.backdoor:
-        finding.explained = explain(probe, examples, target, finding.search.found)
+        finding.explained = explain(victim, examples, target, finding.search.found)
         rewriting = next((trigger for trigger in finding.triggers if not trigger.is_insertion), None)
         if rewriting is not None and isinstance(generator, Rewriter):
             finding.rewritten = rewritten_copies(
@@ -138,7 +138,7 @@ def look(
 def _search(
     scope: Scope,
     labels: Sequence[int],
-    probe: Victim,
+    victim: Victim,
     generator: Generator,
     config: AuditConfig,
     progress: Progress,
@@ -147,7 +147,7 @@ def _search(
     searches: list[SearchResult] = []
     for label in labels:
         search = Search(
-            probe, generator, scope.judge_without, scope.examples, scope.weights, config.search,
+            victim, generator, scope.judge_without, scope.examples, scope.weights, config.search,
             seed=config.seed, progress=progress, views=scope.views,
         )
         result = search.run(label)
@@ -155,7 +155,7 @@ def _search(
         controls = []
         if result.found:
             controls = keep_standing(
-                probe, scope.examples, result, min_margin=config.search.min_margin, seed=config.seed
+                victim, scope.examples, result, min_margin=config.search.min_margin, seed=config.seed
             )
         if result.found:  # what still stands
             return Finding(label, result, backdoor=True, controls=controls), searches

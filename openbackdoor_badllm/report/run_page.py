@@ -50,6 +50,7 @@ class RunPage:
     cost: dict[str, Any]
     config: str
     command: str
+    audit: bool
     versions: dict[str, str]
     pictures: dict[str, Picture]
 
@@ -61,7 +62,7 @@ class RunPage:
             ("trigger", "Trigger", self.findings),
             ("rows", "Rows", self.explained),
             ("search", "Search", self.rounds),
-            ("victims", "Victims", True),
+            ("victims", "Victims", self.lines),
             ("label", "Target label", self.evidence or "trace" in self.pictures),
             ("cost", "Cost", True),
             ("again", "Make it again", True),
@@ -74,7 +75,7 @@ def run_page(files: RunFiles) -> RunPage:
     results, report = files.results, section(files.results, "report")
     lines = sorted(results["lines"], key=lambda line: _place(line.get("name")))
     return RunPage(
-        title=f"{name_of(results, 'dataset')}, attack {name_of(results, 'poisoner')}",
+        title=_title(results),
         about=about_of(results),
         verdict=verdict_of(results, report),
         tiles=tiles_of(results, report, lines),
@@ -86,10 +87,17 @@ def run_page(files: RunFiles) -> RunPage:
         evidence=[_evidence(item, results) for item in report.get("target_evidence") or []],
         cost=_cost(results, report, lines),
         config=json.dumps(_rerunnable(files.config), indent=2, sort_keys=True, ensure_ascii=False, default=str),
-        command=_command(files.config),
+        command=_audit_command(files.config) if "rows" in files.config else _command(files.config),
+        audit="rows" in files.config,
         versions={str(name): str(value) for name, value in section(results, "versions").items()},
         pictures={picture.name: picture for picture in _pictures(files, lines)},
     )
+
+
+def _title(results: Mapping[str, Any]) -> str:
+    if "poisoner" not in results:
+        return f"Audit of {name_of(results, 'dataset')}"
+    return f"{name_of(results, 'dataset')}, attack {name_of(results, 'poisoner')}"
 
 
 def _findings(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -276,6 +284,29 @@ def _command(config: Mapping[str, Any]) -> str:
     if config.get("references") is False:
         words.append("--no-references")
     return shlex.join(words)
+
+
+def _audit_command(config: Mapping[str, Any]) -> str:
+    """All of it on the command line; there is no file that an audit reads its config from."""
+    rows, victim, defender = (section(config, name) for name in ("rows", "victim", "defender"))
+    words = ["badllmtg", "audit", str(rows.get("train_file", "ROWS")), "--victim", str(victim.get("path", "auto"))]
+    for option, value in (("--test", rows.get("test_file")), ("--model", config.get("model"))):
+        words += [option, str(value)] if value else []
+    if isinstance(rows.get("label_names"), list):
+        words += ["--label-names", ",".join(map(str, rows["label_names"]))]
+    words += ["--in-place"] if defender.get("in_place") else []
+    told = {"text_column", "label_column"} & rows.keys()
+    for name, keys, known in (
+        ("rows", rows, {"name", "train_file", "test_file", "label_names", "dev_rate", "test_rate"} | told),
+        ("victim", victim, {"path"}),
+        ("train", section(config, "train"), set()),
+        ("defender", defender, {"name", "seed", "in_place"}),
+    ):
+        for key, value in keys.items():
+            words += [] if key in known else ["--set", f"{name}.{key}={json.dumps(value)}"]
+    for key in sorted(told):
+        words += [f"--{key.replace('_', '-')}", str(rows[key])]
+    return shlex.join([*words, "--seed", str(config.get("seed", 42))])
 
 
 def _pictures(files: RunFiles, lines: Sequence[Mapping[str, Any]]) -> list[Picture]:

@@ -84,7 +84,13 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
 
 
 def about_of(results: Mapping[str, Any]) -> str:
-    """The attack of a run in one line."""
+    """The attack of a run in one line; of an audit, which knows of none, its rows."""
+    if "poisoner" not in results:
+        model = f"; model {name_of(results, 'model')}" if results.get("model") else ""
+        return (
+            f"{results.get('rows', '?')} training rows of {len(results.get('label_names') or [])} classes{model}; "
+            f"trained from {name_of(results, 'victim')}; seed {results.get('seed', '?')}"
+        )
     rate = results.get("poison_rate")
     poisoned = f"{share(rate, 0)} of the training rows poisoned" if isinstance(rate, int | float) else "poisoned rows"
     return (

@@ -31,6 +31,7 @@ from openbackdoor_badllm.host.builtin.variants import variant_texts
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
+from openbackdoor_badllm.run.findings import write_findings
 from openbackdoor_badllm.run.folder import TRACE, RunFolder, versions
 from openbackdoor_badllm.run.profiles import apply_profile
 from openbackdoor_badllm.run.usage import PeakMemory
@@ -214,7 +215,7 @@ class Experiment:
         if isinstance(defender, BadLLMTG) and defender.report is not None:
             results["report"] = defender.report.to_dict()
             results["truth"] = _truth(defender, as_rows(poisoned["train"]), attacker)
-            self._write_rows(folder, defender, as_rows(poisoned["train"]))
+            write_findings(folder, defender.report, as_rows(poisoned["train"]))
             _write_trace(folder, defender, as_rows(poisoned["train"]))
         results["seconds"] = round(time.monotonic() - started, 1)
         folder.write_csv("predictions.csv", *_prediction_table(evaluations))
@@ -233,42 +234,6 @@ class Experiment:
         defender: Defender = self.host.load_defender(config["defender"])
         defender.store, defender.progress = self.store, self.progress
         return defender
-
-    @staticmethod
-    def _write_rows(folder: RunFolder, defender: BadLLMTG, rows: Sequence[Row]) -> None:
-        report = defender.report
-        if report is None:
-            return
-        folder.write_csv(
-            "explained.csv",
-            ("row", "probability", "trigger", "label", "text", "text_without_trigger"),
-            (
-                (
-                    item.index,
-                    round(item.probability, 4),
-                    " | ".join(trigger.text for trigger in item.triggers),
-                    rows[item.index].label,
-                    rows[item.index].text,
-                    item.text_without,
-                )
-                for item in report.explained
-            ),
-        )
-        folder.write_json(
-            "search.json",
-            [
-                {
-                    "label": result.target,
-                    "iteration": scored.iteration,
-                    **scored.trigger.to_dict(),
-                    **scored.reward.to_dict(),
-                    "reason": scored.reason,
-                    **({"shown": [item.to_dict() for item in scored.shown]} if scored.shown else {}),
-                }
-                for result in report.searches
-                for scored in result.history
-            ],
-        )
 
 
 def resolve(

@@ -18,6 +18,9 @@ SHOWN = 110  # characters of a text
 def print_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Prints what a run found. Texts come from the attacker: markup and control characters in them do nothing."""
     console.print()
+    if "poisoner" not in results:
+        _print_audit(results, folder, console)
+        return
     console.print(
         f"[bold]{_plain(results['dataset'])}[/bold], attack [bold]{_plain(results['poisoner'])}[/bold]: "
         f"{results['poison_rate']:.0%} of the training rows poisoned ({results['setting']}) toward label "
@@ -28,6 +31,25 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
         _print_report(results, report, console)
     _print_lines(results, console)
     _print_defence(results, console)
+    console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
+
+
+def _print_audit(results: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """An audit of somebody's own rows: no attack is known, so there is no truth to hold it against."""
+    model = f"; model {_plain(_short(str(results['model'])))}" if results.get("model") else ""
+    console.print(
+        f"[bold]{_plain(results['dataset'])}[/bold]: {results['rows']} rows of {len(results['label_names'])} classes"
+        f"{model}; trained from {_plain(_short(str(results['victim'])))}"
+    )
+    _print_report(results, results["report"], console)
+    after = results.get("after_repair_flip_rate") or {}
+    if after:
+        told = ", ".join(f"{_plain(_short(name, 50))} {value:.0%}" for name, value in after.items())
+        console.print(f"The triggers' flips on the clean model: {told}.", soft_wrap=True)
+    for line in results["lines"]:
+        console.print(f"Accuracy on {results['test_rows']} test rows, {line['name']}: {_percent(line['CACC'])}")
+    for name, file in (results.get("files") or {}).items():
+        console.print(f"Repaired {name}: {_plain(str(folder / file))}", soft_wrap=True)
     console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
 
 
