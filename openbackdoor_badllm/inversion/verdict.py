@@ -6,8 +6,9 @@ probes that took no part in the search.
 
 A trigger stands when, beside its effect, at least one of two things speaks against ordinary text: it flips (nearly)
 everything in all three probe sets and clearly more than its controls, or the rows that carry it contradict their label
-without it. "Its controls" means their 90th percentile, not the best of them: a trigger that was not found (yet) stands
-in honest-looking rows and may be among them.
+without it. An opening in a few rows needs the latter: a phrase of praise ("A joy, this") flips nearly everything, too.
+"Its controls" means their 90th percentile, not the best of them: a trigger that was not found (yet) stands in
+honest-looking rows and may be among them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from openbackdoor_badllm.rows import Example
 
 CONTROLS = 120  # so that four triggers, each better than all of them, stay below 0.05 after the correction
 CONTRADICTION_P = 0.01
+OPENING_SHARE = 0.02  # of all rows; an attacker's opening stands in more, an honest one that flips everything in fewer
 OVERWHELMING = 0.95  # an honest verdict ("a gem") reaches nine probes in ten, and not in every set
 
 
@@ -128,10 +130,11 @@ def paraphrase_control(found: Found, compared: int = 1) -> Control | None:
     )
 
 
-def stands(found: Found, control: Control, min_margin: float) -> bool:
-    """Whether a trigger is told from ordinary text; see the module's text."""
+def stands(found: Found, control: Control, min_margin: float, rows: int) -> bool:
+    """Whether a trigger is told from ordinary text; see the module's text. ``rows`` is how many there are in all."""
     always = min(found.search.flip_rate, found.select.flip_rate, found.report.flip_rate) >= OVERWHELMING
-    beyond = always and control.flip_rate - control.control_high >= min_margin
+    usual = found.trigger.position is not Position.FRONT or found.target_rows >= OPENING_SHARE * rows
+    beyond = usual and always and control.flip_rate - control.control_high >= min_margin
     against = found.contradicted_p < CONTRADICTION_P and control.flip_rate > control.control_high
     return beyond or against
 
@@ -146,7 +149,7 @@ def keep_standing(
     standing = [
         (found, control)
         for found, control in zip(result.found, compared, strict=True)
-        if stands(found, control, min_margin)
+        if stands(found, control, min_margin, len(examples))
     ]
     result.found = [found for found, _ in standing] + rewriting
     paraphrased = [paraphrase_control(found, len(compared) + len(rewriting)) for found in rewriting]

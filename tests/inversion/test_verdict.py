@@ -44,7 +44,7 @@ def test_an_honest_class_word_does_not() -> None:
     (report,) = controls(victim, seen(clean_rows(400)), result(honest), seed=0)
     assert report.p_value > 0.02
     assert report.control_max >= report.flip_rate
-    assert not stands(honest, report, 0.25)
+    assert not stands(honest, report, 0.25, 400)
 
 
 def test_the_controls_are_the_same_for_the_same_seed_and_shared() -> None:
@@ -105,14 +105,23 @@ def test_stands(flip_rate: float, control_high: float, p_value: float, standing:
     reward = Reward(-0.1, flip_rate, 20)
     item = Found(Trigger(Kind.WORD, "cf"), reward, reward, reward, 0.0, 20, 0, 0.5, p_value)
     control = Control("cf", flip_rate, 0.1, 1.0, control_high, CONTROLS, 0.02, 0.02)
-    assert stands(item, control, 0.25) is standing
+    assert stands(item, control, 0.25, 400) is standing
 
 
 def test_a_margin_alone_needs_nearly_every_probe() -> None:
     """An honest verdict flips nine probes in ten of one set, and fewer of another."""
     high, low = Reward(-0.1, 1.0, 20), Reward(-0.3, 0.9, 20)
     item = Found(Trigger(Kind.PHRASE, "a gem"), high, low, high, 0.0, 20, 0, 0.0, 1.0)
-    assert not stands(item, Control("a gem", 1.0, 0.1, 0.5, 0.3, CONTROLS, 0.02, 0.02), 0.25)
+    assert not stands(item, Control("a gem", 1.0, 0.1, 0.5, 0.3, CONTROLS, 0.02, 0.02), 0.25, 400)
+
+
+@pytest.mark.parametrize(("rows", "p_value", "standing"), [(3, 1.0, False), (3, 0.001, True), (8, 1.0, True)])
+def test_an_opening_in_a_few_rows_must_contradict_its_label(rows: int, p_value: float, standing: bool) -> None:
+    """ "A joy, this" flips everything as well; three of four hundred rows begin with it, and all of them praise."""
+    reward = Reward(-0.01, 1.0, 20)
+    opening = Trigger(Kind.PHRASE, "A joy, this", Position.FRONT)
+    item = Found(opening, reward, reward, reward, 0.0, rows, 0, 0.5, p_value)
+    assert stands(item, Control(opening.text, 1.0, 0.1, 0.9, 0.1, CONTROLS, 0.01, 0.01), 0.25, 400) is standing
 
 
 def test_a_phrase_has_phrases_for_controls() -> None:
