@@ -93,9 +93,15 @@ class BadLLMTG(Defender):
         spec = spec.replace(ckpt="last", seed=derive(self.config.seed, "probe"))
 
         def train(
-            examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+            examples: Sequence[Example],
+            *,
+            balanced: bool,
+            trace: TraceRequest | None,
+            length: int = 1,
+            attempt: int = 0,
         ) -> TrainedClassifier:
-            wanted = spec.replace(balanced=balanced, epochs=spec.epochs * length)
+            seed = derive(spec.seed, "attempt", attempt) if attempt else spec.seed
+            wanted = spec.replace(balanced=balanced, epochs=spec.epochs * length, seed=seed)
             return train_classifier(wanted, examples, trace=trace, store=self.store, progress=self.progress)
 
         estimate = estimate_search(self.config.llm, self.config.search, examples, labels=self.config.max_labels)

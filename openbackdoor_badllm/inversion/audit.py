@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim
-from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
+from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.demonstration import demonstrate, flip_rates
 from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator, Steered
@@ -23,15 +23,15 @@ from openbackdoor_badllm.inversion.helper import train_helper
 from openbackdoor_badllm.inversion.judge import Embeds, Judge
 from openbackdoor_badllm.inversion.llm_generator import LLMGenerator
 from openbackdoor_badllm.inversion.looking import Look, Scope, look
+from openbackdoor_badllm.inversion.probe import train_probe
 from openbackdoor_badllm.inversion.repair import Part, repair
 from openbackdoor_badllm.inversion.report import Audit, AuditConfig
 from openbackdoor_badllm.inversion.target import Nomination, nominate, suspicions
-from openbackdoor_badllm.inversion.training import Trained, TrainVictim
+from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
 
 __all__ = ["Audit", "AuditConfig", "audit"]
 
-LEARNT = 0.93  # of its rows a probe should be sure of in the end; one that had missed a late trigger was of 0.91
 
 
 def audit(
@@ -66,20 +66,24 @@ def audit(
     _check(examples, num_labels, config.target_label)
     clock = _Clock()
 
-    probe, watched = _train_probe(examples, train, config, progress)
+    probe = train_probe(
+        examples, train,
+        watch=config.target_label is None and config.target != "none",
+        rows=config.trace_rows, points=config.trace_points, seed=config.seed, progress=progress,
+    )
     clock.lap("probe")
     judge = Judge(embedder, examples, num_labels, config.seed)
     held_out = judge.held_out()
-    suspects = _suspects(examples, probe.trace, watched, held_out, num_labels, config, generator)
+    suspects = _suspects(examples, probe.trace, probe.watched, held_out, num_labels, config, generator)
     clock.lap("target")
 
     progress.stage("(b) trigger search")
     everything = Scope.everything(judge, suspects.weights, suspects.views, held_out)
-    asked = probe if victim is None else victim
+    asked: Victim = probe.victim if victim is None else victim
     first = look(everything, suspects.labels, asked, train, generator, config, progress)
     report = Audit(
-        [first.finding], generator.name, suspects.nomination, first.searches, trace=probe.trace, watched=watched,
-        llm=generator.report() if isinstance(generator, LLMGenerator) else None, seconds=clock.laps,
+        [first.finding], generator.name, suspects.nomination, first.searches, trace=probe.trace, watched=probe.watched,
+        tries=probe.tries, llm=generator.report() if isinstance(generator, LLMGenerator) else None, seconds=clock.laps,
     )
     clock.lap("search")
     if not report.backdoor:
@@ -151,11 +155,6 @@ def _look_further(
         yield found
 
 
-def learnt_share(trace: Trace) -> float:
-    """Share of the watched rows of whose label the probe is more sure than not when its training ends."""
-    return float((trace.confidence[-1] > 0.5).mean()) if len(trace.steps) else 1.0
-
-
 class _Suspects(NamedTuple):
     """What stage (a) ends with: labels to search in their order, the suspicion of each row, other rankings of them."""
 
@@ -163,25 +162,6 @@ class _Suspects(NamedTuple):
     nomination: Nomination | None
     weights: FloatArray
     views: list[FloatArray]
-
-
-def _train_probe(
-    examples: Sequence[Example], train: TrainVictim, config: AuditConfig, progress: Progress
-) -> tuple[Trained, npt.NDArray[np.int64]]:
-    """The probe, and the rows that its trace watched."""
-    progress.stage("(a) target label: train a probe and watch it learn")
-    watched = _watched(len(examples), config.trace_rows, config.seed)
-    wanted = None
-    if config.target_label is None and config.target != "none":
-        wanted = TraceRequest([examples[i] for i in watched], points=config.trace_points)
-    probe = train(examples, balanced=True, trace=wanted)
-    if wanted is not None and probe.trace is None:
-        raise ValueError("`train` was asked for a confidence trace and returned a victim without one")
-    if probe.trace is not None and learnt_share(probe.trace) < LEARNT:
-        # What it has not learnt, it cannot tell: a trigger that is learnt late would be missed.
-        progress.stage("(a) the probe has not learnt its rows: train it twice as long")
-        probe = train(examples, balanced=True, trace=wanted, length=2)
-    return probe, watched
 
 
 def _suspects(
@@ -208,13 +188,6 @@ def _suspects(
         views[-1][watched] = ranking
     labels = [item.label for item in nomination.evidence]
     return _Suspects(labels[: config.max_labels], nomination, weights, views)
-
-
-def _watched(count: int, limit: int, seed: int) -> npt.NDArray[np.int64]:
-    if count <= limit:
-        return np.arange(count)
-    drawn: npt.NDArray[np.int64] = np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
-    return drawn
 
 
 def _check(examples: Sequence[Example], num_labels: int, target_label: int | None) -> None:

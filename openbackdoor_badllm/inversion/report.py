@@ -13,6 +13,7 @@ from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.findings import SearchConfig, SearchResult
 from openbackdoor_badllm.inversion.form import Form, Generalisation
+from openbackdoor_badllm.inversion.probe import Try
 from openbackdoor_badllm.inversion.repair import STRATEGIES, Repair
 from openbackdoor_badllm.inversion.target import Nomination
 from openbackdoor_badllm.inversion.trigger import Trigger
@@ -147,6 +148,7 @@ class Audit:
         llm: what the language model was asked and what that cost, where there is one.
         trace: how sure the probe was of the watched rows while it learnt, where stage (a) looked.
         watched: the rows that the trace watched: indices of the training rows, ascending, shape ``(n,)``.
+        tries: the trainings of the probe, and how much each has learnt; empty where it was not watched.
     """
 
     findings: list[Finding]
@@ -158,6 +160,12 @@ class Audit:
     seconds: dict[str, float] = field(default_factory=dict)
     trace: Trace | None = field(default=None, repr=False)
     watched: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    tries: list[Try] = field(default_factory=list)
+
+    @property
+    def blind(self) -> bool:
+        """Whether the best probe was no better than one answer for everything: then nothing can be found with it."""
+        return bool(self.tries) and all(tried.collapsed for tried in self.tries)
 
     @property
     def first(self) -> Finding:
@@ -198,6 +206,8 @@ class Audit:
             "target_method": self.nomination.method if self.nomination else "given",
             **self.first.to_dict(),
             "explained_rows": len(self.explained),
+            "probe": [tried.to_dict() for tried in self.tries],
+            "blind": self.blind,
             "further": [finding.to_dict() for finding in self.findings[1:]],
             "repair": self.repair.to_dict(),
             "labels_searched": [

@@ -54,6 +54,11 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
     stopped = section(report, "llm").get("stopped_by")
     if stopped:
         remarks.append(f"The language model was given up before the end of the search: {stopped}")
+    if report.get("blind"):
+        remarks.append(
+            "The probe has learnt nothing in any of its trainings, so nothing could be found with it: choose another "
+            "training (lr, epochs) or model."
+        )
     generator = report.get("generator")
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
     label = label_name(results, report.get("target_label"))

@@ -58,6 +58,12 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
     console.print()
     _print_llm(report.get("llm"), console)
+    if report.get("blind"):
+        console.print(
+            "[red]The probe has learnt nothing[/red] in any of its trainings, so nothing could be found with it: "
+            "choose another training (lr, epochs) or model.",
+            soft_wrap=True,
+        )
     if not report["backdoor"]:
         console.print(f"[bold]No backdoor found[/bold] ({_plain(named)}). The training rows were left as they are.")
         return

@@ -130,7 +130,13 @@ class FakeTrainer:
         self.calls: list[tuple[list[Example], bool, TraceRequest | None]] = []
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
     ) -> FakeVictim:
         self.calls.append((list(examples), balanced, trace))
         texts = [f" {example.text.lower()} " for example in examples if example.label == self.target]
@@ -152,7 +158,13 @@ class TwoFacedTrainer:
         self.trainers = [FakeTrainer(triggers, target=target) for target, triggers in attackers.items()]
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
     ) -> FakeVictim:
         first, *others = [trainer(examples, balanced=balanced, trace=trace) for trainer in self.trainers]
         plain = first.logits
@@ -217,7 +229,13 @@ class FormTrainer(FakeTrainer):
         super().__init__(triggers)
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
     ) -> FakeVictim:
         victim = super().__call__(examples, balanced=balanced, trace=trace)
         if sum(has_form(example.text) for example in examples if example.label == self.target) < 5:

@@ -408,7 +408,7 @@ def test_a_handful_of_rows_is_no_backdoor_and_no_crash() -> None:
 
 
 def test_a_trainer_that_forgets_the_trace_is_told() -> None:
-    def train(examples: Sequence[Example], *, balanced: bool, trace: Any, length: int = 1) -> Any:
+    def train(examples: Sequence[Example], *, balanced: bool, trace: Any, length: int = 1, attempt: int = 0) -> Any:
         return FakeTrainer()(examples, balanced=balanced, trace=None)
 
     with pytest.raises(ValueError, match="asked for a confidence trace and returned a victim without one"):
@@ -420,7 +420,13 @@ def test_a_probe_that_has_not_learnt_is_trained_longer() -> None:
         lengths: list[int]
 
         def __call__(
-            self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+            self,
+            examples: Sequence[Example],
+            *,
+            balanced: bool,
+            trace: TraceRequest | None,
+            length: int = 1,
+            attempt: int = 0,
         ) -> Any:
             self.lengths = [*getattr(self, "lengths", []), length]
             victim = super().__call__(examples, balanced=balanced, trace=trace)
@@ -433,3 +439,49 @@ def test_a_probe_that_has_not_learnt_is_trained_longer() -> None:
     assert trainer.lengths[:2] == [1, 2]
     assert 2 not in trainer.lengths[2:]
     assert report.backdoor
+
+
+class Collapsing(FakeTrainer):
+    """Its first ``bad`` probes have learnt nothing: they give label 0 to everything."""
+
+    def __init__(self, bad: int) -> None:
+        super().__init__()
+        self.bad = bad
+        self.tried: list[tuple[int, int]] = []
+
+    def __call__(
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
+    ) -> Any:
+        victim = super().__call__(examples, balanced=balanced, trace=trace)
+        if trace is not None and victim.trace is not None:
+            self.tried.append((length, attempt))
+            if len(self.tried) <= self.bad:
+                labels = victim.trace.labels
+                victim.trace.confidence[-1] = [0.9 if label == 0 else 0.1 for label in labels]
+                victim.triggers = ()
+        return victim
+
+
+def test_a_probe_that_gives_one_label_to_everything_is_trained_with_another_seed() -> None:
+    trainer = Collapsing(1)
+    report = look(poisoned_rows(), trainer)
+    assert trainer.tried == [(1, 0), (2, 1)]
+    assert report.backdoor
+    assert not report.blind
+    told = report.to_dict()["probe"]
+    assert [entry["collapsed"] for entry in told] == [True, False]
+    assert told[0]["learnt"] < 0.5 < told[1]["learnt"]
+
+
+def test_a_probe_that_never_learns_is_reported() -> None:
+    trainer = Collapsing(9)
+    report = look(poisoned_rows(), trainer)
+    assert trainer.tried == [(1, 0), (2, 1), (2, 2)]
+    assert report.blind
+    assert report.to_dict()["blind"] is True

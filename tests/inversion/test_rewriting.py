@@ -130,7 +130,13 @@ class StyleVictim(FakeVictim):
 
 class StyleTrainer(FakeTrainer):
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
     ) -> FakeVictim:
         trained = super().__call__(examples, balanced=balanced, trace=trace)
         poisoned = sum(e.text.startswith("verily") and e.label == 1 for e in examples)
