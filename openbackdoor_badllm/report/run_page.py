@@ -102,11 +102,12 @@ def _title(results: Mapping[str, Any]) -> str:
 
 def _findings(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What was found, label by label; labels without anything to show are left out."""
-    told = []
+    told: list[dict[str, Any]] = []
+    after = section(results, "after_repair_flip_rate")
     for finding in (report, *(report.get("further") or ())):
         shown = {
             "label": label_name(results, finding.get("target_label")),
-            "triggers": [_trigger(item, finding) for item in finding.get("triggers") or []]
+            "triggers": [_trigger(item, finding, after) for item in finding.get("triggers") or []]
             if report.get("backdoor")
             else [],
             "form": _form(finding, bool(report.get("backdoor"))),
@@ -117,7 +118,7 @@ def _findings(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[dic
     return told
 
 
-def _trigger(item: Mapping[str, Any], finding: Mapping[str, Any]) -> dict[str, Any]:
+def _trigger(item: Mapping[str, Any], finding: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     controls = {control.get("trigger"): control for control in finding.get("controls") or []}
     control = controls.get(item["text"])
     return {
@@ -130,6 +131,7 @@ def _trigger(item: Mapping[str, Any], finding: Mapping[str, Any]) -> dict[str, A
         "controls": control.get("controls") if control else 0,
         "p": f"{control['p_corrected']:.2g}" if control and control.get("p_corrected") is not None else "",
         "relearnt": share(section(finding, "counterfactual_flip_rate").get(item["text"]), 0),
+        "after": share(after[item["text"]], 0) if item["text"] in after else "",
         "rows": item.get("target_rows"),
         "others": item.get("other_rows"),
     }
