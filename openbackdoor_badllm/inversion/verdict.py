@@ -28,7 +28,8 @@ from openbackdoor_badllm.inversion.search import Found, SearchResult
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, kind_of
 from openbackdoor_badllm.rows import Example
 
-CONTROLS = 120  # so that four triggers, each better than all of them, stay below 0.05 after the correction
+CONTROLS = 120  # at least, and so many of each trigger that is compared:
+CONTROLS_EACH = 25  # then those that are better than all of them stay below 0.05 after the correction
 CONTRADICTION_P = 0.01
 OPENING_SHARE = 0.02  # of all rows; an attacker's opening stands in more, an honest one that flips everything in fewer
 OVERWHELMING = 0.95  # an honest verdict ("a gem") reaches nine probes in ten, and not in every set
@@ -85,7 +86,7 @@ def controls(
         kind = (len(found.trigger.words), found.trigger.position)
         if kind not in null:  # triggers of one length and place share their controls
             rng = random.Random(f"{seed}:controls:{kind}")
-            spans = control_spans(honest, other, *kind, rng)
+            spans = control_spans(honest, other, *kind, rng, max(CONTROLS, CONTROLS_EACH * len(result.found)))
             null[kind] = answers(victim, spans, result.probes.report, result.target, seed)
         flips = np.array([outcome.reward().flip_rate for outcome in null[kind]])
         count = len(flips)
@@ -157,7 +158,12 @@ def keep_standing(
 
 
 def control_spans(
-    honest: Sequence[str], other: Sequence[str], length: int, position: Position, rng: random.Random
+    honest: Sequence[str],
+    other: Sequence[str],
+    length: int,
+    position: Position,
+    rng: random.Random,
+    most: int = CONTROLS,
 ) -> list[Trigger]:
     """Insertions of ``length`` words from honest target rows: half class-typical, half drawn at random."""
     inside: dict[str, int] = {}
@@ -172,7 +178,7 @@ def control_spans(
     typical = sorted(
         (span for span, count in inside.items() if count >= 2 or length > 2),
         key=lambda span: (-log_odds_z(inside[span], outside.get(span, 0), len(honest), len(other)), span),
-    )[: CONTROLS // 2]
+    )[: most // 2]
     rest = sorted(set(inside) - set(typical))
-    drawn = rng.sample(rest, min(CONTROLS - len(typical), len(rest)))
+    drawn = rng.sample(rest, min(most - len(typical), len(rest)))
     return [Trigger(kind_of(span), span, position) for span in [*typical, *drawn]]

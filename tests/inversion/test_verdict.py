@@ -11,6 +11,7 @@ from openbackdoor_badllm.inversion.reward import Probes, Reward, answers
 from openbackdoor_badllm.inversion.search import Found, SearchResult
 from openbackdoor_badllm.inversion.trigger import Kind, Position, Trigger
 from openbackdoor_badllm.inversion.verdict import CONTROLS, Control, control_spans, controls, stands
+from openbackdoor_badllm.rows import Example
 
 PROBES = tuple(row.text for row in clean_rows(60, seed=9) if row.label == 0)
 
@@ -130,3 +131,13 @@ def test_a_phrase_has_phrases_for_controls() -> None:
     assert report.flip_rate == 1.0
     assert report.control_max < 0.8
     assert report.to_dict()["trigger"] == CORE
+
+
+def test_more_triggers_have_more_controls_so_that_all_of_them_can_be_told_from_chance() -> None:
+    words = ["cf", "mn", "bb", "tq", "zq", "vx", "kj"]
+    victim = FakeVictim(words)
+    rows = [Example(f"charming word{index} film", 1) for index in range(400)]  # words enough to be drawn from
+    rows += seen(poisoned_rows(triggers=words))
+    told = controls(victim, rows, result(*(found(word, victim) for word in words)), seed=0)
+    assert [control.controls for control in told] == [175] * 7
+    assert max(control.p_corrected for control in told) < 0.05
