@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import badllmtg as module
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.engine.training import TrainSpec
-from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.engine.scoring import FloatArray
+from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
+from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.inversion.repair import STRATEGIES
 from openbackdoor_badllm.rows import Row
 
@@ -35,7 +37,7 @@ class Bench:
         self.specs.append(spec)
         self.passed.append(rest)
         self.trainer.num_labels = spec.num_labels
-        return self.trainer(examples, balanced=spec.balanced, trace=rest["trace"])
+        return self.trainer(examples, balanced=spec.balanced, trace=rest.get("trace"))
 
     def embedder(self, path: str, **rest: Any) -> FakeEmbedder:
         self.embedders.append((path, rest))
@@ -216,3 +218,56 @@ def test_rows_as_pandas_gives_them(bench: Bench) -> None:
     assert defender.report.backdoor
     assert {type(row.text) for row in back} == {str}
     assert len(seen(back)) == len(back)
+
+
+class Attacked(TrainedClassifier):
+    """A trained victim that has learnt the triggers, and counts what it is asked."""
+
+    asked = 0
+
+    def logits(self, texts: Sequence[str]) -> FloatArray:
+        self.asked += len(texts)
+        return FakeVictim(RARE).logits(texts)
+
+
+def in_place(rows: Sequence[Row], **config: Any) -> tuple[Any, Attacked, BadLLMTG]:
+    victim = Attacked(model=None, tokenizer=None, spec=TrainSpec(path="own", max_len=64))
+    defender = BadLLMTG(search=SEARCH, in_place=True, **config)
+    made = defender.rebuild(SimpleNamespace(trained=victim), rows, [], 2)
+    return made, victim, defender
+
+
+def test_in_place_the_victim_is_asked_and_trained_further(bench: Bench) -> None:
+    made, victim, defender = in_place(poisoned_rows(), fine_tune={"epochs": 1, "lr": 3e-5, "ckpt": "last"})
+    assert (defender.pre, defender.changes_model, defender.outcome) == (False, True, "changed model")
+    assert victim.asked > 500  # its loss was the reward
+    assert bench.passed[-1]["start"] is victim
+    assert (bench.specs[-1].path, bench.specs[-1].epochs, bench.specs[-1].lr) == ("own", 1, 3e-5)
+    repaired = set(bench.trainer.calls[-1][0])
+    assert not any(set(row.text.split()) & set(RARE) for row in seen(poisoned_rows()) if row in repaired)
+    assert made is not victim
+    assert (made.logits([f"{row.text} cf" for row in clean_rows(40) if row.label == 0]).argmax(axis=1) == 0).all()
+
+
+def test_in_place_two_epochs_where_the_config_says_nothing(bench: Bench) -> None:
+    in_place(poisoned_rows())
+    assert bench.specs[-1].epochs == module.FINE_TUNE_EPOCHS
+
+
+def test_in_place_a_victim_without_a_backdoor_stays_the_very_object(bench: Bench) -> None:
+    made, victim, _ = in_place(clean_rows(200))
+    assert made is victim
+    assert not any("start" in passed for passed in bench.passed)
+
+
+def test_in_place_no_poison_flag_is_read(bench: Bench) -> None:
+    rows = poisoned_rows()
+    in_place(rows)
+    expected = bench.trainer.calls[-1][0]
+    in_place(reflagged(rows, lambda row: 1 - row.poison_label))
+    assert bench.trainer.calls[-1][0] == expected
+
+
+def test_fine_tune_is_for_the_repair_in_place() -> None:
+    with pytest.raises(ConfigError, match=r"^'defender.fine_tune' is for the repair in place: set 'defender.in_place'"):
+        BadLLMTG(fine_tune={"epochs": 1})
