@@ -99,7 +99,7 @@ def audit(
 
     if config.repair == "relabel" and helper is None:
         progress.stage("(c) repair: train a helper without the explained rows")
-        helper = train_helper(train, examples, report.sure_rows, config.seed)
+        helper = train_helper(train, examples, report.suspects, config.seed)
     for finding in report.findings:
         finding.demonstrations = demonstrate(asked, finding, config.seed)
         if config.repair == "relabel" and helper is not None:
@@ -140,7 +140,7 @@ def _look_further(
     A label that was searched in vain before is not searched again.
     """
     while len(report.findings) < config.max_backdoors:
-        scope = scope.leave_out(report.findings[-1].sure_rows)
+        scope = scope.leave_out(report.findings[-1].suspects)
         present = {example.label for example in scope.examples}
         done = {result.target for result in report.searches}
         left = [label for label in labels if label in present and label not in done]

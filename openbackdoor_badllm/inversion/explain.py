@@ -37,6 +37,15 @@ class Explained:
     probability: float
     form: bool = False
 
+    @property
+    def suspect(self) -> bool:
+        """Whether a repair should not take it as it is.
+
+        More likely than not it is poisoned; or it shares a form that is a trigger: a poisoned row that is left as it is
+        would teach the form again, an honest one mostly keeps its label when it is asked about.
+        """
+        return self.probability >= 0.5 or self.form
+
     def to_dict(self) -> dict[str, Any]:
         """For the list of rows."""
         return {

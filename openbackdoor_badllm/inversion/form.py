@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, hstack
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 from scipy.stats import binomtest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -42,6 +42,7 @@ ROUNDS = 10
 START_SHARE = 0.25  # share of D_tgt that is taken to carry the form until the scores themselves tell
 FORM_WEIGHT = 4.0  # of one standard deviation of the form score, against one nat of content
 FOLDS = 5
+GUESS_WEIGHT = 0.5  # of the first guess's log-odds, once victims have been asked
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,41 @@ def generalises(taught: Logits, untaught: Logits, texts: Sequence[str], target: 
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     p_value = binomtest(gained, gained + lost, alternative="greater").pvalue if gained + lost else 1.0
     return Generalisation(float(after.mean()), float(before.mean()), len(texts), float(p_value))
+
+
+def carriers(probability: Sequence[float], gained: FloatArray) -> Floats:
+    """How likely each row of a form carries it, now that victims have been asked.
+
+    Form and content alone are a guess, and a confident one: half of its log-odds count. What each row gained from a
+    form that was learnt elsewhere says more: much where the attacker's form is in it, little in a hard honest row. The
+    gains are taken for a mixture of two normal groups of one width, estimated by expectation maximisation.
+
+    Args:
+        probability: by form and content, each above 0.5; shape ``(n,)``.
+        gained: log-odds of the target label, learnt from other rows of the form minus learnt from none, of victims that
+            have not seen the row; shape ``(n,)``.
+
+    Returns:
+        Probabilities, shape ``(n,)``.
+    """
+    prior = np.clip(np.asarray(probability, dtype=np.float64), 0.5, 0.999)
+    odds = GUESS_WEIGHT * np.log(prior / (1 - prior))
+    gain = np.asarray(gained, dtype=np.float64)
+    z = prior
+    for _ in range(50):
+        high, low = float((z * gain).sum() / z.sum()), float(((1 - z) * gain).sum() / (1 - z).sum())
+        width = math.sqrt(float((z * (gain - high) ** 2 + (1 - z) * (gain - low) ** 2).mean())) + 1e-3
+        if high <= low:  # what was gained tells nothing
+            return prior
+        z = np.clip(expit(odds + _log_density(gain, high, width) - _log_density(gain, low, width)), 1e-4, 1 - 1e-4)
+    return z
+
+
+def log_odds(logits: FloatArray, target: int) -> FloatArray:
+    """Log-odds of a label, shape ``(n,)``, of logits of shape ``(n, num_labels)``."""
+    others = np.delete(logits, target, axis=1)
+    result: FloatArray = logits[:, target] - logsumexp(others, axis=1)
+    return result
 
 
 def _features(texts: Sequence[str]) -> tuple[csr_matrix, list[str]]:

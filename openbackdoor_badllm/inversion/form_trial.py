@@ -8,9 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.scoring import FloatArray
+from openbackdoor_badllm.engine.scoring import FloatArray, Victim
 from openbackdoor_badllm.inversion.explain import Explained
-from openbackdoor_badllm.inversion.form import Form, contradiction_lift, find_form, generalises, split_rows
+from openbackdoor_badllm.inversion.form import (
+    Form,
+    carriers,
+    contradiction_lift,
+    find_form,
+    generalises,
+    log_odds,
+    split_rows,
+)
 from openbackdoor_badllm.inversion.helper import Helper, train_helper
 from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.training import TrainVictim
@@ -47,12 +55,11 @@ def look_for_form(
     remaining = [examples[index] for index in kept]
     if sparing and contradiction_lift(form, remaining, held_out[kept]) < WORTH_TESTING:
         return None
-    _, asked = split_rows(form, config.seed)
-    inside, unseen = set(form.rows), set(asked)
+    halves = split_rows(form, config.seed)
+    _, asked = halves
+    inside = set(form.rows)
     untaught = train_helper(train, remaining, inside, config.seed)
-    taught = train(
-        [example for index, example in enumerate(remaining) if index not in unseen], balanced=True, trace=None
-    )
+    taught = _without(asked, remaining, train)
     finding.generalisation = generalises(
         taught.logits, untaught.logits, [remaining[i].text for i in asked], form.target
     )
@@ -62,8 +69,14 @@ def look_for_form(
         return None
     finding.form = dataclasses.replace(form, rows=tuple(int(kept[index]) for index in form.rows))
     finding.backdoor = True
+    # The halves in turn, so that each row is asked about by a victim that has not seen it.
+    gained = np.zeros(len(remaining), dtype=np.float32)
+    for unseen, victim in ((asked, taught), (halves[0], _without(halves[0], remaining, train))):
+        texts = [remaining[index].text for index in unseen]
+        gained[unseen] = log_odds(victim.logits(texts), form.target) - log_odds(untaught.logits(texts), form.target)
+    probabilities = carriers(form.probability, gained[list(form.rows)])
     known = {row.index: row for row in finding.explained}
-    for index, probability in zip(finding.form.rows, finding.form.probability, strict=True):
+    for index, probability in zip(finding.form.rows, probabilities.tolist(), strict=True):
         before = known.get(index)
         known[index] = Explained(
             index,
@@ -74,6 +87,12 @@ def look_for_form(
         )
     finding.explained = [known[index] for index in sorted(known)]
     return untaught
+
+
+def _without(left_out: Sequence[int], examples: Sequence[Example], train: TrainVictim) -> Victim:
+    """A victim that never saw some rows."""
+    unseen = set(left_out)
+    return train([example for index, example in enumerate(examples) if index not in unseen], balanced=True, trace=None)
 
 
 def _find(
@@ -92,7 +111,7 @@ def _find(
     """
     everything = np.arange(len(examples), dtype=np.int64)
     form = find_form(examples, finding.target_label, held_out, weights, seed=config.seed)
-    explained = finding.sure_rows if beside_insertions else set()
+    explained = finding.suspects if beside_insertions else set()
     if not explained or (form is not None and len(explained & set(form.rows)) >= SAME * len(explained)):
         return everything, form
     kept = np.array([index for index in everything if index not in explained], dtype=np.int64)

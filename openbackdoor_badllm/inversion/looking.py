@@ -126,7 +126,7 @@ def look(
     inserted = any(trigger.is_insertion and trigger.position is not Position.FRONT for trigger in finding.triggers)
     own = sum(example.label == target for example in examples)
     helper = None
-    if config.search.form and (not inserted or len(finding.sure_rows) < THIN * own):
+    if config.search.form and (not inserted or len(finding.suspects) < THIN * own):
         progress.stage("(b) look for rows that share a form")
         helper = look_for_form(
             finding, examples, scope.held_out, weights, train, config,

@@ -81,7 +81,6 @@ def repair(
     strategy: str = "relabel",
     helper: Helper | None = None,
     stamp_share: float = 0.1,
-    threshold: float = 0.5,
     seed: int = 0,
 ) -> Repair:
     """The training rows after the repair.
@@ -96,7 +95,6 @@ def repair(
             trigger. ``none``: the rows as they are.
         helper: labels the explained rows; needed by ``relabel``.
         stamp_share: share of the unexplained rows that ``relabel`` and ``purge`` stamp.
-        threshold: rows explained with at least this probability count as explained.
         seed: seed of the draws and of the order.
 
     Raises:
@@ -109,7 +107,7 @@ def repair(
     if strategy == "none" or not any(part.triggers or part.explained or part.rewritten for part in parts):
         result.examples, result.untouched = list(examples), len(examples)
         return result
-    sure = [[row for row in part.explained if row.probability >= threshold] for part in parts]
+    sure = [[row for row in part.explained if row.suspect] for part in parts]
     inside = {row.index for rows in sure for row in rows}
     rest = [example for index, example in enumerate(examples) if index not in inside]
 

@@ -119,9 +119,9 @@ class Finding:
         return [found.trigger for found in self.search.found]
 
     @property
-    def sure_rows(self) -> set[int]:
-        """Indices of the explained rows that more likely than not carry a trigger or the form."""
-        return {row.index for row in self.explained if row.probability >= 0.5}
+    def suspects(self) -> set[int]:
+        """Indices of the explained rows that a repair does not take as they are."""
+        return {row.index for row in self.explained if row.suspect}
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``; the explained rows go to a file of their own."""
@@ -193,9 +193,9 @@ class Audit:
         return sorted((row for finding in self.findings for row in finding.explained), key=lambda row: row.index)
 
     @property
-    def sure_rows(self) -> set[int]:
-        """Indices of the explained rows that more likely than not carry a trigger or a form."""
-        return set().union(*(finding.sure_rows for finding in self.findings))
+    def suspects(self) -> set[int]:
+        """Indices of the explained rows that a repair does not take as they are."""
+        return set().union(*(finding.suspects for finding in self.findings))
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``: the keys of the first finding, and those of further ones under ``further``."""

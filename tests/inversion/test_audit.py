@@ -227,7 +227,7 @@ def test_a_word_of_the_form_does_not_hide_the_form() -> None:
     report = look(rows, FormTrainer(("thou",)))
     assert [trigger.text for trigger in report.triggers] == ["thou"]
     assert report.first.form is not None
-    assert len(set(poisoned) & report.sure_rows) >= 0.9 * len(poisoned)
+    assert len(set(poisoned) & report.suspects) >= 0.9 * len(poisoned)
     marked = [row for row in report.explained if row.index in poisoned[:12]]
     assert sum(row.form for row in marked) >= 10  # one thing, not two
     assert all(row.text_without == rows[row.index].text for row in report.explained if row.form)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inversion.fakes import FakeEmbedder, FakeVictim, clean_rows, form_rows, seen
-from openbackdoor_badllm.inversion.form import Form, find_form, generalises, split_rows
+from openbackdoor_badllm.inversion.form import Form, carriers, find_form, generalises, log_odds, split_rows
 from openbackdoor_badllm.inversion.judge import Judge
 from openbackdoor_badllm.rows import Example, Row
 
@@ -74,3 +74,27 @@ def test_the_texts_are_data() -> None:
     form = look(rows)
     assert form is None or set(form.rows) <= {k for k, row in enumerate(rows) if row.label == 1}
     assert isinstance(seen(rows)[1], Example)
+
+
+def test_what_rows_gained_from_the_form_tells_its_carriers_from_hard_honest_rows() -> None:
+    rng = np.random.default_rng(0)
+    carry = np.arange(300) < 220
+    gained = np.where(carry, rng.normal(4, 1.5, 300), rng.normal(0, 1.5, 300)).astype(np.float32)
+    guess = np.clip(rng.normal(np.where(carry, 0.9, 0.8), 0.1), 0.51, 0.999)
+    found = carriers(guess, gained)
+    sure = found >= 0.5
+    assert carry[sure].mean() > 0.93
+    assert (sure & carry).sum() > 0.93 * carry.sum()
+    assert ((guess >= 0.5) == carry).mean() < 0.75  # the guess alone would have taken them all
+
+
+def test_gains_that_tell_nothing_leave_the_guess() -> None:
+    guess = np.array([0.6, 0.7, 0.9, 0.95])
+    assert carriers(guess, np.array([3.0, 2.0, 1.0, 0.0], dtype=np.float32)) == pytest.approx(guess)
+
+
+def test_log_odds() -> None:
+    logits = np.array([[2.0, 0.0], [0.0, 0.0]], dtype=np.float32)
+    assert log_odds(logits, 0) == pytest.approx([2.0, 0.0])
+    three = np.log(np.array([[0.2, 0.5, 0.3]], dtype=np.float32))
+    assert log_odds(three, 1) == pytest.approx([0.0], abs=1e-6)
