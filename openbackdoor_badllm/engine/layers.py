@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -104,12 +104,22 @@ def frozen(model: Any) -> Iterator[None]:
         model.train(was_training)
 
 
-def first_token_states(scorer: Scorer, texts: Sequence[str]) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """The hidden states of the first token (``[CLS]``) after every block, batch by batch.
+class FirstTokens(NamedTuple):
+    """What a batch left on its way through a victim; on the CPU, float32.
 
-    Yields:
-        Indices into ``texts``, and float32 states of shape ``(batch, layers * hidden)`` on the CPU, first block first.
+    Attributes:
+        rows: indices into the texts.
+        states: of the first token (``[CLS]``) after every block, first block first; shape ``(batch, layers * hidden)``.
+        logits: shape ``(batch, num_labels)``: what came out in the end, at no further cost.
     """
+
+    rows: list[int]
+    states: torch.Tensor
+    logits: torch.Tensor
+
+
+def first_token_states(scorer: Scorer, texts: Sequence[str]) -> Iterator[FirstTokens]:
+    """The hidden states of the first token (``[CLS]``) after every block, batch by batch."""
     model = scorer.model
     device = next(model.parameters()).device
     encoded = encode(scorer.tokenizer, texts, scorer.max_len)
@@ -129,5 +139,5 @@ def first_token_states(scorer: Scorer, texts: Sequence[str]) -> Iterator[tuple[l
             torch.inference_mode(),
             torch.autocast(device.type, torch.bfloat16, enabled=scorer.bf16),
         ):
-            model(**{name: value.to(device) for name, value in inputs.items()})
-        yield batch, torch.cat(kept, dim=1).cpu()
+            logits = model(**{name: value.to(device) for name, value in inputs.items()}).logits
+        yield FirstTokens(batch, torch.cat(kept, dim=1).cpu(), logits.float().cpu())

@@ -51,7 +51,7 @@ def test_states_are_those_that_the_model_shows(kin: Kin, kind: str, layers: int,
     opened = scorer(kin(kind, layers), batch_tokens)
     states = np.zeros((len(TEXTS), layers * 32), dtype=np.float32)
     seen: list[int] = []
-    for batch, found in first_token_states(opened, TEXTS):
+    for batch, found, _ in first_token_states(opened, TEXTS):
         states[batch] = found.numpy()
         seen += batch
     assert sorted(seen) == list(range(len(TEXTS)))
@@ -68,7 +68,7 @@ def test_states_are_those_that_the_model_shows(kin: Kin, kind: str, layers: int,
 def test_texts_longer_than_the_model_takes_are_cut(kin: Kin) -> None:
     opened = scorer(kin("bert", 1))  # 64 positions
     long = "good film " * 400
-    (_, whole), (_, start) = (next(first_token_states(opened, [text])) for text in (long, long[:500]))
+    (_, whole, _), (_, start, _) = (next(first_token_states(opened, [text])) for text in (long, long[:500]))
     assert torch.equal(whole, start)
 
 
