@@ -2,7 +2,7 @@
 
     python tests/defenders/baseline_speed.py [--rows 120] [--data-root ../shared/data]
 
-Prints a Markdown table: processor seconds of this process, which other load on the machine does not change. Without real
+Prints a Markdown table: processor seconds of this process, which other load changes little. Without real
 rows it takes those of the generated corpus. The victim is MiniLM with a new head: how fast it is does not hang on what
 it has learnt. That the answers are the same is measured, too.
 """
