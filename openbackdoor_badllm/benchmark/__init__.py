@@ -59,7 +59,7 @@ JSON configs (``run_benchmark.py A.json B.json``) make cells of a third kind, ``
 
     COMPARISON  ours against the best other defender, paired by pair and seed:
       {"rate", "setting", "victim", "profile", "figure": "ASR", "ours", "other", "n", "mean_difference",
-       "interval": [low, high], "p", "test"}
+       "interval": [low, high] or null, "p", "test"}
 
 Figures: shares (0 to 1) ``CACC``, ``ASR``, ``excess ASR`` (ASR minus that of ``clean``, the floor), ``R-Acc``, ``FRR``,
 ``FAR``, ``AUROC``, ``precision``, ``recall``, ``label right``, ``backdoor``; and ``seconds``, ``memory`` (peak, MiB),
