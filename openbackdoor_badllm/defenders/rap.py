@@ -22,7 +22,7 @@ from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
 from openbackdoor_badllm.defenders.keys import CleanRowsKeys, within
 from openbackdoor_badllm.defenders.victim_view import network_of
-from openbackdoor_badllm.engine.layers import frozen
+from openbackdoor_badllm.engine.layers import frozen, written_out_attention
 from openbackdoor_badllm.engine.rng import derive
 from openbackdoor_badllm.engine.sampling import BucketSampler
 from openbackdoor_badllm.engine.scoring import FloatArray, Scorer, collate, encode, length_batches, softmax
@@ -177,7 +177,8 @@ class RAP(Defender):
         lengths = [len(ids) for ids in encoded]
         sampler = BucketSampler(lengths, self.config.batch_size, derive(self.config.seed, "rap", label))
         before = torch.tensor(confident, device=row.device)
-        with frozen(prompted.model):  # nothing is kept for gradients of the victim's weights, which nobody wants
+        # Nothing is kept for gradients of the victim's weights, which nobody wants.
+        with frozen(prompted.model), written_out_attention(prompted.model):
             for _ in range(self.config.epochs):
                 order = list(sampler)
                 for start in range(0, len(texts), self.config.batch_size):
