@@ -1,6 +1,6 @@
 """How much faster the baselines are than one forward call per row, both measured in one run on the same rows.
 
-    python tests/defenders/baseline_speed.py [--rows 120] [--data-root ../shared/data]
+    python tests/defenders/baseline_speed.py [--rows 96] [--data-root ../shared/data]
 
 Prints a Markdown table: processor seconds of this process, which other load changes little. Without real
 rows it takes those of the generated corpus. The victim is MiniLM with a new head: how fast it is does not hang on what
@@ -33,7 +33,7 @@ DELTA = 3.0
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=120)
+    parser.add_argument("--rows", type=int, default=96)
     parser.add_argument("--data-root", type=Path, default=Path(__file__).parents[3] / "shared/data")
     parser.add_argument("--path", default="minilm", help="the victim's pretrained model")
     options = parser.parse_args()
