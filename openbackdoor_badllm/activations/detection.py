@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from openbackdoor_badllm.engine.layers import first_token_states
 from openbackdoor_badllm.engine.progress import Progress, Quiet
-from openbackdoor_badllm.engine.scoring import Scorer
+from openbackdoor_badllm.engine.scoring import FloatArray, Scorer
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class NormalStates:
         count = 0
         mean: Any = 0.0
         squares: Any = 0.0
-        for batch, states in first_token_states(scorer, texts):
+        for batch, states, _ in first_token_states(scorer, texts):
             values = states.double().numpy()
             moved = values.mean(axis=0) - mean
             total = count + len(batch)
@@ -52,15 +52,39 @@ class NormalStates:
         self, scorer: Scorer, texts: Sequence[str], *, delta: float, progress: Progress | None = None
     ) -> Floats:
         """``S(x) = mean_j 1[mean_j - delta dev_j <= v_j(x) <= mean_j + delta dev_j]``; shape ``(len(texts),)``."""
+        return self.watch(scorer, texts, delta=delta, progress=progress)[0]
+
+    def watch(
+        self, scorer: Scorer, texts: Sequence[str], *, delta: float, progress: Progress | None = None
+    ) -> tuple[Floats, FloatArray]:
+        """:meth:`share_inside`, and the logits that came out of the same pass, ``(len(texts), num_labels)``."""
         lower, upper = self.mean - delta * self.deviation, self.mean + delta * self.deviation
-        shares = np.zeros(len(texts))
+        unique: dict[str, int] = {}
+        inverse = np.array([unique.setdefault(text, len(unique)) for text in texts], dtype=np.int64)
+        shares = np.zeros(len(unique))
+        logits = np.zeros((len(unique), scorer.num_labels), dtype=np.float32)
         done = 0
-        for batch, states in first_token_states(scorer, texts):
+        for batch, states, said in first_token_states(scorer, list(unique)):
             values = states.double().numpy()
             shares[batch] = ((lower <= values) & (values <= upper)).mean(axis=1)
+            logits[batch] = said.numpy()
             done += len(batch)
-            (progress or Quiet()).step(done, len(texts))
-        return shares
+            (progress or Quiet()).step(done, len(unique))
+        return shares[inverse], logits[inverse]
+
+
+class Judged(NamedTuple):
+    """What a detector says of texts.
+
+    Attributes:
+        scores: share of neurons outside their interval (higher: more suspicious); shape ``(texts,)``.
+        flags: whether a text is flagged; shape ``(texts,)``.
+        logits: what the victim said while it was watched; shape ``(texts, num_labels)``.
+    """
+
+    scores: Floats
+    flags: npt.NDArray[np.bool_]
+    logits: FloatArray
 
 
 @dataclass(frozen=True)
@@ -83,6 +107,10 @@ class Detector:
     def score(
         self, scorer: Scorer, texts: Sequence[str], progress: Progress | None = None
     ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Share of neurons outside their interval (higher: more suspicious), and whether the text is flagged."""
-        inside = self.states.share_inside(scorer, texts, delta=self.delta, progress=progress)
-        return 1 - inside, inside < self.threshold
+        """Share of neurons outside their interval, and whether the text is flagged."""
+        return self.judge(scorer, texts, progress)[:2]
+
+    def judge(self, scorer: Scorer, texts: Sequence[str], progress: Progress | None = None) -> Judged:
+        """:meth:`score`, and what the victim says of the texts, in one pass."""
+        inside, logits = self.states.watch(scorer, texts, delta=self.delta, progress=progress)
+        return Judged(1 - inside, inside < self.threshold, logits)

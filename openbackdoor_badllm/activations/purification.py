@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from openbackdoor_badllm.engine.layers import Change, changed_layers, encoder_layers, frozen
+from openbackdoor_badllm.engine.layers import Change, changed_layers, encoder_layers, frozen, written_out_attention
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.rng import derive
 from openbackdoor_badllm.engine.sampling import BucketSampler
@@ -199,7 +199,7 @@ class _Task:
         margin = torch.ones(self.shape, device=self.device, requires_grad=True)
         optimizer = torch.optim.Adam([upper, margin], lr=settings.lr)
         sampler = BucketSampler([len(ids) for ids in self.encoded], settings.batch_size, seed)
-        with frozen(self.scorer.model):
+        with frozen(self.scorer.model), written_out_attention(self.scorer.model):
             for epoch in range(settings.epochs):
                 order = list(sampler)
                 for at in range(0, len(order), settings.batch_size):

@@ -8,10 +8,12 @@ written whole or not at all, JSON has no NaN (null instead)::
       plan.json                the cells of the last run, in order (below)
       table.json               every figure of every line (below); the other tables are made from it
       table.md  table.csv  table.tex
+      report.html              the page, with report-pictures/ beside it (not there without the extra ``report``)
       cells/NAME/              one run folder a cell, as ``badllmtg defend`` leaves it: config.json, results.json,
                                predictions.csv, explained.csv, search.json, transcript.jsonl, run.log
         cell.json              its entry of plan.json
-        made.json              who made it: {"executor", "threads", "gpu", "host", "seconds", "finished"}
+        made.json              who made it: {"executor", "threads", "gpu", "host", "seconds",
+                               "cpu_seconds", "finished"}
         failure.json           only in a cell that failed: {"sentence", "kind", "seconds"}; kind is "bad input" (the
                                user can mend it), "defect" (of this program) or "killed"
         .lock                  held by the process that runs it; free again when that process dies, however it dies
@@ -57,7 +59,7 @@ JSON configs (``run_benchmark.py A.json B.json``) make cells of a third kind, ``
 
     COMPARISON  ours against the best other defender, paired by pair and seed:
       {"rate", "setting", "victim", "profile", "figure": "ASR", "ours", "other", "n", "mean_difference",
-       "interval": [low, high], "p", "test"}
+       "interval": [low, high] or null, "p", "test"}
 
 Figures: shares (0 to 1) ``CACC``, ``ASR``, ``excess ASR`` (ASR minus that of ``clean``, the floor), ``R-Acc``,
 ``variant ASR`` (of the most successful variant of the trigger), ``excess variant ASR`` (the most that any variant has

@@ -110,11 +110,12 @@ def run(options: argparse.Namespace) -> int:
     # Imported here: torch and transformers take seconds, and a misspelt name should not wait for them.
     from openbackdoor_badllm.benchmark.cells import plan_configs, plan_grid
     from openbackdoor_badllm.benchmark.figures import Results
+    from openbackdoor_badllm.benchmark.pages import write_page
     from openbackdoor_badllm.benchmark.runner import missing, run_cells, state, write_plan
     from openbackdoor_badllm.benchmark.spending import asks_llm, bound_of
     from openbackdoor_badllm.benchmark.tables import to_markdown
     from openbackdoor_badllm.engine.store import Store
-    from openbackdoor_badllm.run.folder import write_whole
+    from openbackdoor_badllm.run.folder import write_changed
 
     if grid is not None:
         cells = plan_grid(grid, data_root=options.data_root)
@@ -151,7 +152,7 @@ def run(options: argparse.Namespace) -> int:
         store.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(out / TABLES_LOCK):
             if grid is not None:
-                write_whole(out / "grid.yaml", yaml.safe_dump(grid.to_dict(), sort_keys=False, allow_unicode=True))
+                write_changed(out / "grid.yaml", yaml.safe_dump(grid.to_dict(), sort_keys=False, allow_unicode=True))
             write_plan(cells, out, name=name, ours=ours)
     except OSError as error:
         raise ConfigError(
@@ -176,7 +177,12 @@ def run(options: argparse.Namespace) -> int:
         from openbackdoor_badllm.benchmark.publish import publish
 
         publish(made, options.publish, options.page)
+    with FileLock(out / TABLES_LOCK):
+        page = write_page(out)
     Console().print(to_markdown(made), markup=False, highlight=False, soft_wrap=True)
+    if not wanted:
+        complaints.print("Nothing was run: no training, no call of a language model.", highlight=False)
+    complaints.print(page, markup=False, highlight=False, soft_wrap=True)
     left = [cell for cell in cells if not cell.done(out)]
     if left:
         failed = [cell for cell in left if cell.failure(out) is not None]
@@ -233,12 +239,12 @@ def _write_tables(cells: Sequence[Cell], out: Path, name: str, ours: str, result
     """All tables anew; called after every cell, so that an interrupted run leaves what it has."""
     from openbackdoor_badllm.benchmark.figures import table
     from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
-    from openbackdoor_badllm.run.folder import as_json, write_whole
+    from openbackdoor_badllm.run.folder import as_json, write_changed
 
     with FileLock(out / TABLES_LOCK):  # a second runner on the folder writes the same files
         made = table(cells, out, name=name, ours=ours, results=results)
-        write_whole(out / "table.json", as_json(made))
-        write_whole(out / "table.md", to_markdown(made))
-        write_whole(out / "table.csv", to_csv(made))
-        write_whole(out / "table.tex", to_latex(made))
+        write_changed(out / "table.json", as_json(made))
+        write_changed(out / "table.md", to_markdown(made))
+        write_changed(out / "table.csv", to_csv(made))
+        write_changed(out / "table.tex", to_latex(made))
     return made

@@ -71,9 +71,9 @@ def paired(differences: Any) -> dict[str, Any]:
     return {
         "n": len(values),
         "mean_difference": float(values.mean()),
-        "interval": [float(low), float(high)],
+        "interval": [float(low), float(high)] if len(values) > 1 else None,  # of one pair there is no spread
         "p": p,
-        "test": "Wilcoxon signed-rank, two-sided; 95 % bootstrap interval",
+        "test": f"{'' if p is None else 'Wilcoxon signed-rank, two-sided; '}95 % bootstrap interval",
     }
 
 

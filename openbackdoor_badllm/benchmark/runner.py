@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from openbackdoor_badllm.benchmark.cells import Cell
 from openbackdoor_badllm.benchmark.executors import Executor
 from openbackdoor_badllm.benchmark.work import DONE, ELSEWHERE, FAILED, HELD_BACK, Task
-from openbackdoor_badllm.run.folder import as_json, write_whole
+from openbackdoor_badllm.run.folder import as_json, write_changed
 
 PLAN = "plan.json"
 TO_RUN = "to run"
@@ -97,7 +97,7 @@ def run_cells(
 def write_plan(cells: Sequence[Cell], out: Path, *, name: str, ours: str) -> None:
     """``plan.json``: what the folder holds, for whoever reads it."""
     plan = {"schema": 1, "grid": name, "ours": ours, "cells": [cell.entry() for cell in cells]}
-    write_whole(out / PLAN, as_json(plan))
+    write_changed(out / PLAN, as_json(plan))
 
 
 __all__ = ["DONE", "FAILED", "HELD_BACK", "TO_RUN", "Ended", "missing", "run_cells", "state", "write_plan"]

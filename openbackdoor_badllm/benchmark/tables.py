@@ -137,13 +137,15 @@ def to_csv(table: Table) -> str:
 
 def sentence(comparison: Mapping[str, Any]) -> str:
     """A comparison in words."""
-    low, high = (100 * bound for bound in comparison["interval"])
-    p = comparison["p"]
+    p, interval = comparison["p"], comparison["interval"]
     told = "too few pairs for a test" if p is None else f"p = {p:.3g}, Wilcoxon signed-rank, two-sided"
+    if interval is not None:
+        low, high = (100 * bound for bound in interval)
+        told = f"95 % bootstrap interval {low:+.1f} to {high:+.1f}; {told}"
     return (
         f"{comparison['figure']}: {comparison['ours']} minus {comparison['other']} (the best other) is "
-        f"{100 * comparison['mean_difference']:+.1f} points on average over {comparison['n']} pairs of attack and seed "
-        f"(95 % bootstrap interval {low:+.1f} to {high:+.1f}; {told})."
+        f"{100 * comparison['mean_difference']:+.1f} points on average over {comparison['n']} "
+        f"{'pair' if comparison['n'] == 1 else 'pairs'} of attack and seed ({told})."
     )
 
 

@@ -101,7 +101,7 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
     from openbackdoor_badllm.engine.store import Store
     from openbackdoor_badllm.run.experiment import Experiment
 
-    started = time.monotonic()
+    started, busy = time.monotonic(), time.process_time()
 
     def outcome(state: str, sentence: str = "") -> dict[str, Any]:
         return {"state": state, "sentence": sentence, "seconds": round(time.monotonic() - started, 1)}
@@ -138,7 +138,7 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
                 store=Store(Path(task.cache) if task.cache else None),
                 progress=progress or Quiet(),
             )
-            experiment.run(_Folder(task.path, task.identity, lambda: _write_made(task, started)))
+            experiment.run(_Folder(task.path, task.identity, lambda: _write_made(task, started, busy)))
         except UserError as error:
             return fail("bad input", str(error))
         except Exception as error:  # noqa: BLE001 - told in the cell's folder, traceback and all
@@ -166,7 +166,7 @@ class _Folder(RunFolder):
         super().write_json(name, value)
 
 
-def _write_made(task: Task, started: float) -> None:
+def _write_made(task: Task, started: float, busy: float) -> None:
     import torch
 
     made = {
@@ -175,6 +175,7 @@ def _write_made(task: Task, started: float) -> None:
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "host": socket.gethostname(),
         "seconds": round(time.monotonic() - started, 1),
+        "cpu_seconds": round(time.process_time() - busy, 1),  # of all its threads; the load of others is not in it
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     write_whole(task.path / MADE, as_json(made))

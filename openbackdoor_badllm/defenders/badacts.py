@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from safetensors import SafetensorError
 
-from openbackdoor_badllm.activations.detection import Detector, Floats
+from openbackdoor_badllm.activations.detection import Detector, Floats, Judged
 from openbackdoor_badllm.activations.purification import Bounds, Learning, learn_bounds
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import dev_rows, draw_clean
@@ -201,6 +201,7 @@ class PurifiedClassifier(TrainedClassifier):
     detector: Detector | None = None
     progress: Progress = dataclasses.field(default_factory=Quiet)
     routed: tuple[int, int] = (0, 0)
+    _judged: tuple[list[str], Judged] | None = dataclasses.field(default=None, init=False, repr=False)
 
     def logits(self, texts: Sequence[str]) -> FloatArray:
         """Logits of shape ``(len(texts), num_labels)``."""
@@ -210,15 +211,21 @@ class PurifiedClassifier(TrainedClassifier):
         if self.detector is None:
             self.routed = (self.routed[0] + len(texts), self.routed[1] + len(texts))
             return self.bounds.logits(scorer, texts)
-        _, flags = self.detector.score(scorer, texts, self.progress)
-        result = scorer.logits(texts)
-        chosen = [k for k, flag in enumerate(flags) if flag]
+        judged = self._judge(texts)
+        result = judged.logits.copy()
+        chosen = [k for k, flag in enumerate(judged.flags) if flag]
         result[chosen] = self.bounds.logits(scorer, [texts[k] for k in chosen])
         self.routed = (self.routed[0] + len(chosen), self.routed[1] + len(texts))
         return result
 
     def suspicion(self, texts: Sequence[str]) -> Floats | None:
         """Share of neurons outside their interval, where there is a detector; shape ``(len(texts),)``."""
+        return None if self.detector is None else self._judge(texts).scores
+
+    def _judge(self, texts: Sequence[str]) -> Judged:
+        """The detector's word; a host asks for the suspicion and then for the logits of the same texts."""
         if self.detector is None:
-            return None
-        return self.detector.score(self.scorer(), texts, self.progress)[0]
+            raise VictimError("This model purifies every text: it has no detector.")
+        if self._judged is None or self._judged[0] != list(texts):
+            self._judged = list(texts), self.detector.judge(self.scorer(), texts, self.progress)
+        return self._judged[1]

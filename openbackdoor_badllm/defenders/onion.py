@@ -18,7 +18,6 @@ from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
 from openbackdoor_badllm.defenders.keys import CleanRowsKeys, within
 from openbackdoor_badllm.defenders.victim_view import Answers, answers_of
-from openbackdoor_badllm.engine.rng import derive
 from openbackdoor_badllm.errors import ConfigError, VictimError
 from openbackdoor_badllm.reading import at_least, read
 from openbackdoor_badllm.rows import Row, blind
@@ -47,7 +46,7 @@ class OnionConfig(CleanRowsKeys):
     """As a detector: share of clean rows that the threshold may flag, on the calibration half."""
     language_model: str = "auto"
     """Folder or hub name of a causal language model such as ``gpt2``; ``encoder``: the victim's pretrained encoder,
-    taught to guess masked words on the construction half; ``auto``: ``gpt2`` where it can be had, else ``encoder``."""
+    made to guess masked words; ``auto``: ``gpt2`` where it can be had, else ``encoder``."""
     max_len: int = 512
     """Tokens that the language model sees of a text; the words beyond are kept."""
     victim: VictimConfig | None = None
@@ -91,7 +90,7 @@ class ONION(Defender):
         self.outcome = "corrected text" if self.correction else "rejected rows"
         self.victim = self.config.victim or VictimConfig(path="auto")
         self._prepared: Prepared[_Ready] = Prepared()
-        self._language_model: tuple[str, LanguageModel] | None = None
+        self._language_model: LanguageModel | None = None
 
     def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
         """Takes the attacked victim's pretrained encoder where the config names none."""
@@ -135,7 +134,7 @@ class ONION(Defender):
         told = victim.logits(probes(rows))
         ready = self._prepared.get(rows, told)
         if ready is None:
-            language_model = self._load(rows)
+            language_model = self._load()
             words = [example.text.split() for example in rows.calibrate]
             surprise = list(self._surprise(language_model, words))
             threshold = float(np.quantile([highest(each) for each in surprise], 1 - self.config.frr))
@@ -170,8 +169,8 @@ class ONION(Defender):
                 return bar
         return float(np.nextafter(everything.max(), np.inf))
 
-    def _load(self, rows: CleanRows) -> LanguageModel:
-        """The language model; one that was loaded or taught before, where the clean rows are the same."""
+    def _load(self) -> LanguageModel:
+        """The language model that the config names."""
         from openbackdoor_badllm.engine.language_models import CausalModel, MaskedModel
         from openbackdoor_badllm.engine.victims import resolve_auto, want_on_hub
 
@@ -191,19 +190,11 @@ class ONION(Defender):
                     f"The language model '{wanted}' of the defender 'onion' cannot be loaded ({error}) Or set "
                     "'defender.language_model' to 'encoder', which needs no model hub."
                 ) from error
-        key = Prepared.key(rows, np.zeros(0, dtype=np.float32))[0]
-        if self._language_model is None or self._language_model[0] != key:
-            self.progress.stage("ONION's language model")
-            made = MaskedModel(
-                resolve_auto(self.victim.path),
-                [example.text for example in rows.construct],
-                seed=derive(self.config.seed, "onion"),
-                device=device,
-                max_len=self.config.max_len,
-                progress=self.progress,
+        if self._language_model is None:
+            self._language_model = MaskedModel(
+                resolve_auto(self.victim.path), device=device, max_len=self.config.max_len
             )
-            self._language_model = key, made
-        return self._language_model[1]
+        return self._language_model
 
     def _surprise(self, language_model: LanguageModel, texts: Sequence[list[str]]) -> Iterator[Array]:
         for start in range(0, len(texts), BLOCK):

@@ -22,7 +22,9 @@ from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
 from openbackdoor_badllm.defenders.keys import CleanRowsKeys, within
 from openbackdoor_badllm.defenders.victim_view import network_of
+from openbackdoor_badllm.engine.layers import frozen, written_out_attention
 from openbackdoor_badllm.engine.rng import derive
+from openbackdoor_badllm.engine.sampling import BucketSampler
 from openbackdoor_badllm.engine.scoring import FloatArray, Scorer, collate, encode, length_batches, softmax
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.reading import at_least, read
@@ -170,14 +172,18 @@ class RAP(Defender):
         row = prompted.original().requires_grad_(True)
         length = row.detach().norm(dim=1, keepdim=True)
         upper, lower = max(self.config.prob_range), min(self.config.prob_range)
-        generator = torch.Generator().manual_seed(derive(self.config.seed, "rap", label))
+        encoded = prompted.encode(texts)
+        # Batches of like length, in random order: a third of the work would be padding.
+        lengths = [len(ids) for ids in encoded]
+        sampler = BucketSampler(lengths, self.config.batch_size, derive(self.config.seed, "rap", label))
         before = torch.tensor(confident, device=row.device)
-        with prompted.evaluating():
+        # Nothing is kept for gradients of the victim's weights, which nobody wants.
+        with frozen(prompted.model), written_out_attention(prompted.model):
             for _ in range(self.config.epochs):
-                order = torch.randperm(len(texts), generator=generator).tolist()
+                order = list(sampler)
                 for start in range(0, len(texts), self.config.batch_size):
                     batch = order[start : start + self.config.batch_size]
-                    logits = prompted.forward(prompted.encode([texts[i] for i in batch]), row)
+                    logits = prompted.forward([encoded[i] for i in batch], row)
                     change = logits.float().softmax(dim=1)[:, label] - before[batch]
                     loss = self.config.scale * (change - upper).relu().mean() + (lower - change).relu().mean()
                     (gradient,) = torch.autograd.grad(loss, row)  # into a tensor of its own: the victim gets none

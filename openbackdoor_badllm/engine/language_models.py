@@ -1,8 +1,9 @@
 """How surprising each word of a text is: GPT-2 and its kin, or a pretrained encoder made to guess masked words.
 
-ONION asks GPT-2. Where no model hub can be reached, the encoder that the victim was made from is there all the same;
-its embedding matrix serves as output layer, and a few clean texts teach it to fill masked places (BERT's own training
-task). Both count only what stands in a text, never the padding beside it.
+ONION asks GPT-2. Where no model hub can be reached, the encoder that the victim was made from is there all the same:
+its embedding matrix serves as output layer, its vocabulary's order as the frequency of words. It is taught nothing: a
+few hundred clean texts made it worse at telling a trigger (docs/baselines.md). Both models count only what stands in a
+text, never the padding beside it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import numpy.typing as npt
 import torch
 import transformers
 
-from openbackdoor_badllm.engine.progress import Progress, Quiet
-from openbackdoor_badllm.engine.rng import isolated_rng
 from openbackdoor_badllm.engine.scoring import collate, length_batches
 from openbackdoor_badllm.engine.victims import (
     guarded,
@@ -31,8 +30,8 @@ from openbackdoor_badllm.errors import VictimError
 
 Array = npt.NDArray[np.float64]
 
-STRIDE = 5  # the encoder guesses every fifth word of a text at once, about as many as it learnt to
-MASKED_SHARE = 0.2
+STRIDE = 5  # the encoder guesses every fifth word of a text at once: as good as one at a time, for a fifth of the cost
+CONTEXT = 8.0  # weight of the context against the frequency; 4 to 8 are alike on SST-2 and AG News
 
 
 class LanguageModel(Protocol):
@@ -120,16 +119,13 @@ class CausalModel:
 
 
 class MaskedModel:
-    """A pretrained encoder taught to guess masked words of clean texts.
+    """A pretrained encoder that guesses masked words, as it is.
 
     A word's number is the mean negative log-probability of its pieces, given the other words: of each text every fifth
     word is masked, then the next ones, so that a text costs five passes and not one for each word.
 
     Args:
         path: folder or hub name of an encoder (BERT and its kin), or ``minilm``.
-        texts: clean texts that it learns from.
-        seed: seed of the training.
-        epochs: passes through the texts.
         device: ``gpu`` (where there is one) or ``cpu``.
         max_len: tokens of a text at most; the words beyond have no number.
 
@@ -137,37 +133,24 @@ class MaskedModel:
         VictimError: it cannot be loaded.
     """
 
-    def __init__(
-        self,
-        path: str,
-        texts: Sequence[str],
-        *,
-        seed: int,
-        epochs: int = 10,
-        device: str = "gpu",
-        max_len: int = 512,
-        progress: Progress | None = None,
-    ) -> None:
+    def __init__(self, path: str, *, device: str = "gpu", max_len: int = 512) -> None:
         def load(source: str) -> Any:
             with quiet_transformers():
                 return transformers.AutoModel.from_pretrained(
                     source, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
                 )
 
-        self.name = f"masked words guessed by '{path}', taught on {len(texts)} clean dev texts"
+        self.name = f"masked words guessed by '{path}'"
         self.tokenizer = load_tokenizer(path)
         self.device = pick_device(device)
-        self.model = guarded(path, load).to(self.device)
+        self.model = guarded(path, load).to(self.device).eval()
         self.max_len = usable_length(self.model, max_len)
         self.batch_tokens = 4096 if self.device.type == "cpu" else 65536
         self.mask = self.tokenizer.mask_token_id
         if self.mask is None:
             raise VictimError(f"The encoder '{path}' has no mask token, so it cannot guess words: choose another.")
-        with isolated_rng(seed):
-            self.head = _Head(self.model.get_input_embeddings().weight).to(self.device)
-            self._learn(texts, epochs, seed, progress or Quiet())
-        self.model.eval()
-        self.head.eval()
+        self.embeddings = self.model.get_input_embeddings().weight.detach()
+        self.frequency = zipf(len(self.embeddings)).to(self.device)
 
     def surprise(self, texts: Sequence[Sequence[str]]) -> list[Array]:
         """Mean negative log-probability of each word's pieces, given the words that are not masked beside it."""
@@ -195,7 +178,7 @@ class MaskedModel:
             where = torch.tensor([place[:2] for place in places], device=self.device)
             wanted = torch.tensor([framed[index][0][position] for _, position, index, _ in places], device=self.device)
             with torch.inference_mode():
-                each = self._loss(rows, where, wanted, reduction="none").double().cpu().numpy()
+                each = self._loss(rows, where, wanted).double().cpu().numpy()
             sums: dict[tuple[int, int], list[float]] = {}
             for (_, _, index, word), value in zip(places, each, strict=True):
                 sums.setdefault((index, word), []).append(float(value))
@@ -203,54 +186,16 @@ class MaskedModel:
                 found[index][word] = float(np.mean(values))
         return found
 
-    def _learn(self, texts: Sequence[str], epochs: int, seed: int, progress: Progress) -> None:
-        encoded = [ids for ids, spans in map(self._framed, self._pieces([text.split() for text in texts])) if spans]
-        if not encoded:
-            return
-        special = set(self.tokenizer.all_special_ids)
-        generator = torch.Generator().manual_seed(seed)
-        batches_each = math.ceil(len(encoded) / 32)
-        steps, step = epochs * batches_each, 0
-        groups = [{"params": list(self.model.parameters()), "lr": 1e-4}, {"params": list(self.head.own()), "lr": 1e-3}]
-        optimiser = torch.optim.AdamW(groups)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda done: max(0.0, 1 - done / steps))
-        self.model.train()
-        for _ in range(epochs):
-            order = torch.randperm(len(encoded), generator=generator).tolist()
-            for start in range(0, len(order), 32):
-                rows = [list(encoded[i]) for i in order[start : start + 32]]
-                places = []
-                for row, ids in enumerate(rows):
-                    draws = torch.rand(len(ids), generator=generator).tolist()
-                    places += [
-                        (row, position, piece)
-                        for position, (piece, draw) in enumerate(zip(ids, draws, strict=True))
-                        if piece not in special and draw < MASKED_SHARE
-                    ]
-                step += 1
-                progress.step(step, steps, "language model")
-                if not places:
-                    continue
-                for row, position, _ in places:
-                    rows[row][position] = self.mask
-                where = torch.tensor([place[:2] for place in places], device=self.device)
-                wanted = torch.tensor([place[2] for place in places], device=self.device)
-                loss = self._loss(rows, where, wanted, reduction="mean")
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                schedule.step()
-        optimiser.zero_grad(set_to_none=True)
-
-    def _loss(
-        self, rows: Sequence[Sequence[int]], where: torch.Tensor, wanted: torch.Tensor, *, reduction: str
-    ) -> torch.Tensor:
+    def _loss(self, rows: Sequence[Sequence[int]], where: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Negative log-probability of each wanted piece at its masked place; shape ``(places,)``."""
         inputs = collate(rows, self.tokenizer.pad_token_id or 0)
         inputs = {name: value.to(self.device) for name, value in inputs.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=supports_bf16(self.device)):
-            hidden = self.model(**inputs).last_hidden_state[where[:, 0], where[:, 1]]
-            logits = self.head(hidden)
-        return torch.nn.functional.cross_entropy(logits.float(), wanted, reduction=reduction)
+            hidden = self.model(**inputs).last_hidden_state[where[:, 0], where[:, 1]].float()
+            width = hidden.shape[1]
+            guess = torch.nn.functional.layer_norm(hidden, (width,)) * (CONTEXT / math.sqrt(width))
+            logits = torch.nn.functional.linear(guess, self.embeddings).float() + self.frequency
+        return torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
 
     def _pieces(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
         """Token ids of each word of each text; a word of unknown characters alone is one unknown token."""
@@ -272,31 +217,6 @@ class MaskedModel:
         return [*ids, self.tokenizer.sep_token_id], spans
 
 
-class _Head(torch.nn.Module):
-    """Hidden state to vocabulary: a layer that starts as the identity, then the encoder's own embedding matrix."""
-
-    def __init__(self, embeddings: torch.nn.Parameter) -> None:
-        super().__init__()
-        width = embeddings.shape[1]
-        self.dense = torch.nn.Linear(width, width)
-        torch.nn.init.eye_(self.dense.weight)
-        torch.nn.init.zeros_(self.dense.bias)
-        self.norm = torch.nn.LayerNorm(width)
-        self.scale = torch.nn.Parameter(torch.tensor(4.0 / math.sqrt(width)))
-        self.bias = torch.nn.Parameter(zipf(embeddings.shape[0]))
-        self._tied = [embeddings]  # in a list, so that it is trained once, as the encoder's
-
-    def own(self) -> list[torch.nn.Parameter]:
-        """Its parameters without the tied matrix."""
-        return list(self.parameters())
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits of shape ``(places, vocabulary)``."""
-        shaped = self.norm(torch.nn.functional.gelu(self.dense(hidden)))
-        logits: torch.Tensor = shaped @ self._tied[0].t().to(shaped.dtype) * self.scale + self.bias
-        return logits
-
-
 def zipf(size: int) -> torch.Tensor:
-    """Log-frequency to begin with: vocabularies of pieces are sorted by frequency, so it is minus the rank's log."""
+    """Log-frequency of each piece but for a constant: vocabularies are sorted by frequency, so it is minus log rank."""
     return -torch.arange(1, size + 1, dtype=torch.float32).log()

@@ -126,7 +126,7 @@ def _sentence(ours: Record, averages: Sequence[Record]) -> str:
     others = [item for item in others if value(item, "ASR").mean is not None]
     best = min(others, key=lambda item: value(item, "ASR").mean or 0.0, default=None)
     told = f"{where(ours)}: {label(ours['defender'])} leaves a mean ASR of {share(asr.mean)}"
-    told += f" over {ours.get('pairs', '?')} pairs"
+    told += f" over {_counted(ours.get('pairs', '?'), 'pair')}"
     if plain is not None:
         told += f" ({share(value(plain, 'ASR').mean)} without a defence)"
     told += f", at a clean accuracy of {share(cacc.mean)}"
@@ -145,8 +145,13 @@ def _compared(item: Mapping[str, Any]) -> str:
     known = None not in interval
     between = f" (interval {points(interval[0])} to {points(interval[1])})" if known else ""
     p_text = f", p = {p_value:.3g}" if isinstance(p_value, int | float) else ""
+    test = f" ({item.get('test')})" if known else ""
     return (
         f"{where(item)}, {item.get('figure')}: {label(item.get('ours'))} minus {label(item.get('other'))} is "
-        f"{points(item.get('mean_difference'))} on average{between} over {item.get('n')} pairs and seeds{p_text} "
-        f"({item.get('test')})."
+        f"{points(item.get('mean_difference'))} on average{between} over "
+        f"{_counted(item.get('n'), 'difference')} of pair and seed{p_text}{test}."
     )
+
+
+def _counted(number: object, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

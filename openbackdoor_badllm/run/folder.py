@@ -127,6 +127,16 @@ def write_whole(file: Path, content: str | bytes) -> None:
     draft.replace(file)
 
 
+def write_changed(file: Path, content: str) -> None:
+    """:func:`write_whole` where the file does not hold just that: its time then tells when it last changed."""
+    try:
+        if file.read_bytes() == content.encode("utf-8", "backslashreplace"):
+            return
+    except OSError:
+        pass
+    write_whole(file, content)
+
+
 def safe_cell(value: object) -> object:
     """A cell that no spreadsheet takes for a formula: rows are the attacker's text (OWASP: CSV injection)."""
     if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@", "|", "%"):

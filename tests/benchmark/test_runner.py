@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,6 +16,7 @@ from run.conftest import count_trainings
 
 from openbackdoor_badllm.benchmark.runner import missing
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
+from openbackdoor_badllm.report.command import Written
 
 from .conftest import World, figures
 
@@ -81,6 +85,69 @@ def test_a_second_run_does_nothing(finished: World, monkeypatch: pytest.MonkeyPa
     assert finished.run() == EXIT_OK
     assert counted.rows == []
     assert contents(finished.out / "cells") == before
+
+
+def test_a_run_ends_with_its_page_and_pictures(finished: World) -> None:
+    page = (finished.out / "report.html").read_text("utf-8")
+    assert "Benchmark tiny" in page
+    assert "no repair" in page
+    pictures = {file.suffix for file in (finished.out / "report-pictures").iterdir()}
+    assert pictures == {".svg", ".png"}
+
+
+def test_the_page_is_made_again_only_when_something_has_changed(
+    finished: World, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    written: list[Path] = []
+
+    def write(folder: Path, out: Path) -> Written:
+        written.append(out)
+        out.write_text("anew", encoding="utf-8")
+        return Written(out, [])
+
+    page = finished.out / "report.html"
+    before = page.read_bytes()
+    monkeypatch.setattr("openbackdoor_badllm.report.command.write_report", write)
+    assert finished.run() == EXIT_OK
+    assert written == []
+    told = capsys.readouterr().err
+    assert "Nothing was run: no training, no call of a language model." in told
+    assert "nothing has changed" in told
+    (finished.out / "table.json").write_text("{}", encoding="utf-8")  # the run makes it again
+    assert finished.run() == EXIT_OK
+    assert written == [page]
+    page.write_bytes(before)
+
+
+def test_without_matplotlib_a_run_ends_well_and_says_what_it_left_out(
+    finished: World, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    page = finished.out / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert finished.run() == EXIT_OK
+    assert not page.exists()
+    told = " ".join(capsys.readouterr().err.split())
+    assert "No page and no pictures:" in told
+    assert "pip install 'openbackdoor-badllm[report]'" in told
+    page.write_bytes(before)
+
+
+def test_a_second_run_takes_seconds(finished: World) -> None:
+    """In a process of its own, imports included: processor time, which other load on the machine does not change."""
+    assert finished.run() == EXIT_OK  # whatever another test left
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "run_benchmark.py", *finished.arguments()],
+        check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 15
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert imported & {"torch", "matplotlib", "transformers.trainer"} <= {"torch"}  # no training, no picture
 
 
 def test_references_are_trained_once_for_all_defenders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from openbackdoor_badllm.benchmark.compare import compare, paired
 from openbackdoor_badllm.benchmark.figures import FIGURES, table
 from openbackdoor_badllm.benchmark.grid import make_grid
 from openbackdoor_badllm.benchmark.published import DEFENDERS, MEANS, TABLE, theirs
-from openbackdoor_badllm.benchmark.tables import percent, ranks, to_csv, to_latex, to_markdown
+from openbackdoor_badllm.benchmark.tables import percent, ranks, sentence, to_csv, to_latex, to_markdown
 from openbackdoor_badllm.run.folder import as_json
 
 GRID: dict[str, Any] = {
@@ -257,6 +257,17 @@ def test_the_best_other_is_compared_pair_by_pair(made: dict[str, Any]) -> None:
 def test_a_rival_that_ran_on_easy_pairs_alone_is_not_the_best(made: dict[str, Any]) -> None:
     kept = [item for item in made["records"] if item["defender"] != "rap" or item["attack"] == "badnets"]
     assert {item["other"] for item in compare(kept)} == {"onion"}
+
+
+def test_of_one_pair_there_is_no_interval(made: dict[str, Any]) -> None:
+    one = paired([-0.1])
+    assert (one["n"], one["interval"], one["p"]) == (1, None, None)
+    assert "Wilcoxon" not in one["test"]
+    told = sentence({**one, "figure": "ASR", "ours": "badllmtg", "other": "rap"})
+    assert told == (
+        "ASR: badllmtg minus rap (the best other) is -10.0 points on average over 1 pair of attack and seed "
+        "(too few pairs for a test)."
+    )
 
 
 def test_paired() -> None:

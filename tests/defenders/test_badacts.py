@@ -184,6 +184,25 @@ def test_only_flagged_texts_are_clipped(victim: Victim) -> None:
     assert np.abs(plain - clipped)[flags == 1].max() > 0.01
 
 
+def test_an_evaluation_scores_its_texts_once(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Victim(BadActs(**SOON, frr=0.3, delta=1.5).rebuild(victim, Forbidden(), CLEAN, 2))
+    rows = [*TEST, *POISONED]
+    scored: list[int] = []
+    forward = type(victim.trained.model).forward
+
+    def count(self: Any, *args: Any, **inputs: Any) -> Any:
+        scored.append(len(inputs["input_ids"]))
+        return forward(self, *args, **inputs)
+
+    monkeypatch.setattr(type(victim.trained.model), "forward", count)
+    assert not any(BadActs(**SOON).detect(made, data(), rows))  # as a host does: suspicion first, then the logits
+    logits = made.trained.logits(texts(rows))
+    flagged = {text for text, flag in zip(texts(rows), made.trained._judge(texts(rows)).flags, strict=True) if flag}
+    assert sum(scored) == len({*texts(rows)}) + len(flagged)
+    other = made.trained.logits(texts(rows)[::-1])
+    np.testing.assert_allclose(other[::-1], logits, atol=1e-5)  # other texts, no answer of the ones before
+
+
 def test_the_published_rates_of_the_modes(victim: Victim) -> None:
     for mode, frr in (("detection", 0.05), ("detection_then_purification", 0.2)):
         defender = BadActs(mode=mode, **SOON)

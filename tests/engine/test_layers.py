@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from openbackdoor_badllm.engine.layers import (
     first_token_states,
     frozen,
     scorer_of,
+    written_out_attention,
 )
 from openbackdoor_badllm.engine.scoring import Scorer
 from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
@@ -51,7 +53,7 @@ def test_states_are_those_that_the_model_shows(kin: Kin, kind: str, layers: int,
     opened = scorer(kin(kind, layers), batch_tokens)
     states = np.zeros((len(TEXTS), layers * 32), dtype=np.float32)
     seen: list[int] = []
-    for batch, found in first_token_states(opened, TEXTS):
+    for batch, found, _ in first_token_states(opened, TEXTS):
         states[batch] = found.numpy()
         seen += batch
     assert sorted(seen) == list(range(len(TEXTS)))
@@ -68,7 +70,7 @@ def test_states_are_those_that_the_model_shows(kin: Kin, kind: str, layers: int,
 def test_texts_longer_than_the_model_takes_are_cut(kin: Kin) -> None:
     opened = scorer(kin("bert", 1))  # 64 positions
     long = "good film " * 400
-    (_, whole), (_, start) = (next(first_token_states(opened, [text])) for text in (long, long[:500]))
+    (_, whole, _), (_, start, _) = (next(first_token_states(opened, [text])) for text in (long, long[:500]))
     assert torch.equal(whole, start)
 
 
@@ -144,3 +146,16 @@ def test_the_victims_of_both_hosts_are_opened(kin: Kin) -> None:
     for empty in (SimpleNamespace(trained=None), None):
         with pytest.raises(VictimError, match=r"^This defence reads the layers of a trained victim"):
             scorer_of(empty)
+
+
+@each_kind
+def test_attention_written_out_computes_the_same_and_is_put_back(kin: Kin, kind: str, layers: int) -> None:
+    opened = scorer(kin(kind, layers), 4096)
+    used = opened.model.config._attn_implementation
+    before = opened.logits(TEXTS)
+    with suppress(ZeroDivisionError), written_out_attention(opened.model):
+        assert opened.model.config._attn_implementation == "eager"
+        np.testing.assert_allclose(opened.logits(TEXTS), before, atol=1e-5)
+        raise ZeroDivisionError
+    assert opened.model.config._attn_implementation == used
+    assert opened.logits(TEXTS).tolist() == before.tolist()

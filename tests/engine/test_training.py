@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from openbackdoor_badllm.engine import training
+from openbackdoor_badllm.engine import trainer, training
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.tracing import TraceRequest
 from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec, class_weights, train_classifier
@@ -167,7 +167,7 @@ def test_a_damaged_store_entry_is_trained_again(spec: TrainSpec, tmp_path: Path,
 def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     spec: TrainSpec, trained: TrainedClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
     request = TraceRequest(ROWS[:10], points=8)
     with pytest.raises(KeyboardInterrupt):
         train_classifier(spec, ROWS, trace=request, store=Store(tmp_path), progress=Steps(stop_after=2 * STEPS))

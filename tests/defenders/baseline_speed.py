@@ -1,0 +1,113 @@
+"""How much faster the baselines are than one forward call per row, both measured in one run on the same rows.
+
+    python tests/defenders/baseline_speed.py [--rows 96] [--data-root ../shared/data]
+
+Prints a Markdown table: processor seconds of this process, which other load changes little. Without real
+rows it takes those of the generated corpus. The victim is MiniLM with a new head: how fast it is does not hang on what
+it has learnt. That the answers are the same is measured, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from openbackdoor_badllm.activations.detection import NormalStates
+from openbackdoor_badllm.defenders.bki import BKI
+from openbackdoor_badllm.engine.language_models import MaskedModel
+from openbackdoor_badllm.engine.layers import first_token_states
+from openbackdoor_badllm.engine.representations import first_token_vectors
+from openbackdoor_badllm.engine.scoring import Scorer
+from openbackdoor_badllm.engine.victims import load_classifier, load_tokenizer, supports_bf16
+from openbackdoor_badllm.host.builtin import load_dataset
+
+DELTA = 3.0
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=96)
+    parser.add_argument("--data-root", type=Path, default=Path(__file__).parents[3] / "shared/data")
+    parser.add_argument("--path", default="minilm", help="the victim's pretrained model")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    real = options.data_root.is_dir()
+    data = load_dataset(name="sst-2", data_root=options.data_root) if real else load_dataset(name="demo")
+    texts = [row.text for row in data["test"][: options.rows]]
+    clean = [row.text for row in data["dev"][:100]]
+    model, tokenizer = load_classifier(options.path, 2, seed=1), load_tokenizer(options.path)
+    bf16 = supports_bf16(torch.device("cpu"))
+    batched, single = (
+        Scorer(model, tokenizer, max_len=128, batch_tokens=tokens, bf16=bf16) for tokens in (4096, 1)
+    )
+    print(f"{len(texts)} rows of {'SST-2' if real else 'the generated corpus'}, bfloat16: {bf16}\n")
+    print("| baseline | batched, s | one row at a time, s | times | largest difference |")
+    print("|---|---|---|---|---|")
+
+    few = texts[: max(8, len(texts) // 8)]  # each is asked about once for each of its words
+    told("BKI's words", lambda: tops(batched, few), lambda: tops(single, few))
+    language_model = MaskedModel(options.path, device="cpu")
+    words = [text.split() for text in few]
+
+    def surprise(tokens: int) -> Any:
+        language_model.batch_tokens = tokens
+        return np.concatenate(language_model.surprise(words))
+
+    told("ONION's words", lambda: surprise(4096), lambda: surprise(1))
+    told("CUBE's vectors", lambda: first_token_vectors(batched, texts, pooled=True), lambda: lists(single, texts))
+    states = NormalStates.fit(batched, clean)
+    told(
+        "BadActs' shares",
+        lambda: states.share_inside(batched, texts, delta=DELTA),
+        lambda: neuron_by_neuron(single, states, texts),
+    )
+
+
+def told(name: str, fast: Callable[[], Any], slow: Callable[[], Any]) -> None:
+    """One line of the table."""
+    fast()  # a first call allocates what later calls find there
+    quick, found = timed(fast)
+    long, expected = timed(slow)
+    apart = float(np.nanmax(np.abs(np.asarray(found, dtype=float) - np.asarray(expected, dtype=float))))
+    print(f"| {name} | {quick:.2f} | {long:.2f} | {long / quick:.1f} | {apart:.2g} |", flush=True)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Processor seconds, and the result."""
+    begun = time.process_time()
+    result = work()
+    return time.process_time() - begun, result
+
+
+def tops(scorer: Scorer, texts: list[str]) -> list[float]:
+    """How far each row's strongest word moves it."""
+    return [max(top.values()) for top in BKI()._tops(scorer, texts)]
+
+
+def lists(scorer: Scorer, texts: list[str]) -> list[list[float]]:
+    """Row by row into lists of floats, as OpenBackdoor does."""
+    return [first_token_vectors(scorer, [text], pooled=True)[0].tolist() for text in texts]
+
+
+def neuron_by_neuron(scorer: Scorer, states: NormalStates, texts: list[str]) -> list[float]:
+    """Row by row and neuron by neuron, as published."""
+    shares = []
+    for text in texts:
+        values = next(first_token_states(scorer, [text])).states[0].tolist()
+        inside = 0
+        for value, mean, deviation in zip(values, states.mean, states.deviation, strict=True):
+            if mean - DELTA * deviation <= value <= mean + DELTA * deviation:
+                inside += 1
+        shares.append(inside / len(values))
+    return shares
+
+
+if __name__ == "__main__":
+    main()
