@@ -19,8 +19,11 @@ from tiny_world import SEARCH, TRAIN, config, reviews, write_reviews
 
 from openbackdoor_badllm.defenders import DEFENDERS, for_framework
 from openbackdoor_badllm.host import open_host
+from openbackdoor_badllm.host.upstream.finding import VARIABLE
 from openbackdoor_badllm.run.experiment import Experiment, resolve
 from openbackdoor_badllm.run.folder import RunFolder
+
+from .conftest import leaves_no_trace
 
 OWN = ("base", "strip", "rap", "onion", "bki", "cube")
 
@@ -36,6 +39,13 @@ def test_it_is_imported_without_a_trace(real: Path) -> None:
     assert random.getstate() == states[0]
     assert torch.equal(torch.get_rng_state(), states[1])
     assert np.array_equal(np.random.get_state()[1], states[2])  # type: ignore[arg-type]
+
+
+def test_the_plugin_beside_it_leaves_no_trace_in_a_fresh_process(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(real.parent))
+    leaves_no_trace(tmp_path)
 
 
 def test_its_registry(real: Path) -> None:
