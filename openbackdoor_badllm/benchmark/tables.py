@@ -89,7 +89,7 @@ def to_latex(table: Table) -> str:
     for group, records in _groups(table["records"]).items():
         averages = [item for item in table["averages"] if group_of(item) == group]
         header, rows = _main(records, averages, ("CACC", "ASR"), LATEX)
-        parts.append(f"% {_title(group, records)}. Host: {_host(table)}.")
+        parts.append(f"% {_title(group, records)}. Host: {_latex(_host(table))}.")
         parts.append("% CACC / ASR in percent; best bold, second underlined.")
         if any(record["paper"] for record in records):
             parts.append(f"% Rows in italics: the paper's own numbers ({SOURCE}), not measured here.")
