@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,7 @@ from openbackdoor_badllm.host import Host, open_host
 from openbackdoor_badllm.host.upstream.finding import VARIABLE
 
 GRID: dict[str, Any] = {
-    "datasets": ["demo"], "attacks": ["badnets"], "defenders": ["badllmtg"], "profile": "smoke",
-    "victims": {"minilm": {}},
+    "datasets": ["demo"], "attacks": ["badnets"], "defenders": ["badllmtg"], "profile": "full",
 }  # fmt: skip
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -51,8 +51,12 @@ def world(tmp_path: Path, tiny_bert: Path) -> World:
     )
 
 
-def planned(host: Host | None = None, **more: Any) -> list[Cell]:
-    return plan_grid(make_grid({**GRID, **more}), host=host)
+@pytest.fixture
+def planned(tiny_bert: Path) -> Callable[..., list[Cell]]:
+    def plan(host: Host | None = None, **more: Any) -> list[Cell]:
+        return plan_grid(make_grid({**GRID, "victims": {"tiny": {"path": str(tiny_bert)}}, **more}), host=host)
+
+    return plan
 
 
 def commit(home: Path, revision: str = COMMIT) -> None:
@@ -60,7 +64,7 @@ def commit(home: Path, revision: str = COMMIT) -> None:
     (home / ".git" / "HEAD").write_text(f"{revision}\n", encoding="utf-8")
 
 
-def test_its_cells_have_names_of_their_own(checkout: Path) -> None:
+def test_its_cells_have_names_of_their_own(checkout: Path, planned: Callable[..., list[Cell]]) -> None:
     builtin = planned()
     assert planned(open_host()) == builtin
     assert all("host" not in cell.identity for cell in builtin)  # so that their names stay what they were
@@ -74,7 +78,7 @@ def test_its_cells_have_names_of_their_own(checkout: Path) -> None:
         names |= {cell.folder for cell in cells}
 
 
-def test_its_names_and_keys_are_checked_before_the_run(host: Host) -> None:
+def test_its_names_and_keys_are_checked_before_the_run(host: Host, planned: Callable[..., list[Cell]]) -> None:
     assert [cell.defender for cell in planned(host, defenders=["badllmtg", "base", "onion+"])][1:] == [
         "badllmtg", "base", "onion+",
     ]
