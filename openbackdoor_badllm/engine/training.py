@@ -12,7 +12,8 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 import transformers
+from transformers import trainer as trainer_module
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 
@@ -266,7 +268,7 @@ def _train(
     if trace is not None:
         recorder = _Recorder(trace, spec, tokenizer, total, folder)
         callbacks.append(recorder)
-    with isolated_rng(spec.seed), quiet_transformers():
+    with isolated_rng(spec.seed), quiet_transformers(), _no_folder_for_a_package():
         arguments = transformers.TrainingArguments(
             output_dir=str(folder),
             num_train_epochs=spec.epochs,
@@ -326,6 +328,25 @@ def _train(
     return TrainedClassifier(
         model, tokenizer, spec, losses, recorder.trace() if recorder else None, seconds=time.monotonic() - started
     )
+
+
+@contextmanager
+def _no_folder_for_a_package() -> Iterator[None]:
+    """Keeps the Trainer from taking a folder ``datasets/``, OpenBackdoor's layout, for the package of that name.
+
+    Where the package is not installed, such a folder on Python's path (``python -m``, a script beside it) imports as an
+    empty namespace; transformers believes it is there and asks it for ``Dataset``.
+    """
+    found = getattr(trainer_module, "datasets", None)
+    if found is None or hasattr(found, "Dataset"):
+        yield
+        return
+    asked = trainer_module.is_datasets_available
+    trainer_module.is_datasets_available = lambda: False
+    try:
+        yield
+    finally:
+        trainer_module.is_datasets_available = asked
 
 
 def class_weights(examples: Sequence[Example], num_labels: int) -> torch.Tensor:
