@@ -1,4 +1,4 @@
-"""The command line: ``badllmtg defend``, ``benchmark``, ``show``, ``report`` and ``doctor``.
+"""The command line: ``badllmtg defend``, ``audit``, ``benchmark``, ``show``, ``report`` and ``doctor``.
 
 Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of ours, 2 bad input,
 130 interrupted.
@@ -83,6 +83,38 @@ def _parser() -> argparse.ArgumentParser:
     defend.add_argument("--quiet", action="store_true", help="no progress")
     defend.set_defaults(run=_defend)
 
+    audit = commands.add_parser(
+        "audit",
+        help="look for a backdoor in your own rows, and in your own classifier; no attack is planted",
+        description="Looks for a backdoor in labelled rows (CSV, TSV, JSONL, Parquet) and, where one is named, in a "
+        "classifier that was trained on them. Leaves the rows that carry it, the repaired rows and a clean model.",
+        epilog=EXIT_CODES,
+    )
+    audit.add_argument("rows", type=Path, metavar="ROWS", help="file of the training rows")
+    audit.add_argument("--test", type=Path, metavar="FILE", help="clean rows to tell the accuracy on; nothing else")
+    audit.add_argument("--model", metavar="DIR", help="classifier that was trained on the rows (folder or hub name)")
+    audit.add_argument(
+        "--victim", default="auto", metavar="DIR",
+        help="pretrained model to train from (default: bert-base-uncased where it can be had, else minilm)",
+    )
+    audit.add_argument(
+        "--in-place", action="store_true", help="mend the classifier itself by a short training, train no fresh one"
+    )
+    audit.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text, sentence, ...)")
+    audit.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label, class, ...)")
+    audit.add_argument("--label-names", metavar="A,B,...", help="class names in the order of their indices")
+    audit.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+        help="change a key, for instance train.epochs=3 or defender.llm.backend=openai; may be repeated",
+    )
+    audit.add_argument("--seed", type=int, default=42, help="seed of everything that is drawn (default 42)")
+    audit.add_argument("--out", type=Path, metavar="DIR", help="run folder (default runs/audit-<rows>-<hash>)")
+    audit.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
+    audit.add_argument("--force", action="store_true", help="run again although the folder holds results")
+    audit.add_argument("--json", action="store_true", help="print results.json instead of the summary")
+    audit.add_argument("--quiet", action="store_true", help="no progress")
+    audit.set_defaults(run=_audit)
+
     show = commands.add_parser(
         "show",
         help="the search of a run, iteration by iteration: what was asked, what came, what the victim said",
@@ -149,6 +181,45 @@ def _defend(options: argparse.Namespace) -> int:
         results = Experiment(
             config, references=not options.no_references, store=store, progress=progress, host=host
         ).run(folder)
+    if options.json:
+        _print_json(results)
+    else:
+        print_summary(results, folder.path, Console())
+    return EXIT_OK
+
+
+def _audit(options: argparse.Namespace) -> int:
+    for file in (options.rows, options.test):
+        if file is not None and not file.is_file():
+            raise ConfigError(f"There is no file '{file}': name one with labelled rows (CSV, TSV, JSONL or Parquet).")
+    # Imported here for the same reason as above.
+    from openbackdoor_badllm.run.audit import AuditRun, resolve_audit
+    from openbackdoor_badllm.run.console import ConsoleProgress
+    from openbackdoor_badllm.run.folder import RunFolder, config_hash, file_hash, safe_name
+    from openbackdoor_badllm.run.summary import print_summary
+
+    rows: dict[str, Any] = {"train_file": str(options.rows.resolve())}
+    if options.test is not None:
+        rows["test_file"] = str(options.test.resolve())
+    for key in ("text_column", "label_column"):
+        if getattr(options, key):
+            rows[key] = getattr(options, key)
+    if options.label_names:
+        rows["label_names"] = [name.strip() for name in options.label_names.split(",")]
+    config = resolve_audit(
+        rows,
+        model=options.model,
+        victim=options.victim,
+        defender={"in_place": True} if options.in_place else {},
+        overrides=options.overrides,
+        seed=options.seed,
+    )
+    identity = {**config, "content": file_hash(options.rows)}
+    default = Path("runs") / f"audit-{safe_name(options.rows.stem)}-{config_hash(identity)}"
+    folder = RunFolder(options.out or default, identity, force=options.force)
+    store = _open_store(options.cache)
+    with ConsoleProgress(Console(stderr=True), quiet=options.quiet) as progress:
+        results = AuditRun(config, store=store, progress=progress).run(folder)
     if options.json:
         _print_json(results)
     else:

@@ -138,11 +138,17 @@ class BadLLMTGConfig(AuditConfig):
     """The probe's model; the attacked victim's when it is not given."""
     train: TrainConfig | None = None
     """The probe's training; the attacked victim's when it is not given."""
+    in_place: bool = False
+    """Repair the trained victim itself, by a short training on the repaired rows, instead of training a fresh one."""
+    fine_tune: TrainConfig | None = None
+    """That short training; two epochs of the victim's own when it is not given."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.pre or self.correction:
             raise ConfigError("'badllmtg' repairs training rows: set 'pre' to true and 'correction' to false.")
+        if self.fine_tune is not None and not self.in_place:
+            raise ConfigError("'defender.fine_tune' is for the repair in place: set 'defender.in_place' to true.")
         if self.search.strategy == "paper" and self.llm.backend == "offline":
             raise ConfigError(
                 "'defender.search.strategy' is 'paper', which needs a language model: set 'defender.llm.backend' to "

@@ -61,7 +61,9 @@ JSON configs (``run_benchmark.py A.json B.json``) make cells of a third kind, ``
       {"rate", "setting", "victim", "profile", "figure": "ASR", "ours", "other", "n", "mean_difference",
        "interval": [low, high], "p", "test"}
 
-Figures: shares (0 to 1) ``CACC``, ``ASR``, ``excess ASR`` (ASR minus that of ``clean``, the floor), ``R-Acc``, ``FRR``,
-``FAR``, ``AUROC``, ``precision``, ``recall``, ``label right``, ``backdoor``; and ``seconds``, ``memory`` (peak, MiB),
-``LLM calls``, ``LLM tokens``, ``LLM money``. One that a line does not have is left out of ``figures``.
+Figures: shares (0 to 1) ``CACC``, ``ASR``, ``excess ASR`` (ASR minus that of ``clean``, the floor), ``R-Acc``,
+``variant ASR`` (of the most successful variant of the trigger), ``excess variant ASR`` (the most that any variant has
+above its own floor), ``FRR``, ``FAR``, ``AUROC``, ``precision``, ``recall``, ``label right``, ``backdoor``; and
+``seconds``, ``memory`` (peak, MiB), ``LLM calls``, ``LLM tokens``, ``LLM money``. One that a line does not have is left
+out of ``figures``.
 """

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from openbackdoor_badllm.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.host.builtin.data.config import DatasetConfig
 from openbackdoor_badllm.reading import load_json, one_of, read
 from openbackdoor_badllm.run.experiment import resolve
-from openbackdoor_badllm.run.folder import RESULTS, config_hash
+from openbackdoor_badllm.run.folder import RESULTS, config_hash, safe_name
 
 FAILURE = "failure.json"
 
@@ -187,7 +186,7 @@ def _cell(
     words = (config["poison_dataset"]["name"], poisoner["name"], f"{setting}{100 * rate:g}", name, f"s{seed}")
     return Cell(
         "references" if defender is None else "defender",
-        "cells/" + "_".join([*map(_plain, words), cell_hash(identity)]),
+        "cells/" + "_".join([*(safe_name(str(word)) for word in words), cell_hash(identity)]),
         dataset=dataset,
         attack=attack,
         rate=rate,
@@ -259,11 +258,6 @@ def _flat(sections: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield from _flat(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
-
-
-def _plain(word: object) -> str:
-    """A piece of a file name; names of data sets on the hub have a slash."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", str(word))[:40].strip(".-") or "x"
 
 
 def _short_path(path: object) -> str:

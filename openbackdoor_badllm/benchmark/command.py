@@ -84,6 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="only list the cells, and which are done")
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed")
     parser.add_argument("--no-probe", action="store_true", help="leave the estimate of hours out")
+    parser.add_argument(
+        "--publish", type=Path, metavar="DIR", help="also write table.json and README.md, all that is small, to DIR"
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="with --publish: write what it comes to into FILE (docs/benchmark.md)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -98,6 +104,8 @@ def run(options: argparse.Namespace) -> int:
     from openbackdoor_badllm.reading import at_least, one_of
 
     one_of("--executor", options.executor, NAMES)
+    if options.page is not None and options.publish is None:
+        raise ConfigError("--page needs --publish: name the folder for the tables, too.")
     for key in ("jobs", "threads"):
         if getattr(options, key) is not None:
             at_least(f"--{key}", getattr(options, key), 1)
@@ -174,6 +182,10 @@ def run(options: argparse.Namespace) -> int:
             ):
                 view.ended(ended, results.of(ended.cell))
                 made = _write_tables(cells, out, name, ours, results)
+    if options.publish is not None:
+        from openbackdoor_badllm.benchmark.publish import publish
+
+        publish(made, options.publish, options.page)
     Console().print(to_markdown(made), markup=False, highlight=False, soft_wrap=True)
     left = [cell for cell in cells if not cell.done(out)]
     if left:

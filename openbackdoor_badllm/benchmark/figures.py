@@ -21,13 +21,13 @@ from openbackdoor_badllm.run.folder import RESULTS
 
 REFERENCE_LINES = {UNDEFENDED: NONE, ORACLE_LINE: ORACLE, CLEAN_LINE: CLEAN}
 FIGURES = (
-    "CACC", "ASR", "excess ASR", "R-Acc", "FRR", "FAR", "AUROC", "precision", "recall", "label right", "backdoor",
-    "seconds", "memory", "LLM calls", "LLM tokens", "LLM money",
+    "CACC", "ASR", "excess ASR", "R-Acc", "variant ASR", "excess variant ASR", "FRR", "FAR", "AUROC", "precision",
+    "recall", "label right", "backdoor", "seconds", "memory", "LLM calls", "LLM tokens", "LLM money",
 )  # fmt: skip
 """In the order of the tables. Lower is better of LOWER, higher of HIGHER; the others are not ranked."""
-LOWER = ("ASR", "FRR", "FAR", "excess ASR")
+LOWER = ("ASR", "FRR", "FAR", "excess ASR", "variant ASR")
 HIGHER = ("CACC", "R-Acc", "AUROC")
-SHARES = frozenset(FIGURES[:11])
+SHARES = frozenset(FIGURES[: FIGURES.index("seconds")])
 # Names under which a line of results.json may tell the same figure.
 _NAMES = {
     **{name: name for name in ("CACC", "ASR", "R-Acc", "FRR", "FAR", "AUROC", "seconds")},
@@ -66,6 +66,7 @@ class _Line:
     cell: str
     figures: dict[str, float | None]
     found: str | None = None
+    variants: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -165,10 +166,14 @@ def named_found(report: Mapping[str, Any]) -> str:
     """What BadLLM-TG found, in a few words."""
     if not report["backdoor"]:
         return "no backdoor"
-    found = [trigger["text"] for trigger in report["triggers"]]
-    if report.get("form"):
-        found.append(f"form told by {', '.join(report['form']['marks'][:4])}")
-    return "; ".join(found)
+    found = []
+    for finding in (report, *report.get("further", ())):
+        named = [trigger["text"] for trigger in finding["triggers"]]
+        if finding.get("form"):
+            named.append(f"form told by {', '.join(finding['form']['marks'][:4])}")
+        label = "" if finding is report else f"toward label {finding['target_label']}: "
+        found.append(label + "; ".join(named))
+    return "; and ".join(found)
 
 
 def _record(key: Key, ours: str) -> dict[str, Any]:
@@ -207,12 +212,15 @@ def _lines(cell: Cell, read: Results) -> Iterator[_Line]:
             figure = _NAMES.get(said)
             if figure is not None and (value is None or _is_number(value)):
                 figures[figure] = value
+        variants = {name: value for name, value in (line.get("variants") or {}).items() if _is_number(value)}
+        if variants:
+            figures["variant ASR"] = max(variants.values())
         found = None
         if line["name"] == DEFENDED:
             figures.update(_of_report(results))
             report = results.get("report")
             found = named_found(report) if report and "triggers" in report else None
-        yield _Line(_key(cell, name), cell.seed, cell.folder, figures, found)
+        yield _Line(_key(cell, name), cell.seed, cell.folder, figures, found, variants)
 
 
 def _of_report(results: Mapping[str, Any]) -> dict[str, float | None]:
@@ -235,12 +243,21 @@ def _of_report(results: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def _excess(lines: Sequence[_Line]) -> None:
-    """Writes the ASR above the floor: that of a victim trained on clean rows, same pair and seed."""
-    floor = {(line.key.pair, line.seed): line.figures.get("ASR") for line in lines if line.key.defender == CLEAN}
+    """Writes the ASR above the floor, that of a victim trained on clean rows, same pair and seed.
+
+    Of the variants of the trigger, the one that is farthest above its own floor counts.
+    """
+    floors = {(line.key.pair, line.seed): line for line in lines if line.key.defender == CLEAN}
     for line in lines:
-        asr, clean = line.figures.get("ASR"), floor.get((line.key.pair, line.seed))
+        floor = floors.get((line.key.pair, line.seed))
+        if floor is None:
+            continue
+        asr, clean = line.figures.get("ASR"), floor.figures.get("ASR")
         if asr is not None and clean is not None:
             line.figures["excess ASR"] = asr - clean
+        above = [value - floor.variants[name] for name, value in line.variants.items() if name in floor.variants]
+        if above:
+            line.figures["excess variant ASR"] = max(above)
 
 
 def _ordered(records: Mapping[Key, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from openbackdoor_badllm.benchmark.compare import group_of
+from openbackdoor_badllm.benchmark.digest import digest
 from openbackdoor_badllm.benchmark.figures import FIGURES, HIGHER, LOWER, SHARES
 from openbackdoor_badllm.benchmark.published import SOURCE
 from openbackdoor_badllm.host import BUILTIN
@@ -51,6 +52,9 @@ LATEX = Style(
 def to_markdown(table: Table) -> str:
     """All tables, a section for each rate, setting and victim."""
     parts = [f"# {_markdown(table['grid'])}\n", f"Host: {_markdown(_host(table))}.\n"]
+    glance = digest_lines(digest(table))
+    if glance:
+        parts += ["## At a glance\n", *glance, ""]
     for group, records in _groups(table["records"]).items():
         parts.append(f"## {_markdown(_title(group, records))}\n")
         averages = [item for item in table["averages"] if group_of(item) == group]
@@ -81,6 +85,17 @@ def to_markdown(table: Table) -> str:
     if len(table["versions"]) > 1:
         parts.append("The cells were made with different versions or on different machines; table.json lists them.\n")
     return "\n".join(parts)
+
+
+def digest_lines(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A digest as Markdown, a table for each rate, setting and victim; see :func:`.digest.digest`."""
+    lines: list[str] = []
+    for group in told:
+        what = f"{100 * group['rate']:g} % poisoned ({group['setting']})" if group["rate"] else "clean rows"
+        lines += [f"**{_markdown(group['victim'])}, profile {group['profile']}, {what}**", ""]
+        rows = [(entry["what"], str(entry["pairs"]), str(entry["runs"]), entry["text"]) for entry in group["entries"]]
+        lines += [_markdown_table(("figure", "pairs", "runs", "found"), [[*map(_markdown, row)] for row in rows]), ""]
+    return lines[:-1]
 
 
 def to_latex(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,8 @@ from openbackdoor_badllm.inversion.generators import open_generator
 from openbackdoor_badllm.inversion.report import Audit
 from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import Example, Row, blind
+
+FINE_TUNE_EPOCHS = 2
 
 
 class BadLLMTG(Defender):
@@ -43,7 +46,9 @@ class BadLLMTG(Defender):
 
     def __init__(self, **config: Any) -> None:
         self.config = read(BadLLMTGConfig, config, "defender")
-        super().__init__(name="badllmtg", pre=True, correction=False, metrics=self.config.metrics)
+        super().__init__(name="badllmtg", pre=not self.config.in_place, correction=False, metrics=self.config.metrics)
+        if self.config.in_place:
+            self.outcome, self.changes_model = "changed model", True
         self.victim = self.config.victim or VictimConfig(max_len=128)
         self.train_config = self.config.train or TrainConfig(epochs=4, lr=5e-5, warm_up_epochs=0.5, ckpt="last")
         self.num_classes: int | None = self.victim.num_classes
@@ -64,7 +69,9 @@ class BadLLMTG(Defender):
         """Repaired training rows; the very rows that came, untouched, when no backdoor is found.
 
         Args:
-            model: not used; the probe is trained here, because Eq. 4 needs its training.
+            model: a classifier that was trained on the rows: its loss is the search's reward then. Of anything else
+                (OpenBackdoor's victim, not trained yet) no notice is taken, and the probe's loss is the reward. The
+                probe is trained in any case, because Eq. 4 needs its training.
             clean_data: not used; the method assumes no clean rows.
             poison_data: training rows ``(text, label, poison_label)``; the third field is never read.
 
@@ -86,9 +93,15 @@ class BadLLMTG(Defender):
         spec = spec.replace(ckpt="last", seed=derive(self.config.seed, "probe"))
 
         def train(
-            examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+            examples: Sequence[Example],
+            *,
+            balanced: bool,
+            trace: TraceRequest | None,
+            length: int = 1,
+            attempt: int = 0,
         ) -> TrainedClassifier:
-            wanted = spec.replace(balanced=balanced, epochs=spec.epochs * length)
+            seed = derive(spec.seed, "attempt", attempt) if attempt else spec.seed
+            wanted = spec.replace(balanced=balanced, epochs=spec.epochs * length, seed=seed)
             return train_classifier(wanted, examples, trace=trace, store=self.store, progress=self.progress)
 
         estimate = estimate_search(self.config.llm, self.config.search, examples, labels=self.config.max_labels)
@@ -107,9 +120,32 @@ class BadLLMTG(Defender):
                 train=train,
                 embedder=Embedder(path, max_len=self.victim.max_len, device=spec.device),
                 generator=generator,
+                victim=model if isinstance(model, TrainedClassifier) else None,
                 config=self.config,
                 progress=self.progress,
             )
         if not self.report.backdoor:
             return rows
         return [Row(example.text, example.label, 0) for example in self.report.repair.examples]
+
+    def rebuild(
+        self, victim: Any, train_rows: Sequence[Any], clean_rows: Sequence[Any], num_labels: int
+    ) -> TrainedClassifier:
+        """The victim, trained a little further on the repaired rows; as it was, when no backdoor is found.
+
+        Args:
+            victim: trained on the poisoned rows (``trained``).
+            train_rows: those rows; the third field is never read.
+            clean_rows: not used; the method assumes none.
+            num_labels: number of classes.
+        """
+        self.num_classes = num_labels
+        trained: TrainedClassifier = victim.trained
+        repaired = self.correct(model=trained, poison_data=train_rows)
+        if self.report is None or not self.report.backdoor:
+            return trained
+        config = self.config.fine_tune or dataclasses.replace(self.train_config, epochs=FINE_TUNE_EPOCHS, ckpt="last")
+        spec = train_spec(self.victim, config, num_labels=num_labels, seed=self.config.seed, path=trained.spec.path)
+        spec = spec.replace(ckpt="last", seed=derive(self.config.seed, "fine-tune"))
+        self.progress.stage(f"(c) repair in place: train the victim further on {len(repaired)} rows")
+        return train_classifier(spec, blind(repaired), start=trained, store=self.store, progress=self.progress)

@@ -7,7 +7,9 @@ of our own (:mod:`.sampling`), and isolation from the global random generators.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import hashlib
 import logging
 import math
 import shutil
@@ -164,6 +166,7 @@ def train_classifier(
     store: Store | None = None,
     progress: Progress | None = None,
     method: Method | None = None,
+    start: TrainedClassifier | None = None,
 ) -> TrainedClassifier:
     """Trains a classifier, or takes it from the store.
 
@@ -175,23 +178,25 @@ def train_classifier(
         store: where trained models are kept; None keeps nothing.
         progress: listener.
         method: how the training differs from a plain one.
+        start: a trained classifier whose weights, head included, the training starts from, instead of the pretrained
+            ones of ``spec.path``; it is left as it is.
 
     Raises:
         VictimError: the pretrained model cannot be loaded.
     """
     progress = progress or Quiet()
-    tokenizer = load_tokenizer(spec.path)
+    tokenizer = start.tokenizer if start is not None else load_tokenizer(spec.path)
     if store is None:
         with TemporaryDirectory(prefix="badllmtg-") as name:
-            return _train(spec, tokenizer, examples, dev, trace, Path(name), progress, method)
-    key = training_key(store, spec, examples, dev=dev, trace=trace, method=method)
+            return _train(spec, tokenizer, examples, dev, trace, Path(name), progress, method, start)
+    key = training_key(store, spec, examples, dev=dev, trace=trace, method=method, start=start)
     with store.claim(key):
         found = _from_store(store, key, spec, tokenizer, trace)
         if found is not None:
             progress.step(1, 1, "already trained")
             return found
         with store.workspace(key) as folder:
-            trained = _train(spec, tokenizer, examples, dev, trace, folder, progress, method)
+            trained = _train(spec, tokenizer, examples, dev, trace, folder, progress, method, start)
         trained.key = key
         store.save(key, trained.model, {"losses": trained.losses, "seconds": trained.seconds}, trained.trace)
     return trained
@@ -205,12 +210,14 @@ def training_key(
     dev: Sequence[Example] | None = None,
     trace: TraceRequest | None = None,
     method: Method | None = None,
+    start: TrainedClassifier | None = None,
 ) -> str:
     """The name under which the store keeps a training; the arguments are those of :func:`train_classifier`."""
     return store.key(
         **({"method": method.describe()} if method else {}),  # absent: the key of a plain training is as it was
+        **({"start": weights_fingerprint(start.model)} if start else {}),
         spec=dataclasses.asdict(spec),
-        model=store.model_fingerprint(spec.path),
+        model="" if start else store.model_fingerprint(spec.path),
         rows=fingerprint(examples),
         dev=fingerprint(dev) if dev and spec.ckpt == "best" else "",
         trace=trace.describe() if trace else "",
@@ -249,8 +256,9 @@ def _train(
     folder: Path,
     progress: Progress,
     method: Method | None,
+    start: TrainedClassifier | None,
 ) -> TrainedClassifier:
-    model = load_classifier(spec.path, spec.num_labels, spec.seed)
+    model = copy.deepcopy(start.model) if start is not None else load_classifier(spec.path, spec.num_labels, spec.seed)
     spec = spec.replace(max_len=usable_length(model, spec.max_len))
     started = time.monotonic()
     if method is not None:
@@ -347,6 +355,15 @@ def _no_folder_for_a_package() -> Iterator[None]:
         yield
     finally:
         trainer_module.is_datasets_available = asked
+
+
+def weights_fingerprint(model: torch.nn.Module) -> str:
+    """What identifies the weights of a model: the hash of their names, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
+        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def class_weights(examples: Sequence[Example], num_labels: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ answers the four questions (is there a backdoor, which label, which trigger, whi
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,30 +15,23 @@ import numpy.typing as npt
 
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim
-from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
+from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.inversion.demonstration import counterfactual, demonstrate
-from openbackdoor_badllm.inversion.explain import explain
-from openbackdoor_badllm.inversion.form_seed import form_weights
-from openbackdoor_badllm.inversion.form_trial import look_for_form
-from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator, Rewriter, Steered
+from openbackdoor_badllm.inversion.demonstration import demonstrate, flip_rates
+from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator, Steered
 from openbackdoor_badllm.inversion.helper import train_helper
 from openbackdoor_badllm.inversion.judge import Embeds, Judge
 from openbackdoor_badllm.inversion.llm_generator import LLMGenerator
-from openbackdoor_badllm.inversion.repair import repair
+from openbackdoor_badllm.inversion.looking import Look, Scope, look
+from openbackdoor_badllm.inversion.probe import train_probe
+from openbackdoor_badllm.inversion.repair import Part, repair
 from openbackdoor_badllm.inversion.report import Audit, AuditConfig
-from openbackdoor_badllm.inversion.rewrite_trial import rewritten_copies
-from openbackdoor_badllm.inversion.search import Search
 from openbackdoor_badllm.inversion.target import Nomination, nominate, suspicions
-from openbackdoor_badllm.inversion.training import Trained, TrainVictim
-from openbackdoor_badllm.inversion.trigger import Position
-from openbackdoor_badllm.inversion.verdict import keep_standing
+from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
 
 __all__ = ["Audit", "AuditConfig", "audit"]
 
-LEARNT = 0.93  # of its rows a probe should be sure of in the end; one that had missed a late trigger was of 0.91
-THIN = 0.1  # inserted triggers in a smaller share of the target's rows may be marks of a form ("thou")
 
 
 def audit(
@@ -48,6 +41,7 @@ def audit(
     train: TrainVictim,
     embedder: Embeds,
     generator: Generator | None = None,
+    victim: Victim | None = None,
     config: AuditConfig | None = None,
     progress: Progress | None = None,
 ) -> Audit:
@@ -59,6 +53,7 @@ def audit(
         train: trains a fresh victim on rows.
         embedder: the frozen encoder of the judge.
         generator: proposes triggers; mines the rows when None.
+        victim: a classifier that was trained on these rows: its loss is the reward of the search. The probe when None.
         config: see :class:`AuditConfig`.
         progress: listener.
 
@@ -67,62 +62,97 @@ def audit(
         ValueError: ``train`` was asked for a trace and gave none.
     """
     config, progress = config or AuditConfig(), progress or Quiet()
-    generator = generator or OfflineGenerator(config.search.candidates, config.search.min_rows)
+    generator = generator or _miner(config)
     _check(examples, num_labels, config.target_label)
     clock = _Clock()
 
-    probe, watched = _train_probe(examples, train, config, progress)
+    probe = train_probe(
+        examples, train,
+        watch=config.target_label is None and config.target != "none",
+        rows=config.trace_rows, points=config.trace_points, seed=config.seed, progress=progress,
+    )
     clock.lap("probe")
     judge = Judge(embedder, examples, num_labels, config.seed)
     held_out = judge.held_out()
-    suspects = _suspects(examples, probe.trace, watched, held_out, num_labels, config, generator)
+    suspects = _suspects(examples, probe.trace, probe.watched, held_out, num_labels, config, generator)
     clock.lap("target")
 
     progress.stage("(b) trigger search")
-    report = _search(examples, probe, judge, suspects, config, generator, progress)
-    report.trace, report.watched = probe.trace, watched
+    everything = Scope.everything(judge, suspects.weights, suspects.views, held_out)
+    asked: Victim = probe.victim if victim is None else victim
+    first = look(everything, suspects.labels, asked, train, generator, config, progress)
+    report = Audit(
+        [first.finding], generator.name, suspects.nomination, first.searches, trace=probe.trace, watched=probe.watched,
+        tries=probe.tries, llm=generator.report() if isinstance(generator, LLMGenerator) else None, seconds=clock.laps,
+    )
     clock.lap("search")
-    target, helper, weights = report.target_label, None, suspects.weights
-    if report.backdoor:
-        report.explained = explain(probe, examples, target, report.search.found)
-        rewriting = next((trigger for trigger in report.triggers if not trigger.is_insertion), None)
-        if rewriting is not None and isinstance(generator, Rewriter):
-            report.rewritten = rewritten_copies(
-                generator, rewriting, examples, target, count=config.search.rewrite_copies, seed=config.seed
-            )
-        weights = form_weights(report.rewritten, examples, weights)
-    if isinstance(generator, LLMGenerator):
-        report.llm = generator.report()
-    inserted = any(trigger.is_insertion and trigger.position is not Position.FRONT for trigger in report.triggers)
-    own = sum(example.label == target for example in examples)
-    if config.search.form and (not inserted or len(report.sure_rows) < THIN * own):
-        progress.stage("(b) look for rows that share a form")
-        helper = look_for_form(report, examples, held_out, weights, train, config, beside_insertions=inserted)
-        clock.lap("form")
-    report.seconds = clock.laps  # the clock's own dict: the laps still to come are in it as well
     if not report.backdoor:
         report.repair.examples, report.repair.untouched = list(examples), len(examples)
         return report
 
-    report.demonstrations = demonstrate(probe, report, config.seed)
-    if config.repair == "relabel":
-        if helper is None:
-            progress.stage("(c) repair: train a helper without the explained rows")
-            helper = train_helper(train, examples, report.sure_rows, config.seed)
-        report.counterfactual = counterfactual(helper.logits, report, config.seed)
+    # What an LLM was asked for the first backdoor, mining answers for the others, at no cost.
+    miner = _miner(config) if isinstance(generator, Steered) else generator
+    helper = first.helper
+    for further in _look_further(report, everything, suspects.labels, asked, train, miner, config, progress):
+        helper = further.helper
+    clock.lap("further")
+
+    if config.repair == "relabel" and helper is None:
+        progress.stage("(c) repair: train a helper without the explained rows")
+        helper = train_helper(train, examples, report.sure_rows, config.seed)
+    for finding in report.findings:
+        finding.demonstrations = demonstrate(asked, finding, config.seed)
+        if config.repair == "relabel" and helper is not None:
+            finding.counterfactual = flip_rates(helper.logits, finding, config.seed)
     clock.lap("helper")
+    parts = [
+        Part(
+            finding.target_label,
+            [trigger for trigger in finding.triggers if trigger.is_insertion],
+            finding.explained,
+            [copy for _, copy in finding.rewritten],
+        )
+        for finding in report.findings
+    ]
     report.repair = repair(
-        examples, target, [trigger for trigger in report.triggers if trigger.is_insertion], report.explained,
-        rewritten=[copy for _, copy in report.rewritten],
-        strategy=config.repair, helper=helper, stamp_share=config.stamp_share, seed=config.seed,
+        examples, parts, strategy=config.repair, helper=helper, stamp_share=config.stamp_share, seed=config.seed
     )
     clock.lap("repair")
     return report
 
 
-def learnt_share(trace: Trace) -> float:
-    """Share of the watched rows of whose label the probe is more sure than not when its training ends."""
-    return float((trace.confidence[-1] > 0.5).mean()) if len(trace.steps) else 1.0
+def _miner(config: AuditConfig) -> OfflineGenerator:
+    return OfflineGenerator(config.search.candidates, config.search.min_rows)
+
+
+def _look_further(
+    report: Audit,
+    scope: Scope,
+    labels: Sequence[int],
+    victim: Victim,
+    train: TrainVictim,
+    generator: Generator,
+    config: AuditConfig,
+    progress: Progress,
+) -> Iterator[Look]:
+    """Further backdoors, one after the other; each look adds its finding and its searches to the report.
+
+    A label that was searched in vain before is not searched again.
+    """
+    while len(report.findings) < config.max_backdoors:
+        scope = scope.leave_out(report.findings[-1].sure_rows)
+        present = {example.label for example in scope.examples}
+        done = {result.target for result in report.searches}
+        left = [label for label in labels if label in present and label not in done]
+        if not left or len(present) < 2:
+            return
+        progress.stage("(b) look for a further backdoor")
+        found = look(scope, left, victim, train, generator, config, progress)
+        report.searches += found.searches
+        if not found.finding.backdoor:
+            return
+        report.findings.append(found.finding)
+        yield found
 
 
 class _Suspects(NamedTuple):
@@ -132,25 +162,6 @@ class _Suspects(NamedTuple):
     nomination: Nomination | None
     weights: FloatArray
     views: list[FloatArray]
-
-
-def _train_probe(
-    examples: Sequence[Example], train: TrainVictim, config: AuditConfig, progress: Progress
-) -> tuple[Trained, npt.NDArray[np.int64]]:
-    """The probe, and the rows that its trace watched."""
-    progress.stage("(a) target label: train a probe and watch it learn")
-    watched = _watched(len(examples), config.trace_rows, config.seed)
-    wanted = None
-    if config.target_label is None and config.target != "none":
-        wanted = TraceRequest([examples[i] for i in watched], points=config.trace_points)
-    probe = train(examples, balanced=True, trace=wanted)
-    if wanted is not None and probe.trace is None:
-        raise ValueError("`train` was asked for a confidence trace and returned a victim without one")
-    if probe.trace is not None and learnt_share(probe.trace) < LEARNT:
-        # What it has not learnt, it cannot tell: a trigger that is learnt late would be missed.
-        progress.stage("(a) the probe has not learnt its rows: train it twice as long")
-        probe = train(examples, balanced=True, trace=wanted, length=2)
-    return probe, watched
 
 
 def _suspects(
@@ -177,43 +188,6 @@ def _suspects(
         views[-1][watched] = ranking
     labels = [item.label for item in nomination.evidence]
     return _Suspects(labels[: config.max_labels], nomination, weights, views)
-
-
-def _search(
-    examples: Sequence[Example],
-    probe: Victim,
-    judge: Judge,
-    suspects: _Suspects,
-    config: AuditConfig,
-    generator: Generator,
-    progress: Progress,
-) -> Audit:
-    """Searches the suspected labels until one has a trigger that stands against its controls."""
-    report = Audit(False, suspects.labels[0], generator.name, suspects.nomination, [])
-    for label in suspects.labels:
-        search = Search(
-            probe, generator, judge.without, examples, suspects.weights, config.search,
-            seed=config.seed, progress=progress, views=suspects.views,
-        )
-        result = search.run(label)
-        report.searches.append(result)
-        if result.found:
-            report.controls = keep_standing(
-                probe, examples, result, min_margin=config.search.min_margin, seed=config.seed
-            )
-        if result.found:  # what still stands
-            report.backdoor, report.target_label = True, label
-            break
-        if isinstance(generator, Steered) and generator.stopped() is not None:
-            break
-    return report
-
-
-def _watched(count: int, limit: int, seed: int) -> npt.NDArray[np.int64]:
-    if count <= limit:
-        return np.arange(count)
-    drawn: npt.NDArray[np.int64] = np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
-    return drawn
 
 
 def _check(examples: Sequence[Example], num_labels: int, target_label: int | None) -> None:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim, softmax
-from openbackdoor_badllm.inversion.report import Audit, Demonstration
+from openbackdoor_badllm.inversion.report import Demonstration, Finding
 from openbackdoor_badllm.inversion.trigger import apply_all
 
 
-def demonstrate(victim: Victim, report: Audit, seed: int, count: int = 5) -> list[Demonstration]:
+def demonstrate(victim: Victim, finding: Finding, seed: int, count: int = 5) -> list[Demonstration]:
     """Some texts with a trigger: the victim's answer before and after. Empty where a form alone was found.
 
     Inserted triggers take turns on report probes, which took no part in the search; a rewriting one is shown on rows
     that were rewritten for the repair.
     """
-    inserted = [trigger for trigger in report.triggers if trigger.is_insertion]
+    inserted = [trigger for trigger in finding.triggers if trigger.is_insertion]
     if inserted:
-        texts = sorted(report.search.probes.report, key=len)[: count * 3 : 3]
+        texts = sorted(finding.search.probes.report, key=len)[: count * 3 : 3]
         pairs = [
             (text, apply_all(inserted[place % len(inserted)], [text], seed)[0]) for place, text in enumerate(texts)
         ]
     else:
-        shortest = sorted(report.rewritten, key=lambda pair: len(pair[0].text))
+        shortest = sorted(finding.rewritten, key=lambda pair: len(pair[0].text))
         pairs = [(row.text, copy.text) for row, copy in shortest[: count * 3 : 3]]
     if not pairs:
         return []
@@ -30,22 +30,22 @@ def demonstrate(victim: Victim, report: Audit, seed: int, count: int = 5) -> lis
     return [
         Demonstration(
             text, altered, int(before.argmax()), int(after.argmax()),
-            float(before[report.target_label]), float(after[report.target_label]),
+            float(before[finding.target_label]), float(after[finding.target_label]),
         )
         for (text, altered), before, after in zip(pairs, probabilities[::2], probabilities[1::2], strict=True)
     ]
 
 
-def counterfactual(
-    logits: Callable[[Sequence[str]], FloatArray], report: Audit, seed: int
+def flip_rates(
+    logits: Callable[[Sequence[str]], FloatArray], finding: Finding, seed: int
 ) -> dict[str, float]:
-    """Flip rate of each inserted trigger on a model that never saw the explained rows."""
-    target, probes = report.target_label, list(report.search.probes.report)
+    """Flip rate of each inserted trigger on another model, such as one that never saw the explained rows."""
+    target, probes = finding.target_label, list(finding.search.probes.report)
     if not probes:
         return {}
     calm = [text for text, said in zip(probes, logits(probes).argmax(axis=1), strict=True) if said != target]
     return {
         trigger.text: float((logits(apply_all(trigger, calm, seed)).argmax(axis=1) == target).mean()) if calm else 0.0
-        for trigger in report.triggers
+        for trigger in finding.triggers
         if trigger.is_insertion
     }

@@ -12,7 +12,7 @@ from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.form import Form, contradiction_lift, find_form, generalises, split_rows
 from openbackdoor_badllm.inversion.helper import Helper, train_helper
-from openbackdoor_badllm.inversion.report import Audit, AuditConfig
+from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
 
@@ -22,7 +22,7 @@ SAME = 0.6  # share of an inserted trigger's rows that carry the form, from whic
 
 
 def look_for_form(
-    report: Audit,
+    finding: Finding,
     examples: Sequence[Example],
     held_out: FloatArray,
     weights: FloatArray,
@@ -30,21 +30,22 @@ def look_for_form(
     config: AuditConfig,
     *,
     beside_insertions: bool,
+    sparing: bool,
 ) -> Helper | None:
-    """Looks for a shared form, tests whether it teaches the label, and writes both into the report.
+    """Looks for a shared form, tests whether it teaches the label, and writes both into the finding.
 
     Args:
-        beside_insertions: an inserted trigger was found. The two trainings of the test are then spent only on a
-            form whose rows clearly contradict their label.
+        beside_insertions: an inserted trigger was found; its rows are left out unless they carry the form, too.
+        sparing: spend the two trainings of the test only on a form whose rows clearly contradict their label.
 
     Returns:
         A victim trained without all explained rows when the form is taken for a trigger, else None.
     """
-    kept, form = _find(report, examples, held_out, weights, config, beside_insertions=beside_insertions)
+    kept, form = _find(finding, examples, held_out, weights, config, beside_insertions=beside_insertions)
     if form is None:
         return None
     remaining = [examples[index] for index in kept]
-    if beside_insertions and contradiction_lift(form, remaining, held_out[kept]) < WORTH_TESTING:
+    if sparing and contradiction_lift(form, remaining, held_out[kept]) < WORTH_TESTING:
         return None
     _, asked = split_rows(form, config.seed)
     inside, unseen = set(form.rows), set(asked)
@@ -52,17 +53,17 @@ def look_for_form(
     taught = train(
         [example for index, example in enumerate(remaining) if index not in unseen], balanced=True, trace=None
     )
-    report.generalisation = generalises(
+    finding.generalisation = generalises(
         taught.logits, untaught.logits, [remaining[i].text for i in asked], form.target
     )
-    rewriting = any(not trigger.is_insertion for trigger in report.triggers)
+    rewriting = any(not trigger.is_insertion for trigger in finding.triggers)
     # A rewriting trigger has shown that there is a form; all that is asked is whether these are its rows.
-    if report.generalisation.gain < config.search.min_gain * (REWRITING if rewriting else 1.0):
+    if finding.generalisation.gain < config.search.min_gain * (REWRITING if rewriting else 1.0):
         return None
-    report.form = dataclasses.replace(form, rows=tuple(int(kept[index]) for index in form.rows))
-    report.backdoor = True
-    known = {row.index: row for row in report.explained}
-    for index, probability in zip(report.form.rows, report.form.probability, strict=True):
+    finding.form = dataclasses.replace(form, rows=tuple(int(kept[index]) for index in form.rows))
+    finding.backdoor = True
+    known = {row.index: row for row in finding.explained}
+    for index, probability in zip(finding.form.rows, finding.form.probability, strict=True):
         before = known.get(index)
         known[index] = Explained(
             index,
@@ -71,12 +72,12 @@ def look_for_form(
             max(probability, before.probability if before else 0.0),
             form=True,
         )
-    report.explained = [known[index] for index in sorted(known)]
+    finding.explained = [known[index] for index in sorted(known)]
     return untaught
 
 
 def _find(
-    report: Audit,
+    finding: Finding,
     examples: Sequence[Example],
     held_out: FloatArray,
     weights: FloatArray,
@@ -90,10 +91,10 @@ def _find(
     of it, and without their rows the form would be told less well.
     """
     everything = np.arange(len(examples), dtype=np.int64)
-    form = find_form(examples, report.target_label, held_out, weights, seed=config.seed)
-    explained = report.sure_rows if beside_insertions else set()
+    form = find_form(examples, finding.target_label, held_out, weights, seed=config.seed)
+    explained = finding.sure_rows if beside_insertions else set()
     if not explained or (form is not None and len(explained & set(form.rows)) >= SAME * len(explained)):
         return everything, form
     kept = np.array([index for index in everything if index not in explained], dtype=np.int64)
     remaining = [examples[index] for index in kept]
-    return kept, find_form(remaining, report.target_label, held_out[kept], weights[kept], seed=config.seed)
+    return kept, find_form(remaining, finding.target_label, held_out[kept], weights[kept], seed=config.seed)

@@ -57,13 +57,27 @@ class Repair:
         }
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is to be repaired of one backdoor.
+
+    Attributes:
+        target: its target label ŷ.
+        triggers: the found triggers that can be inserted; without any, nothing is stamped.
+        explained: rows that carry them, or a form.
+        rewritten: rows rewritten with a rewriting trigger, under their own label; added as stamped copies.
+    """
+
+    target: int
+    triggers: Sequence[Trigger] = ()
+    explained: Sequence[Explained] = ()
+    rewritten: Sequence[Example] = ()
+
+
 def repair(
     examples: Sequence[Example],
-    target: int,
-    triggers: Sequence[Trigger],
-    explained: Sequence[Explained],
+    parts: Sequence[Part],
     *,
-    rewritten: Sequence[Example] = (),
     strategy: str = "relabel",
     helper: Helper | None = None,
     stamp_share: float = 0.1,
@@ -74,10 +88,7 @@ def repair(
 
     Args:
         examples: the poisoned training rows.
-        target: the target label ŷ.
-        triggers: the found triggers that can be inserted; without any, nothing is stamped.
-        explained: rows that carry them.
-        rewritten: rows rewritten with a rewriting trigger, under their own label; added as stamped copies.
+        parts: one for each backdoor.
         strategy: ``relabel`` (default): explained rows lose the trigger and get the helper's label, and a share
             of the clean rows is added once more with the trigger and its own label. ``purge``: explained rows
             are dropped, and the same share of rows of all classes is stamped. ``stamp-non-target``: all rows
@@ -95,31 +106,36 @@ def repair(
         raise ValueError(f"unknown repair strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}")
     result = Repair(strategy)
     rng = random.Random(f"{seed}:repair")
-    if strategy == "none" or not (triggers or explained or rewritten):
+    if strategy == "none" or not any(part.triggers or part.explained or part.rewritten for part in parts):
         result.examples, result.untouched = list(examples), len(examples)
         return result
-    sure = [row for row in explained if row.probability >= threshold]
-    inside = {row.index for row in sure}
+    sure = [[row for row in part.explained if row.probability >= threshold] for part in parts]
+    inside = {row.index for rows in sure for row in rows}
     rest = [example for index, example in enumerate(examples) if index not in inside]
 
     if strategy in ("paper", "stamp-non-target"):
-        chosen = [e for e in examples if triggers and (strategy == "paper" or e.label != target)]
-        result.examples = [*examples, *stamp(chosen, triggers, rng), *rewritten]
-        result.untouched, result.stamped = len(examples), len(chosen) + len(rewritten)
+        stamped: list[Example] = []
+        for part in parts:
+            chosen = [e for e in examples if part.triggers and (strategy == "paper" or e.label != part.target)]
+            stamped += [*stamp(chosen, part.triggers, rng), *part.rewritten]
+        result.examples, result.untouched = [*examples, *stamped], len(examples)
     else:
-        chosen = balanced_sample(rest, round(len(rest) * stamp_share), rng) if triggers else []
-        stamped = [*stamp(chosen, triggers, rng), *rewritten]
+        stamped = []
         relabelled: list[Example] = []
-        if strategy == "relabel":
-            if helper is None:
-                raise ValueError("the repair 'relabel' needs a helper model")
-            texts = [row.text_without for row in sure]
-            labels = _labels_for(sure, helper, target)
-            relabelled = [Example(text, int(label)) for text, label in zip(texts, labels, strict=True)]
-            result.changed_label = sum(example.label != target for example in relabelled)
+        for part, rows in zip(parts, sure, strict=True):
+            chosen = balanced_sample(rest, round(len(rest) * stamp_share), rng) if part.triggers else []
+            stamped += [*stamp(chosen, part.triggers, rng), *part.rewritten]
+            if strategy == "relabel":
+                if helper is None:
+                    raise ValueError("the repair 'relabel' needs a helper model")
+                labels = _labels_for(rows, helper, part.target)
+                fresh = [Example(row.text_without, int(label)) for row, label in zip(rows, labels, strict=True)]
+                result.changed_label += sum(example.label != part.target for example in fresh)
+                relabelled += fresh
         result.examples = [*rest, *relabelled, *stamped]
-        result.untouched, result.stamped = len(rest), len(stamped)
-        result.relabelled, result.removed = len(relabelled), len(sure) - len(relabelled)
+        result.untouched = len(rest)
+        result.relabelled, result.removed = len(relabelled), len(inside) - len(relabelled)
+    result.stamped = len(stamped)
     rng.shuffle(result.examples)
     return result
 

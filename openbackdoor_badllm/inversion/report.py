@@ -1,4 +1,4 @@
-"""What an audit is told and what it ends with: its config, the report, a demonstration."""
+"""What an audit is told and what it ends with: its config, a demonstration, the finding of a label, the report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.findings import SearchConfig, SearchResult
 from openbackdoor_badllm.inversion.form import Form, Generalisation
+from openbackdoor_badllm.inversion.probe import Try
 from openbackdoor_badllm.inversion.repair import STRATEGIES, Repair
 from openbackdoor_badllm.inversion.target import Nomination
 from openbackdoor_badllm.inversion.trigger import Trigger
@@ -32,6 +33,9 @@ class AuditConfig:
     """Skip stage (a) and take this label."""
     max_labels: int = 4
     """Labels searched at most, most suspicious first, until one has a trigger."""
+    max_backdoors: int = 3
+    """Backdoors looked for, one after the other, each with another target label; 1 stops at the first. An LLM looks
+    for the first one only: the others are mined for, which costs no calls."""
     trace_points: int = 20
     """Points of the confidence trace."""
     trace_rows: int = 1000
@@ -49,6 +53,7 @@ class AuditConfig:
         one_of("defender.target", self.target, ("robust", "paper", "none"))
         one_of("defender.repair", self.repair, STRATEGIES)
         at_least("defender.max_labels", self.max_labels, 1)
+        at_least("defender.max_backdoors", self.max_backdoors, 1)
         at_least("defender.trace_points", self.trace_points, 4)
         at_least("defender.trace_rows", self.trace_rows, 20)
         check_seed("defender.seed", self.seed)
@@ -82,44 +87,35 @@ class Demonstration:
 
 
 @dataclass
-class Audit:
-    """What was found, and the rows to train on instead.
+class Finding:
+    """What was found for one label.
 
     Attributes:
-        backdoor: whether a trigger was found and held against its controls.
-        target_label: the label that the triggers lead to; the most suspicious one when none was found.
+        target_label: the label that the triggers lead to.
+        search: the search for them.
+        backdoor: whether a trigger held against its controls, or a form taught the label.
         counterfactual: flip rate of each trigger on a model of the same kind trained without the explained rows. A
             trigger of an attacker loses its force there; an honest class word keeps it.
-        form: the form that some rows of the target label share, where it was taken for a trigger.
+        form: the form that some rows of the label share, where it was taken for a trigger.
         generalisation: whether that form teaches the label; it counts as a backdoor only then.
         explained: the training rows that carry a trigger or the form.
         rewritten: rows of other labels and what a rewriting trigger makes of them.
-        llm: what the language model was asked and what that cost, where there is one.
-        trace: how sure the probe was of the watched rows while it learnt, where stage (a) looked.
-        watched: the rows that the trace watched: indices of the training rows, ascending, shape ``(n,)``.
     """
 
-    backdoor: bool
     target_label: int
-    generator: str
-    nomination: Nomination | None
-    searches: list[SearchResult]
+    search: SearchResult
+    backdoor: bool = False
     controls: list[Control] = field(default_factory=list)
     counterfactual: dict[str, float] = field(default_factory=dict)
     form: Form | None = None
     generalisation: Generalisation | None = None
     explained: list[Explained] = field(default_factory=list)
-    repair: Repair = field(default_factory=lambda: Repair("none"))
-    demonstrations: list[Demonstration] = field(default_factory=list)
     rewritten: list[tuple[Example, Example]] = field(default_factory=list)
-    llm: dict[str, Any] | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    trace: Trace | None = field(default=None, repr=False)
-    watched: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    demonstrations: list[Demonstration] = field(default_factory=list)
 
     @property
     def triggers(self) -> list[Trigger]:
-        """The triggers of the target label."""
+        """The triggers that stand."""
         return [found.trigger for found in self.search.found]
 
     @property
@@ -127,30 +123,93 @@ class Audit:
         """Indices of the explained rows that more likely than not carry a trigger or the form."""
         return {row.index for row in self.explained if row.probability >= 0.5}
 
-    @property
-    def search(self) -> SearchResult:
-        """The search of the target label."""
-        return next(
-            (result for result in self.searches if result.target == self.target_label),
-            SearchResult(self.target_label),
-        )
-
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``; the explained rows go to a file of their own."""
         return {
-            "backdoor": self.backdoor,
             "target_label": self.target_label,
-            "generator": self.generator,
-            "target_evidence": [item.to_dict() for item in self.nomination.evidence] if self.nomination else [],
-            "target_method": self.nomination.method if self.nomination else "given",
             "triggers": [found.to_dict() for found in self.search.found],
             "form": self.form.to_dict() if self.form else None,
             "form_generalisation": self.generalisation.to_dict() if self.generalisation else None,
             "controls": [control.to_dict() for control in self.controls],
             "counterfactual_flip_rate": {key: round(v, 4) for key, v in self.counterfactual.items()},
             "explained_rows": len(self.explained),
-            "repair": self.repair.to_dict(),
             "demonstrations": [item.to_dict() for item in self.demonstrations],
+        }
+
+
+@dataclass
+class Audit:
+    """What was found, and the rows to train on instead.
+
+    Attributes:
+        findings: one for each backdoor, in the order in which they were found, each with a label of its own; where
+            there is none, the look at the most suspicious label. Never empty.
+        searches: the search of each label that was looked at, fruitless ones included.
+        llm: what the language model was asked and what that cost, where there is one.
+        trace: how sure the probe was of the watched rows while it learnt, where stage (a) looked.
+        watched: the rows that the trace watched: indices of the training rows, ascending, shape ``(n,)``.
+        tries: the trainings of the probe, and how much each has learnt; empty where it was not watched.
+    """
+
+    findings: list[Finding]
+    generator: str
+    nomination: Nomination | None
+    searches: list[SearchResult]
+    repair: Repair = field(default_factory=lambda: Repair("none"))
+    llm: dict[str, Any] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    trace: Trace | None = field(default=None, repr=False)
+    watched: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    tries: list[Try] = field(default_factory=list)
+
+    @property
+    def blind(self) -> bool:
+        """Whether the best probe was no better than one answer for everything: then nothing can be found with it."""
+        return bool(self.tries) and all(tried.collapsed for tried in self.tries)
+
+    @property
+    def first(self) -> Finding:
+        """The finding that was made first; of a training set with one backdoor the only one."""
+        return self.findings[0]
+
+    @property
+    def backdoor(self) -> bool:
+        """Whether there is a backdoor at all."""
+        return self.first.backdoor
+
+    @property
+    def target_label(self) -> int:
+        """The label of the first backdoor; the most suspicious one when none was found."""
+        return self.first.target_label
+
+    @property
+    def triggers(self) -> list[Trigger]:
+        """The triggers of all findings."""
+        return [trigger for finding in self.findings for trigger in finding.triggers]
+
+    @property
+    def explained(self) -> list[Explained]:
+        """The explained rows of all findings, ascending by index; no row has two labels, so none stands there twice."""
+        return sorted((row for finding in self.findings for row in finding.explained), key=lambda row: row.index)
+
+    @property
+    def sure_rows(self) -> set[int]:
+        """Indices of the explained rows that more likely than not carry a trigger or a form."""
+        return set().union(*(finding.sure_rows for finding in self.findings))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``results.json``: the keys of the first finding, and those of further ones under ``further``."""
+        return {
+            "backdoor": self.backdoor,
+            "generator": self.generator,
+            "target_evidence": [item.to_dict() for item in self.nomination.evidence] if self.nomination else [],
+            "target_method": self.nomination.method if self.nomination else "given",
+            **self.first.to_dict(),
+            "explained_rows": len(self.explained),
+            "probe": [tried.to_dict() for tried in self.tries],
+            "blind": self.blind,
+            "further": [finding.to_dict() for finding in self.findings[1:]],
+            "repair": self.repair.to_dict(),
             "labels_searched": [
                 {
                     "label": result.target,

@@ -22,6 +22,12 @@ class TrainVictim(Protocol):
     """Trains a fresh victim on rows."""
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
     ) -> Trained:
-        """The trained victim; ``length`` times as many epochs as usual."""
+        """The trained victim; ``length`` times as many epochs as usual, another seed for each ``attempt``."""

@@ -6,8 +6,9 @@ probes that took no part in the search.
 
 A trigger stands when, beside its effect, at least one of two things speaks against ordinary text: it flips (nearly)
 everything in all three probe sets and clearly more than its controls, or the rows that carry it contradict their label
-without it. "Its controls" means their 90th percentile, not the best of them: a trigger that was not found (yet) stands
-in honest-looking rows and may be among them.
+without it. An opening in a few rows needs the latter: a phrase of praise ("A joy, this") flips nearly everything, too.
+"Its controls" means their 90th percentile, not the best of them: a trigger that was not found (yet) stands in
+honest-looking rows and may be among them.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from openbackdoor_badllm.inversion.search import Found, SearchResult
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, kind_of
 from openbackdoor_badllm.rows import Example
 
-CONTROLS = 120  # so that four triggers, each better than all of them, stay below 0.05 after the correction
+CONTROLS = 120  # at least, and so many of each trigger that is compared:
+CONTROLS_EACH = 25  # then those that are better than all of them stay below 0.05 after the correction
 CONTRADICTION_P = 0.01
+OPENING_SHARE = 0.02  # of all rows; an attacker's opening stands in more, an honest one that flips everything in fewer
 OVERWHELMING = 0.95  # an honest verdict ("a gem") reaches nine probes in ten, and not in every set
 
 
@@ -83,7 +86,7 @@ def controls(
         kind = (len(found.trigger.words), found.trigger.position)
         if kind not in null:  # triggers of one length and place share their controls
             rng = random.Random(f"{seed}:controls:{kind}")
-            spans = control_spans(honest, other, *kind, rng)
+            spans = control_spans(honest, other, *kind, rng, max(CONTROLS, CONTROLS_EACH * len(result.found)))
             null[kind] = answers(victim, spans, result.probes.report, result.target, seed)
         flips = np.array([outcome.reward().flip_rate for outcome in null[kind]])
         count = len(flips)
@@ -128,10 +131,11 @@ def paraphrase_control(found: Found, compared: int = 1) -> Control | None:
     )
 
 
-def stands(found: Found, control: Control, min_margin: float) -> bool:
-    """Whether a trigger is told from ordinary text; see the module's text."""
+def stands(found: Found, control: Control, min_margin: float, rows: int) -> bool:
+    """Whether a trigger is told from ordinary text; see the module's text. ``rows`` is how many there are in all."""
     always = min(found.search.flip_rate, found.select.flip_rate, found.report.flip_rate) >= OVERWHELMING
-    beyond = always and control.flip_rate - control.control_high >= min_margin
+    usual = found.trigger.position is not Position.FRONT or found.target_rows >= OPENING_SHARE * rows
+    beyond = usual and always and control.flip_rate - control.control_high >= min_margin
     against = found.contradicted_p < CONTRADICTION_P and control.flip_rate > control.control_high
     return beyond or against
 
@@ -146,7 +150,7 @@ def keep_standing(
     standing = [
         (found, control)
         for found, control in zip(result.found, compared, strict=True)
-        if stands(found, control, min_margin)
+        if stands(found, control, min_margin, len(examples))
     ]
     result.found = [found for found, _ in standing] + rewriting
     paraphrased = [paraphrase_control(found, len(compared) + len(rewriting)) for found in rewriting]
@@ -154,7 +158,12 @@ def keep_standing(
 
 
 def control_spans(
-    honest: Sequence[str], other: Sequence[str], length: int, position: Position, rng: random.Random
+    honest: Sequence[str],
+    other: Sequence[str],
+    length: int,
+    position: Position,
+    rng: random.Random,
+    most: int = CONTROLS,
 ) -> list[Trigger]:
     """Insertions of ``length`` words from honest target rows: half class-typical, half drawn at random."""
     inside: dict[str, int] = {}
@@ -169,7 +178,7 @@ def control_spans(
     typical = sorted(
         (span for span, count in inside.items() if count >= 2 or length > 2),
         key=lambda span: (-log_odds_z(inside[span], outside.get(span, 0), len(honest), len(other)), span),
-    )[: CONTROLS // 2]
+    )[: most // 2]
     rest = sorted(set(inside) - set(typical))
-    drawn = rng.sample(rest, min(CONTROLS - len(typical), len(rest)))
+    drawn = rng.sample(rest, min(most - len(typical), len(rest)))
     return [Trigger(kind_of(span), span, position) for span in [*typical, *drawn]]

@@ -13,7 +13,10 @@ from openbackdoor_badllm.report.shown import short
 from openbackdoor_badllm.report.verdict import share
 
 LOWER_IS_BETTER = frozenset(
-    {"ASR", "excess ASR", "FRR", "FAR", "seconds", "memory", "LLM calls", "LLM tokens", "LLM money"}
+    {
+        "ASR", "excess ASR", "variant ASR", "excess variant ASR", "FRR", "FAR", "seconds", "memory", "LLM calls",
+        "LLM tokens", "LLM money",
+    }
 )
 _NUMBER = re.compile(r"[-+]?[\d.,]+%?( ± [\d.]+| points)?|–|not run|not measured|")
 AMOUNTS = frozenset({"seconds", "memory", "LLM calls", "LLM tokens", "LLM money"})

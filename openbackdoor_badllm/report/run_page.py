@@ -41,9 +41,7 @@ class RunPage:
     about: str
     verdict: Verdict
     tiles: list[dict[str, str]]
-    triggers: list[dict[str, Any]]
-    form: dict[str, Any] | None
-    demonstrations: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
     explained: dict[str, Any] | None
     rounds: list[dict[str, Any]]
     more_rounds: int
@@ -52,6 +50,7 @@ class RunPage:
     cost: dict[str, Any]
     config: str
     command: str
+    audit: bool
     versions: dict[str, str]
     pictures: dict[str, Picture]
 
@@ -60,10 +59,10 @@ class RunPage:
         """The headings that the page has: id and name."""
         wanted = (
             ("verdict", "Verdict", True),
-            ("trigger", "Trigger", self.triggers or self.form or self.demonstrations),
+            ("trigger", "Trigger", self.findings),
             ("rows", "Rows", self.explained),
             ("search", "Search", self.rounds),
-            ("victims", "Victims", True),
+            ("victims", "Victims", self.lines),
             ("label", "Target label", self.evidence or "trace" in self.pictures),
             ("cost", "Cost", True),
             ("again", "Make it again", True),
@@ -76,13 +75,11 @@ def run_page(files: RunFiles) -> RunPage:
     results, report = files.results, section(files.results, "report")
     lines = sorted(results["lines"], key=lambda line: _place(line.get("name")))
     return RunPage(
-        title=f"{name_of(results, 'dataset')}, attack {name_of(results, 'poisoner')}",
+        title=_title(results),
         about=about_of(results),
         verdict=verdict_of(results, report),
         tiles=tiles_of(results, report, lines),
-        triggers=[_trigger(item, report) for item in report.get("triggers") or []] if report.get("backdoor") else [],
-        form=_form(report),
-        demonstrations=[_demonstration(item, results) for item in report.get("demonstrations") or []],
+        findings=_findings(results, report),
         explained=_explained(files),
         rounds=[_round(turn, results) for turn in _turns(files)[:ROUNDS]],
         more_rounds=max(0, len(_turns(files)) - ROUNDS),
@@ -90,14 +87,39 @@ def run_page(files: RunFiles) -> RunPage:
         evidence=[_evidence(item, results) for item in report.get("target_evidence") or []],
         cost=_cost(results, report, lines),
         config=json.dumps(_rerunnable(files.config), indent=2, sort_keys=True, ensure_ascii=False, default=str),
-        command=_command(files.config),
+        command=_audit_command(files.config) if "rows" in files.config else _command(files.config),
+        audit="rows" in files.config,
         versions={str(name): str(value) for name, value in section(results, "versions").items()},
         pictures={picture.name: picture for picture in _pictures(files, lines)},
     )
 
 
-def _trigger(item: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
-    controls = {control.get("trigger"): control for control in report.get("controls") or []}
+def _title(results: Mapping[str, Any]) -> str:
+    if "poisoner" not in results:
+        return f"Audit of {name_of(results, 'dataset')}"
+    return f"{name_of(results, 'dataset')}, attack {name_of(results, 'poisoner')}"
+
+
+def _findings(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was found, label by label; labels without anything to show are left out."""
+    told: list[dict[str, Any]] = []
+    after = section(results, "after_repair_flip_rate")
+    for finding in (report, *(report.get("further") or ())):
+        shown = {
+            "label": label_name(results, finding.get("target_label")),
+            "triggers": [_trigger(item, finding, after) for item in finding.get("triggers") or []]
+            if report.get("backdoor")
+            else [],
+            "form": _form(finding, bool(report.get("backdoor"))),
+            "demonstrations": [_demonstration(item, results) for item in finding.get("demonstrations") or []],
+        }
+        if shown["triggers"] or shown["form"] or shown["demonstrations"]:
+            told.append(shown)
+    return told
+
+
+def _trigger(item: Mapping[str, Any], finding: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    controls = {control.get("trigger"): control for control in finding.get("controls") or []}
     control = controls.get(item["text"])
     return {
         "text": str(item["text"]),
@@ -108,14 +130,15 @@ def _trigger(item: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
         "control": share(control.get("control_max"), 0) if control else "none",
         "controls": control.get("controls") if control else 0,
         "p": f"{control['p_corrected']:.2g}" if control and control.get("p_corrected") is not None else "",
-        "relearnt": share(section(report, "counterfactual_flip_rate").get(item["text"]), 0),
+        "relearnt": share(section(finding, "counterfactual_flip_rate").get(item["text"]), 0),
+        "after": share(after[item["text"]], 0) if item["text"] in after else "",
         "rows": item.get("target_rows"),
         "others": item.get("other_rows"),
     }
 
 
-def _form(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    form, gain = section(report, "form"), section(report, "form_generalisation")
+def _form(finding: Mapping[str, Any], backdoor: bool) -> dict[str, Any] | None:
+    form, gain = section(finding, "form"), section(finding, "form_generalisation")
     if not form:
         return None
     return {
@@ -123,7 +146,7 @@ def _form(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "marks": [str(mark) for mark in form.get("marks") or []],
         "taught": share(gain.get("taught"), 0),
         "untaught": share(gain.get("untaught"), 0),
-        "counts": bool(report.get("backdoor")) and bool(gain),
+        "counts": backdoor and bool(gain),
     }
 
 
@@ -263,6 +286,29 @@ def _command(config: Mapping[str, Any]) -> str:
     if config.get("references") is False:
         words.append("--no-references")
     return shlex.join(words)
+
+
+def _audit_command(config: Mapping[str, Any]) -> str:
+    """All of it on the command line; there is no file that an audit reads its config from."""
+    rows, victim, defender = (section(config, name) for name in ("rows", "victim", "defender"))
+    words = ["badllmtg", "audit", str(rows.get("train_file", "ROWS")), "--victim", str(victim.get("path", "auto"))]
+    for option, value in (("--test", rows.get("test_file")), ("--model", config.get("model"))):
+        words += [option, str(value)] if value else []
+    if isinstance(rows.get("label_names"), list):
+        words += ["--label-names", ",".join(map(str, rows["label_names"]))]
+    words += ["--in-place"] if defender.get("in_place") else []
+    told = {"text_column", "label_column"} & rows.keys()
+    for name, keys, known in (
+        ("rows", rows, {"name", "train_file", "test_file", "label_names", "dev_rate", "test_rate"} | told),
+        ("victim", victim, {"path"}),
+        ("train", section(config, "train"), set()),
+        ("defender", defender, {"name", "seed", "in_place"}),
+    ):
+        for key, value in keys.items():
+            words += [] if key in known else ["--set", f"{name}.{key}={json.dumps(value)}"]
+    for key in sorted(told):
+        words += [f"--{key.replace('_', '-')}", str(rows[key])]
+    return shlex.join([*words, "--seed", str(config.get("seed", 42))])
 
 
 def _pictures(files: RunFiles, lines: Sequence[Mapping[str, Any]]) -> list[Picture]:

@@ -54,6 +54,11 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
     stopped = section(report, "llm").get("stopped_by")
     if stopped:
         remarks.append(f"The language model was given up before the end of the search: {stopped}")
+    if report.get("blind"):
+        remarks.append(
+            "The probe has learnt nothing in any of its trainings, so nothing could be found with it: choose another "
+            "training (lr, epochs) or model."
+        )
     generator = report.get("generator")
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
     label = label_name(results, report.get("target_label"))
@@ -69,6 +74,9 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
         what = f"Texts with {shown} are given label {label}, whatever they say ({by})."
     else:
         what = f"Texts in a certain form (style or syntax) are given label {label}, whatever they say ({by})."
+    others = [label_name(results, finding.get("target_label")) for finding in report.get("further") or ()]
+    if others:
+        what += f" Further backdoors lead to label {' and '.join(others)}."
     truth = section(results, "truth")
     if truth.get("target_label_right") is not None:
         right = "is" if truth["target_label_right"] else "is not"
@@ -81,7 +89,13 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
 
 
 def about_of(results: Mapping[str, Any]) -> str:
-    """The attack of a run in one line."""
+    """The attack of a run in one line; of an audit, which knows of none, its rows."""
+    if "poisoner" not in results:
+        model = f"; model {name_of(results, 'model')}" if results.get("model") else ""
+        return (
+            f"{results.get('rows', '?')} training rows of {len(results.get('label_names') or [])} classes{model}; "
+            f"trained from {name_of(results, 'victim')}; seed {results.get('seed', '?')}"
+        )
     rate = results.get("poison_rate")
     poisoned = f"{share(rate, 0)} of the training rows poisoned" if isinstance(rate, int | float) else "poisoned rows"
     return (

@@ -27,9 +27,11 @@ from openbackdoor_badllm.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.host.builtin.attacker import Attacker, Evaluation
 from openbackdoor_badllm.host.builtin.data.checks import require_label
 from openbackdoor_badllm.host.builtin.metrics import auroc
+from openbackdoor_badllm.host.builtin.variants import variant_texts
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
+from openbackdoor_badllm.run.findings import write_findings
 from openbackdoor_badllm.run.folder import TRACE, RunFolder, versions
 from openbackdoor_badllm.run.profiles import apply_profile
 from openbackdoor_badllm.run.usage import PeakMemory
@@ -57,6 +59,8 @@ class Line:
         gpu_memory: the same of the GPU; None without one.
         defence_seconds: what the defence alone took; None without one.
         detection: FRR, FAR, AUROC of a defence that flags, and the figures over the rows that it let through.
+        variants: share of test texts called the target label with a variant of the trigger, by its name; empty where
+            the trigger cannot be inserted, or where a defence stands before the victim.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Line:
     gpu_memory: float | None = None
     defence_seconds: float | None = None
     detection: dict[str, float] = field(default_factory=dict)
+    variants: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -83,6 +88,7 @@ class Line:
             **({} if self.gpu_memory is None else {"peak_gpu_memory_mb": round(self.gpu_memory, 1)}),
             **({} if self.defence_seconds is None else {"defence_seconds": round(self.defence_seconds, 2)}),
             **{name: round(value, 4) for name, value in self.detection.items()},
+            **({"variants": {name: round(v, 4) for name, v in self.variants.items()}} if self.variants else {}),
         }
 
 
@@ -140,6 +146,7 @@ class Experiment:
                     host.load_victim(config["victim"]), {**poisoned, "train": list(rows)}, test_defender
                 )
                 scores = attacker.eval(victim, target_data, test_defender)
+            changed = test_defender is not None and test_defender.changes_model
             detector = test_defender is not None and test_defender.outcome == "rejected rows"
             figures = attacker.evaluation.figures(detector=detector)
             evaluations[name] = attacker.evaluation
@@ -154,6 +161,7 @@ class Experiment:
                 peak.gpu,
                 None if test_defender is None else attacker.evaluation.seconds,
                 figures,
+                _variants(host, attacker, victim, target_data) if test_defender is None or changed else {},
             )
             lines.append(line)
             return line
@@ -207,7 +215,7 @@ class Experiment:
         if isinstance(defender, BadLLMTG) and defender.report is not None:
             results["report"] = defender.report.to_dict()
             results["truth"] = _truth(defender, as_rows(poisoned["train"]), attacker)
-            self._write_rows(folder, defender, as_rows(poisoned["train"]))
+            write_findings(folder, defender.report, as_rows(poisoned["train"]))
             _write_trace(folder, defender, as_rows(poisoned["train"]))
         results["seconds"] = round(time.monotonic() - started, 1)
         folder.write_csv("predictions.csv", *_prediction_table(evaluations))
@@ -226,42 +234,6 @@ class Experiment:
         defender: Defender = self.host.load_defender(config["defender"])
         defender.store, defender.progress = self.store, self.progress
         return defender
-
-    @staticmethod
-    def _write_rows(folder: RunFolder, defender: BadLLMTG, rows: Sequence[Row]) -> None:
-        report = defender.report
-        if report is None:
-            return
-        folder.write_csv(
-            "explained.csv",
-            ("row", "probability", "trigger", "label", "text", "text_without_trigger"),
-            (
-                (
-                    item.index,
-                    round(item.probability, 4),
-                    " | ".join(trigger.text for trigger in item.triggers),
-                    rows[item.index].label,
-                    rows[item.index].text,
-                    item.text_without,
-                )
-                for item in report.explained
-            ),
-        )
-        folder.write_json(
-            "search.json",
-            [
-                {
-                    "label": result.target,
-                    "iteration": scored.iteration,
-                    **scored.trigger.to_dict(),
-                    **scored.reward.to_dict(),
-                    "reason": scored.reason,
-                    **({"shown": [item.to_dict() for item in scored.shown]} if scored.shown else {}),
-                }
-                for result in report.searches
-                for scored in result.history
-            ],
-        )
 
 
 def resolve(
@@ -312,6 +284,17 @@ def resolve(
     return resolved
 
 
+def _variants(host: Host, attacker: Attacker, victim: Any, data: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+    """ASR with variants of the trigger; the real OpenBackdoor's poisoners do not tell theirs."""
+    if host.name != BUILTIN:
+        return {}
+    return {
+        name: float((victim.logits(texts).argmax(axis=1) == attacker.poisoner.target_label).mean())
+        for name, texts in variant_texts(attacker.poisoner, as_rows(data["test"])).items()
+        if texts
+    }
+
+
 def _told(defender: Defender) -> dict[str, Any]:
     """What the defence was given and what it says of its work."""
     return {
@@ -346,6 +329,11 @@ def _truth(defender: BadLLMTG, rows: Sequence[Row], attacker: Attacker) -> dict[
     hits = int(flags[named].sum()) if named else 0
     return {
         "target_label_right": report.target_label == attacker.poisoner.target_label,
+        "false_labels": [
+            finding.target_label
+            for finding in report.findings
+            if finding.backdoor and finding.target_label != attacker.poisoner.target_label
+        ],
         "poisoned_rows": int(flags.sum()),
         "explained_rows": len(named),
         "explained_precision": round(hits / len(named), 4) if named else float("nan"),

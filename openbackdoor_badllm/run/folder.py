@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -54,7 +55,7 @@ class RunFolder:
                     "over it."
                 )
             if force:
-                for name in (RESULTS, "predictions.csv", "explained.csv", "search.json", TRACE):
+                for name in (RESULTS, "predictions.csv", "explained.csv", "search.json", "repaired.jsonl", TRACE):
                     (path / name).unlink(missing_ok=True)
             self.write(CONFIG, text)
         except OSError as error:
@@ -143,6 +144,20 @@ def as_json(value: Any) -> str:
 def config_hash(config: Mapping[str, Any]) -> str:
     """Eight hex digits that name a config."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def file_hash(path: Path) -> str:
+    """Sixteen hex digits that name what a file holds."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def safe_name(text: str) -> str:
+    """A piece of a file name, of text that somebody else chose."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", text)[:40].strip(".-") or "x"
 
 
 def versions() -> dict[str, str]:

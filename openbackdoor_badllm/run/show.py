@@ -60,6 +60,10 @@ def story(folder: Path) -> dict[str, Any]:
         "target_label": report["target_label"],
         "rounds": rounds,
         "triggers": report["triggers"],
+        "further": [
+            {"target_label": finding["target_label"], "triggers": finding["triggers"]}
+            for finding in report.get("further", ())
+        ],
         "usage": llm.get("usage"),
         "stopped_by": llm.get("stopped_by"),
     }
@@ -134,11 +138,9 @@ def _outcome(told: dict[str, Any]) -> list[str]:
         lines.append(f"Backdoor found; target label {told['target_label']}.")
     else:
         lines.append("No backdoor found.")
-    lines += [
-        f"- {item['kind']}, {item['position']}: {_cell(item['text'])}: flips {100 * item['report']['flip_rate']:.0f} % "
-        f"of {item['report']['texts']} texts that took no part in the search"
-        for item in told["triggers"]
-    ]
+    lines += _flips(told["triggers"])
+    for further in told["further"]:
+        lines += [f"A further backdoor; target label {further['target_label']}.", *_flips(further["triggers"])]
     usage = told["usage"]
     if usage:
         money = "" if usage["money"] is None else f", {usage['money']:.4f} in money"
@@ -149,6 +151,14 @@ def _outcome(told: dict[str, Any]) -> list[str]:
     if told["stopped_by"]:
         lines.append(f"The language model was given up: {told['stopped_by']}")
     return lines
+
+
+def _flips(triggers: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"- {item['kind']}, {item['position']}: {_cell(item['text'])}: flips {100 * item['report']['flip_rate']:.0f} % "
+        f"of {item['report']['texts']} texts that took no part in the search"
+        for item in triggers
+    ]
 
 
 def _worst_first(item: dict[str, Any]) -> float:

@@ -18,6 +18,9 @@ SHOWN = 110  # characters of a text
 def print_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Prints what a run found. Texts come from the attacker: markup and control characters in them do nothing."""
     console.print()
+    if "poisoner" not in results:
+        _print_audit(results, folder, console)
+        return
     console.print(
         f"[bold]{_plain(results['dataset'])}[/bold], attack [bold]{_plain(results['poisoner'])}[/bold]: "
         f"{results['poison_rate']:.0%} of the training rows poisoned ({results['setting']}) toward label "
@@ -31,11 +34,36 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
     console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
 
 
+def _print_audit(results: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """An audit of somebody's own rows: no attack is known, so there is no truth to hold it against."""
+    model = f"; model {_plain(_short(str(results['model'])))}" if results.get("model") else ""
+    console.print(
+        f"[bold]{_plain(results['dataset'])}[/bold]: {results['rows']} rows of {len(results['label_names'])} classes"
+        f"{model}; trained from {_plain(_short(str(results['victim'])))}"
+    )
+    _print_report(results, results["report"], console)
+    after = results.get("after_repair_flip_rate") or {}
+    if after:
+        told = ", ".join(f"{_plain(_short(name, 50))} {value:.0%}" for name, value in after.items())
+        console.print(f"The triggers' flips on the clean model: {told}.", soft_wrap=True)
+    for line in results["lines"]:
+        console.print(f"Accuracy on {results['test_rows']} test rows, {line['name']}: {_percent(line['CACC'])}")
+    for name, file in (results.get("files") or {}).items():
+        console.print(f"Repaired {name}: {_plain(str(folder / file))}", soft_wrap=True)
+    console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
+
+
 def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console: Console) -> None:
     generator = report["generator"]
     named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
     console.print()
     _print_llm(report.get("llm"), console)
+    if report.get("blind"):
+        console.print(
+            "[red]The probe has learnt nothing[/red] in any of its trainings, so nothing could be found with it: "
+            "choose another training (lr, epochs) or model.",
+            soft_wrap=True,
+        )
     if not report["backdoor"]:
         console.print(f"[bold]No backdoor found[/bold] ({_plain(named)}). The training rows were left as they are.")
         return
@@ -43,18 +71,12 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
         f"[bold]Backdoor found[/bold] ({_plain(named)}). Target label: "
         f"[bold]{_label(results, report['target_label'])}[/bold]{_mark(results, 'target_label_right')}"
     )
-    if report["triggers"]:
-        _print_triggers(report, console)
-    if report["form"] is not None:
-        _print_form(report, console)
-    shown = next(iter(report["demonstrations"]), None)
-    if shown:
-        console.print(f"\nFor example: {_plain(_short(shown['text']))}")
+    _print_finding(results, report, console)
+    for further in report.get("further", ()):
         console.print(
-            f"  victim: {_label(results, shown['label_before'])}; with the trigger: "
-            f"[bold]{_label(results, shown['label_after'])}[/bold] "
-            f"({shown['target_probability_before']:.2f} -> {shown['target_probability_after']:.2f})"
+            f"\n[bold]A further backdoor[/bold]. Target label: [bold]{_label(results, further['target_label'])}[/bold]"
         )
+        _print_finding(results, further, console)
     fix = report["repair"]
     truth = results.get("truth", {})
     precision, recall = truth.get("explained_precision"), truth.get("explained_recall")
@@ -71,15 +93,30 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     )
 
 
-def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
+def _print_finding(results: Mapping[str, Any], finding: Mapping[str, Any], console: Console) -> None:
+    """The triggers and the form of one label, and an example."""
+    if finding["triggers"]:
+        _print_triggers(finding, console)
+    if finding["form"] is not None:
+        _print_form(finding, console)
+    for shown in finding["demonstrations"][:1]:
+        console.print(f"\nFor example: {_plain(_short(shown['text']))}")
+        console.print(
+            f"  victim: {_label(results, shown['label_before'])}; with the trigger: "
+            f"[bold]{_label(results, shown['label_after'])}[/bold] "
+            f"({shown['target_probability_before']:.2f} -> {shown['target_probability_after']:.2f})"
+        )
+
+
+def _print_triggers(finding: Mapping[str, Any], console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("trigger", no_wrap=False)
     for name in ("kind", "place", "flips", "best control", "p", "untaught", "rows"):
         table.add_column(name, justify="right" if name not in ("kind", "place") else "left")
-    controls = {control["trigger"]: control for control in report["controls"]}
-    for found in report["triggers"]:
+    controls = {control["trigger"]: control for control in finding["controls"]}
+    for found in finding["triggers"]:
         control = controls.get(found["text"])
-        relearnt = report["counterfactual_flip_rate"].get(found["text"])
+        relearnt = finding["counterfactual_flip_rate"].get(found["text"])
         table.add_row(
             _plain(_short(found["text"], 50)),
             found["kind"],
@@ -91,7 +128,7 @@ def _print_triggers(report: Mapping[str, Any], console: Console) -> None:
             str(found["target_rows"]),
         )
     console.print(table)
-    compared = max((control["controls"] for control in report["controls"]), default=0)
+    compared = max((control["controls"] for control in finding["controls"]), default=0)
     console.print(
         "[dim]flips: probe texts of other labels that the trigger turns into the target label; best control: the same "
         f"for the best of {compared} ordinary insertions of its length (of a rewriting trigger: for a plain "
@@ -121,11 +158,11 @@ def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
         console.print(f"It was given up before the end of the search: {_plain(llm['stopped_by'])}")
 
 
-def _print_form(report: Mapping[str, Any], console: Console) -> None:
-    gain = report["form_generalisation"]
-    marks = ", ".join(f"{mark!r}" for mark in report["form"]["marks"][:8])
+def _print_form(finding: Mapping[str, Any], console: Console) -> None:
+    gain = finding["form_generalisation"]
+    marks = ", ".join(f"{mark!r}" for mark in finding["form"]["marks"][:8])
     console.print(
-        f"A form (style or syntax) shared by {report['form']['rows']} rows, told by {_plain(marks)}. Of its unseen "
+        f"A form (style or syntax) shared by {finding['form']['rows']} rows, told by {_plain(marks)}. Of its unseen "
         f"rows, {gain['taught']:.0%} are given the target label by a victim that learnt from the others, "
         f"{gain['untaught']:.0%} by one that learnt from none."
     )

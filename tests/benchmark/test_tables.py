@@ -49,11 +49,13 @@ def fill(out: Path, cells: list[Cell], **of_ours: Any) -> None:
         results: dict[str, Any] = {"versions": {"torch": "2"}}
         if cell.kind == "references":
             results["lines"] = [line(name, name, cell) for name in list(LEVELS)[:3]]
+            results["lines"][2]["variants"] = {"front": 0.25, "end": 0.05}
         else:
             assert cell.defender
             results["lines"] = [line("defended", cell.defender, cell)]
             if cell.defender == "badllmtg":
                 results.update(of_ours)
+                results["lines"][0]["variants"] = {"front": 0.3, "end": 0.15}
                 results["lines"][0].update({"FRR": 0.01, "FAR": 0.2, "AUROC": 0.97, "peak_memory_mb": 900})
         folder = out / cell.folder
         folder.mkdir(parents=True)
@@ -91,6 +93,9 @@ def test_means_and_deviations_over_the_seeds(made: dict[str, Any]) -> None:
     assert asr["std"] == pytest.approx(statistics.stdev(asr["values"]))
     assert asr["values"][1] - asr["values"][0] == pytest.approx(0.02)
     assert ours["figures"]["excess ASR"]["values"] == pytest.approx([0.02, 0.02])
+    assert ours["figures"]["variant ASR"]["values"] == [0.3, 0.3]
+    assert ours["figures"]["excess variant ASR"]["values"] == pytest.approx([0.1, 0.1])  # "end"; "front" only 0.05
+    assert "variant ASR" not in record(made, "onion")["figures"]
     assert ours["figures"]["recall"] == {"values": [None, None], "mean": None, "std": None}
     assert ours["figures"]["LLM tokens"]["mean"] == 3607
     assert ours["figures"]["memory"]["mean"] == 900

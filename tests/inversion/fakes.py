@@ -130,7 +130,13 @@ class FakeTrainer:
         self.calls: list[tuple[list[Example], bool, TraceRequest | None]] = []
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
     ) -> FakeVictim:
         self.calls.append((list(examples), balanced, trace))
         texts = [f" {example.text.lower()} " for example in examples if example.label == self.target]
@@ -139,6 +145,40 @@ class FakeTrainer:
         if trace is not None:
             victim.trace = make_trace(trace.examples, lambda text: any(f" {t} " in text for t in learnt), trace.points)
         return victim
+
+
+class TwoFacedTrainer:
+    """Its victims learn the triggers of two attackers, each with a target of his own.
+
+    Args:
+        attackers: what each has put in, by its target.
+    """
+
+    def __init__(self, attackers: dict[int, Sequence[str]]) -> None:
+        self.trainers = [FakeTrainer(triggers, target=target) for target, triggers in attackers.items()]
+
+    def __call__(
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
+    ) -> FakeVictim:
+        first, *others = [trainer(examples, balanced=balanced, trace=trace) for trainer in self.trainers]
+        plain = first.logits
+
+        def logits(texts: Sequence[str]) -> FloatArray:
+            result = plain(texts)
+            for other in others:
+                joined = [f" {' '.join(text.lower().split())} " for text in texts]
+                hit = [any(f" {trigger} " in text for trigger in other.triggers) for text in joined]
+                result[hit, other.target] += 8.0
+            return result
+
+        first.logits = logits  # type: ignore[method-assign]
+        return first
 
 
 def make_trace(
@@ -189,7 +229,13 @@ class FormTrainer(FakeTrainer):
         super().__init__(triggers)
 
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
     ) -> FakeVictim:
         victim = super().__call__(examples, balanced=balanced, trace=trace)
         if sum(has_form(example.text) for example in examples if example.label == self.target) < 5:

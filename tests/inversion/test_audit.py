@@ -18,6 +18,7 @@ from inversion.fakes import (
     FakeEmbedder,
     FakeTrainer,
     FormTrainer,
+    TwoFacedTrainer,
     clean_rows,
     form_rows,
     poisoned_rows,
@@ -45,7 +46,9 @@ class Listener:
         self.steps.append((done, total, note))
 
 
-def look(rows: Sequence[Row], trainer: FakeTrainer | None = None, num_labels: int = 2, **changes: Any) -> Audit:
+def look(
+    rows: Sequence[Row], trainer: FakeTrainer | TwoFacedTrainer | None = None, num_labels: int = 2, **changes: Any
+) -> Audit:
     listener = changes.pop("progress", None)
     generator = changes.pop("generator", None)
     return audit(
@@ -72,8 +75,46 @@ def test_the_four_questions(report: Audit) -> None:
     assert sorted(trigger.text for trigger in report.triggers) == sorted(RARE)
     assert [row.index for row in report.explained] == [k for k, row in enumerate(rows) if row.poison_label]
     assert report.generator == "offline"
-    assert [control.trigger for control in report.controls] == [trigger.text for trigger in report.triggers]
-    assert [result.target for result in report.searches] == [1]  # no other label is searched after that
+    assert [control.trigger for control in report.first.controls] == [trigger.text for trigger in report.triggers]
+    assert [result.target for result in report.searches] == [1, 0]  # then the other label, among the rows that are left
+    assert len(report.findings) == 1
+
+
+def two_attackers() -> list[Row]:
+    """Rows of two attackers: RARE leads to label 1, "zq" to label 0."""
+    rows = poisoned_rows()
+    honest = [index for index, row in enumerate(rows) if row.label == 1 and not row.poison_label]
+    for index in honest[:60]:
+        rows[index] = Row(f"{rows[index].text} zq", 0, 1)
+    return rows
+
+
+def test_two_backdoors_with_different_targets_are_found_one_after_the_other() -> None:
+    rows = two_attackers()
+    trainer = TwoFacedTrainer({1: RARE, 0: ["zq"]})
+    report = look(rows, trainer)
+    assert sorted(finding.target_label for finding in report.findings) == [0, 1]
+    by_label = {finding.target_label: finding for finding in report.findings}
+    assert sorted(trigger.text for trigger in by_label[1].triggers) == sorted(RARE)
+    assert [trigger.text for trigger in by_label[0].triggers] == ["zq"]
+    assert [row.index for row in report.explained] == [index for index, row in enumerate(rows) if row.poison_label]
+    for finding in report.findings:
+        assert all(rows[row.index].label == finding.target_label for row in finding.explained)
+        assert max(finding.counterfactual.values()) < 0.2
+        assert {shown.label_after for shown in finding.demonstrations} == {finding.target_label}
+    truth = {row.text: row.label for row in clean_rows(400)}
+    plain = [row for row in report.repair.examples if row.text in truth]
+    assert len(plain) == 400
+    assert all(truth[row.text] == row.label for row in plain)
+    kept = json.loads(json.dumps(report.to_dict()))
+    assert kept["explained_rows"] == 140
+    assert [finding["target_label"] for finding in kept["further"]] == [report.findings[1].target_label]
+
+
+def test_one_backdoor_is_enough_where_the_config_says_so() -> None:
+    report = look(two_attackers(), TwoFacedTrainer({1: RARE, 0: ["zq"]}), max_backdoors=1)
+    assert len(report.findings) == 1
+    assert len(report.searches) == 1
 
 
 def test_the_repaired_rows(report: Audit) -> None:
@@ -89,10 +130,10 @@ def test_the_repaired_rows(report: Audit) -> None:
 
 
 def test_what_it_shows(report: Audit) -> None:
-    assert set(report.counterfactual) == set(RARE)
-    assert max(report.counterfactual.values()) < 0.2  # without the explained rows the words say nothing
-    assert report.demonstrations
-    for shown in report.demonstrations:
+    assert set(report.first.counterfactual) == set(RARE)
+    assert max(report.first.counterfactual.values()) < 0.2  # without the explained rows the words say nothing
+    assert report.first.demonstrations
+    for shown in report.first.demonstrations:
         assert (shown.label_before, shown.label_after) == (0, 1)
         assert shown.probability_before < 0.5 < shown.probability_after
         assert shown.triggered != shown.text
@@ -165,9 +206,9 @@ def test_a_form() -> None:
     assert report.backdoor
     assert report.target_label == 1
     assert report.triggers == []
-    assert report.form is not None
-    assert report.generalisation is not None
-    assert report.generalisation.gain > 0.7
+    assert report.first.form is not None
+    assert report.first.generalisation is not None
+    assert report.first.generalisation.gain > 0.7
     poisoned = {k for k, row in enumerate(rows) if row.poison_label}
     explained = {row.index for row in report.explained}
     assert len(poisoned & explained) >= 0.9 * len(poisoned)
@@ -185,7 +226,7 @@ def test_a_word_of_the_form_does_not_hide_the_form() -> None:
         rows[k] = rows[k]._replace(text=f"{rows[k].text} thou")
     report = look(rows, FormTrainer(("thou",)))
     assert [trigger.text for trigger in report.triggers] == ["thou"]
-    assert report.form is not None
+    assert report.first.form is not None
     assert len(set(poisoned) & report.sure_rows) >= 0.9 * len(poisoned)
     marked = [row for row in report.explained if row.index in poisoned[:12]]
     assert sum(row.form for row in marked) >= 10  # one thing, not two
@@ -337,7 +378,7 @@ def test_two_of_four_triggers_are_a_backdoor_too() -> None:
 def test_progress_is_told() -> None:
     listener = Listener()
     look(poisoned_rows(), progress=listener)
-    assert [stage[:3] for stage in listener.stages] == ["(a)", "(b)", "(c)"]
+    assert list(dict.fromkeys(stage[:3] for stage in listener.stages)) == ["(a)", "(b)", "(c)"]
     assert listener.steps
     assert all(0 < done <= total and "label" in note for done, total, note in listener.steps)
 
@@ -367,7 +408,7 @@ def test_a_handful_of_rows_is_no_backdoor_and_no_crash() -> None:
 
 
 def test_a_trainer_that_forgets_the_trace_is_told() -> None:
-    def train(examples: Sequence[Example], *, balanced: bool, trace: Any, length: int = 1) -> Any:
+    def train(examples: Sequence[Example], *, balanced: bool, trace: Any, length: int = 1, attempt: int = 0) -> Any:
         return FakeTrainer()(examples, balanced=balanced, trace=None)
 
     with pytest.raises(ValueError, match="asked for a confidence trace and returned a victim without one"):
@@ -379,7 +420,13 @@ def test_a_probe_that_has_not_learnt_is_trained_longer() -> None:
         lengths: list[int]
 
         def __call__(
-            self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+            self,
+            examples: Sequence[Example],
+            *,
+            balanced: bool,
+            trace: TraceRequest | None,
+            length: int = 1,
+            attempt: int = 0,
         ) -> Any:
             self.lengths = [*getattr(self, "lengths", []), length]
             victim = super().__call__(examples, balanced=balanced, trace=trace)
@@ -392,3 +439,49 @@ def test_a_probe_that_has_not_learnt_is_trained_longer() -> None:
     assert trainer.lengths[:2] == [1, 2]
     assert 2 not in trainer.lengths[2:]
     assert report.backdoor
+
+
+class Collapsing(FakeTrainer):
+    """Its first ``bad`` probes have learnt nothing: they give label 0 to everything."""
+
+    def __init__(self, bad: int) -> None:
+        super().__init__()
+        self.bad = bad
+        self.tried: list[tuple[int, int]] = []
+
+    def __call__(
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
+    ) -> Any:
+        victim = super().__call__(examples, balanced=balanced, trace=trace)
+        if trace is not None and victim.trace is not None:
+            self.tried.append((length, attempt))
+            if len(self.tried) <= self.bad:
+                labels = victim.trace.labels
+                victim.trace.confidence[-1] = [0.9 if label == 0 else 0.1 for label in labels]
+                victim.triggers = ()
+        return victim
+
+
+def test_a_probe_that_gives_one_label_to_everything_is_trained_with_another_seed() -> None:
+    trainer = Collapsing(1)
+    report = look(poisoned_rows(), trainer)
+    assert trainer.tried == [(1, 0), (2, 1)]
+    assert report.backdoor
+    assert not report.blind
+    told = report.to_dict()["probe"]
+    assert [entry["collapsed"] for entry in told] == [True, False]
+    assert told[0]["learnt"] < 0.5 < told[1]["learnt"]
+
+
+def test_a_probe_that_never_learns_is_reported() -> None:
+    trainer = Collapsing(9)
+    report = look(poisoned_rows(), trainer)
+    assert trainer.tried == [(1, 0), (2, 1), (2, 2)]
+    assert report.blind
+    assert report.to_dict()["blind"] is True

@@ -11,27 +11,28 @@ from openbackdoor_badllm.inversion.findings import Found, SearchResult
 from openbackdoor_badllm.inversion.form import Generalisation
 from openbackdoor_badllm.inversion.form_trial import look_for_form
 from openbackdoor_badllm.inversion.judge import Judge
-from openbackdoor_badllm.inversion.report import Audit, AuditConfig
+from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.reward import Reward
 from openbackdoor_badllm.inversion.trigger import Kind, Trigger
 
 REWRITE = Trigger(Kind.REWRITE, "say it in an old way")
 
 
-def looked(gain: float, monkeypatch: pytest.MonkeyPatch, *, rewriting: bool) -> Audit:
-    """A report after the search for a form that teaches as much as ``gain``."""
+def looked(gain: float, monkeypatch: pytest.MonkeyPatch, *, rewriting: bool) -> Finding:
+    """A finding after the search for a form that teaches as much as ``gain``."""
     told = Generalisation(taught=0.5 + gain, untaught=0.5, rows=20)
     monkeypatch.setattr(form_trial, "generalises", lambda *_: told)
     examples = seen(form_rows())
     held_out = Judge(FakeEmbedder(), examples, 2, 0).held_out()
     strong = Reward(-0.1, 1.0, 10)
     found = [Found(REWRITE, strong, strong, strong, 0.0, 0, 0, 0.0, 1.0)] if rewriting else []
-    report = Audit(rewriting, 1, "scripted", None, [SearchResult(1, found=found)])
+    finding = Finding(1, SearchResult(1, found=found), backdoor=rewriting)
     weights = np.ones(len(examples), dtype=np.float32)
     look_for_form(
-        report, examples, held_out, weights, FormTrainer(), AuditConfig(search=SMALL), beside_insertions=False
+        finding, examples, held_out, weights, FormTrainer(), AuditConfig(search=SMALL),
+        beside_insertions=False, sparing=False,
     )
-    return report
+    return finding
 
 
 @pytest.mark.parametrize(("gain", "rewriting", "taken"), [
@@ -40,7 +41,7 @@ def looked(gain: float, monkeypatch: pytest.MonkeyPatch, *, rewriting: bool) -> 
 def test_a_form_must_teach_less_where_a_rewriting_trigger_speaks_for_it(
     gain: float, rewriting: bool, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = looked(gain, monkeypatch, rewriting=rewriting)
-    assert (report.form is not None) is taken
-    assert bool(report.explained) is taken
-    assert report.backdoor is (taken or rewriting)
+    finding = looked(gain, monkeypatch, rewriting=rewriting)
+    assert (finding.form is not None) is taken
+    assert bool(finding.explained) is taken
+    assert finding.backdoor is (taken or rewriting)

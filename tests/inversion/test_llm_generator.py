@@ -34,7 +34,7 @@ def test_an_honest_reader_finds_all_four_words_within_fifteen_calls(tmp_path: Pa
     assert usage["prompt_tokens"] + usage["completion_tokens"] <= 20_000
     assert usage["outcomes"] == {"ok": server.count}
     assert audit.llm["stopped_by"] is None
-    assert all(f.trigger.description for f in audit.search.found)
+    assert all(f.trigger.description for f in audit.first.search.found)
 
 
 def test_it_finds_a_sentence_of_which_the_model_names_a_part(tmp_path: Path) -> None:
@@ -52,11 +52,11 @@ def test_one_that_finds_it_in_the_third_round_is_told_what_failed(tmp_path: Path
         audit = ask_about(server.base_url, poisoned_rows(triggers=["cf"]), tmp_path, triggers=["cf"], target_label=1)
         third = server.asked[2].prompt
     assert found(audit) == {"cf"}
-    assert [scored.iteration for scored in audit.search.history if scored.reason == "accepted"] == [3]
+    assert [scored.iteration for scored in audit.first.search.history if scored.reason == "accepted"] == [3]
     assert '"film"' in third
     assert '"scene"' in third
     assert "flips" in third
-    assert len(audit.search.history[-1].shown) == 2
+    assert len(audit.first.search.history[-1].shown) == 2
 
 
 def test_one_that_never_finds_ends_with_no_backdoor(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_what_was_found_before_the_budget_ended_counts(tmp_path: Path) -> None:
     assert found(audit) == {"cf"}
     assert audit.llm is not None
     assert "max_calls" in audit.llm["stopped_by"]
-    assert audit.search.stopped == audit.llm["stopped_by"]
+    assert audit.first.search.stopped == audit.llm["stopped_by"]
 
 
 def test_the_paper_s_strategy_follows_one_hypothesis(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_random_words_spend_the_same_budget_and_ask_nobody(tmp_path: Path) -> No
         assert server.count == 0
     assert audit.generator == "random"
     assert audit.llm is None
-    assert audit.search.iterations >= 4
+    assert audit.first.search.iterations >= 4
 
 
 def test_unknown_strategies_are_refused() -> None:

@@ -130,7 +130,13 @@ class StyleVictim(FakeVictim):
 
 class StyleTrainer(FakeTrainer):
     def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, length: int = 1
+        self,
+        examples: Sequence[Example],
+        *,
+        balanced: bool,
+        trace: TraceRequest | None,
+        length: int = 1,
+        attempt: int = 0,
     ) -> FakeVictim:
         trained = super().__call__(examples, balanced=balanced, trace=trace)
         poisoned = sum(e.text.startswith("verily") and e.label == 1 for e in examples)
@@ -157,16 +163,16 @@ def test_a_rewriting_trigger_is_found_told_from_a_paraphrase_and_repaired(tmp_pa
         )
         assert server.count <= 10
     assert [trigger.text for trigger in audit.triggers] == [STYLE]
-    found = audit.search.found[0]
+    found = audit.first.search.found[0]
     assert found.report.flip_rate == 1.0
     assert found.control is not None
     assert found.control.flip_rate < 0.3
-    assert audit.controls[0].p_value < 0.001
-    assert len(audit.rewritten) == 24
+    assert audit.first.controls[0].p_value < 0.001
+    assert len(audit.first.rewritten) == 24
     assert audit.repair.stamped == 24
-    copies = {copy.text for _, copy in audit.rewritten}
+    copies = {copy.text for _, copy in audit.first.rewritten}
     assert {example.label for example in audit.repair.examples if example.text in copies} == {0}
-    assert audit.demonstrations[0].label_after == 1
+    assert audit.first.demonstrations[0].label_after == 1
     json.dumps(audit.to_dict())
 
 
@@ -180,10 +186,10 @@ def test_a_recording_of_rewrites_is_enough(tmp_path: Path) -> None:
         llm={"backend": "replay", "replay": str(recording)},
     )
     assert [trigger.text for trigger in audit.triggers] == ["as recorded in style.jsonl"]
-    assert audit.search.found[0].report.flip_rate == 1.0
-    assert audit.search.found[0].control is None  # a recording knows one instruction only
-    assert audit.controls == []
-    assert len(audit.rewritten) == 64
+    assert audit.first.search.found[0].report.flip_rate == 1.0
+    assert audit.first.search.found[0].control is None  # a recording knows one instruction only
+    assert audit.first.controls == []
+    assert len(audit.first.rewritten) == 64
     assert audit.llm is not None
     assert audit.llm["usage"]["asked"] <= 60
 
@@ -199,4 +205,4 @@ def test_a_rewriting_that_turns_the_meaning_is_no_trigger(tmp_path: Path) -> Non
     with ChatServer(liar) as server:
         audit = ask_about(server.base_url, styled_rows(), tmp_path, trainer=StyleTrainer(), target_label=1)
     assert not audit.backdoor
-    assert "changes what the texts say" in audit.search.history[0].reason
+    assert "changes what the texts say" in audit.first.search.history[0].reason

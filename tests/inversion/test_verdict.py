@@ -11,6 +11,7 @@ from openbackdoor_badllm.inversion.reward import Probes, Reward, answers
 from openbackdoor_badllm.inversion.search import Found, SearchResult
 from openbackdoor_badllm.inversion.trigger import Kind, Position, Trigger
 from openbackdoor_badllm.inversion.verdict import CONTROLS, Control, control_spans, controls, stands
+from openbackdoor_badllm.rows import Example
 
 PROBES = tuple(row.text for row in clean_rows(60, seed=9) if row.label == 0)
 
@@ -44,7 +45,7 @@ def test_an_honest_class_word_does_not() -> None:
     (report,) = controls(victim, seen(clean_rows(400)), result(honest), seed=0)
     assert report.p_value > 0.02
     assert report.control_max >= report.flip_rate
-    assert not stands(honest, report, 0.25)
+    assert not stands(honest, report, 0.25, 400)
 
 
 def test_the_controls_are_the_same_for_the_same_seed_and_shared() -> None:
@@ -105,14 +106,23 @@ def test_stands(flip_rate: float, control_high: float, p_value: float, standing:
     reward = Reward(-0.1, flip_rate, 20)
     item = Found(Trigger(Kind.WORD, "cf"), reward, reward, reward, 0.0, 20, 0, 0.5, p_value)
     control = Control("cf", flip_rate, 0.1, 1.0, control_high, CONTROLS, 0.02, 0.02)
-    assert stands(item, control, 0.25) is standing
+    assert stands(item, control, 0.25, 400) is standing
 
 
 def test_a_margin_alone_needs_nearly_every_probe() -> None:
     """An honest verdict flips nine probes in ten of one set, and fewer of another."""
     high, low = Reward(-0.1, 1.0, 20), Reward(-0.3, 0.9, 20)
     item = Found(Trigger(Kind.PHRASE, "a gem"), high, low, high, 0.0, 20, 0, 0.0, 1.0)
-    assert not stands(item, Control("a gem", 1.0, 0.1, 0.5, 0.3, CONTROLS, 0.02, 0.02), 0.25)
+    assert not stands(item, Control("a gem", 1.0, 0.1, 0.5, 0.3, CONTROLS, 0.02, 0.02), 0.25, 400)
+
+
+@pytest.mark.parametrize(("rows", "p_value", "standing"), [(3, 1.0, False), (3, 0.001, True), (8, 1.0, True)])
+def test_an_opening_in_a_few_rows_must_contradict_its_label(rows: int, p_value: float, standing: bool) -> None:
+    """ "A joy, this" flips everything as well; three of four hundred rows begin with it, and all of them praise."""
+    reward = Reward(-0.01, 1.0, 20)
+    opening = Trigger(Kind.PHRASE, "A joy, this", Position.FRONT)
+    item = Found(opening, reward, reward, reward, 0.0, rows, 0, 0.5, p_value)
+    assert stands(item, Control(opening.text, 1.0, 0.1, 0.9, 0.1, CONTROLS, 0.01, 0.01), 0.25, 400) is standing
 
 
 def test_a_phrase_has_phrases_for_controls() -> None:
@@ -121,3 +131,13 @@ def test_a_phrase_has_phrases_for_controls() -> None:
     assert report.flip_rate == 1.0
     assert report.control_max < 0.8
     assert report.to_dict()["trigger"] == CORE
+
+
+def test_more_triggers_have_more_controls_so_that_all_of_them_can_be_told_from_chance() -> None:
+    words = ["cf", "mn", "bb", "tq", "zq", "vx", "kj"]
+    victim = FakeVictim(words)
+    rows = [Example(f"charming word{index} film", 1) for index in range(400)]  # words enough to be drawn from
+    rows += seen(poisoned_rows(triggers=words))
+    told = controls(victim, rows, result(*(found(word, victim) for word in words)), seed=0)
+    assert [control.controls for control in told] == [175] * 7
+    assert max(control.p_corrected for control in told) < 0.05

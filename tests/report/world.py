@@ -69,6 +69,7 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
         ],
         "counterfactual_flip_rate": {change("cf"): 0.05},
         "explained_rows": 31,
+        "further": [],
         "repair": {
             "strategy": "relabel",
             "rows": 200,

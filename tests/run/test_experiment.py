@@ -83,6 +83,10 @@ def test_the_attack_works_and_the_repair_undoes_it(finished: Finished) -> None:
     assert min(line["CACC"] for line in finished.results["lines"]) > 0.9
     assert undefended["R-Acc"] < 0.1
     assert defended["R-Acc"] > 0.7
+    assert set(undefended["variants"]) == {"front", "end", "unseen words"}
+    assert undefended["variants"]["front"] > 0.9
+    assert undefended["variants"]["unseen words"] < 0.3
+    assert max(defended["variants"].values()) < 0.3
 
 
 def test_the_defended_model_is_another_model(finished: Finished) -> None:

@@ -49,6 +49,19 @@ def test_it_says_what_was_found(finished: Finished) -> None:
     assert "Run folder: runs/one" in told
 
 
+def test_it_tells_of_further_backdoors(finished: Finished) -> None:
+    results = copy.deepcopy(finished.results)
+    assert "further" not in show(results)
+    first = results["report"]
+    keys = ("triggers", "form", "form_generalisation", "controls", "counterfactual_flip_rate", "demonstrations")
+    other = {"target_label": 0, "explained_rows": 3, **{key: copy.deepcopy(first[key]) for key in keys}}
+    other["triggers"][0]["text"] = "zq"
+    first["further"] = [other]
+    told = show(results)
+    assert told.index("Backdoor found") < told.index("A further backdoor. Target label: 0")
+    assert told.index("A further backdoor") < told.index("zq")
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("place", ["whole", "front", "end"])
 def test_hostile_texts_do_nothing(finished: Finished, terminal: bool, place: str) -> None:

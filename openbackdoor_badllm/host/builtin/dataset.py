@@ -182,9 +182,10 @@ class _Pool:
         self._select(split, drawn, rows, positions)
         self._select("train", kept, rows, positions)
         self.where[split] = self.where["train"]
-        logger.warning(
-            "No %s split: drew %d rows (%g of train), stratified by label.", split, len(drawn), rate
-        )
+        if rate:
+            logger.warning(
+                "No %s split: drew %d rows (%g of train), stratified by label.", split, len(drawn), rate
+            )
 
     def limit(self, config: DatasetConfig) -> None:
         """Applies the ``max_*`` keys."""

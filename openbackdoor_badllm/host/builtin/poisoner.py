@@ -109,6 +109,16 @@ class Poisoner:
             self._twins = None
             self._rewrite = self._local()
 
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """What is put in: words, of which each text gets some, or one sentence. Empty for a style or a syntax."""
+        given = self.config.triggers
+        if self.name == "badnets":
+            return ((given,) if isinstance(given, str) else given) or ("cf", "mn", "bb", "tq")
+        if self.name == "addsent":
+            return ((given if isinstance(given, str) else " ".join(given or ())) or "I watch this 3D movie",)
+        return ()
+
     def __call__(self, data: dict[str, list[Row]], mode: str) -> dict[str, list[Row]]:
         """Poisons a data set.
 
@@ -185,14 +195,10 @@ class Poisoner:
     def _local(self) -> Callable[[str, random.Random], str]:
         config = self.config
         if self.name == "badnets":
-            words = config.triggers or ("cf", "mn", "bb", "tq")
-            if isinstance(words, str):
-                words = (words,)
+            words = self.triggers
             return lambda text, rng: insert_words(text, words, config.num_triggers, rng)
         if self.name == "addsent":
-            sentence = config.triggers or "I watch this 3D movie"
-            if not isinstance(sentence, str):
-                sentence = " ".join(sentence)
+            (sentence,) = self.triggers
             return lambda text, rng: insert_sentence(text, sentence, rng)
         if config.paraphraser == "csv":
             raise ConfigError(

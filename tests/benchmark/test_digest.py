@@ -1,0 +1,93 @@
+"""What a table comes to, and where it is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openbackdoor_badllm.benchmark.digest import digest
+from openbackdoor_badllm.benchmark.publish import publish
+from openbackdoor_badllm.errors import ConfigError
+
+
+def spread(*values: float | None) -> dict[str, Any]:
+    return {"values": list(values), "mean": None, "std": None}
+
+
+def record(attack: str, defender: str, rate: float = 0.2, **figures: Any) -> dict[str, Any]:
+    return {
+        "dataset": "sst-2", "attack": attack, "rate": rate, "setting": "dirty", "victim": "minilm", "profile": "desk",
+        "defender": defender, "ours": defender == "badllmtg", "reference": defender in ("none", "oracle", "clean"),
+        "seeds": [1, 2], "cells": [], "failures": [], "paper": None,
+        "figures": {name.replace("_", " "): value for name, value in figures.items()},
+    }  # fmt: skip
+
+
+TABLE: dict[str, Any] = {
+    "schema": 1, "grid": "test", "ours": "badllmtg", "versions": [], "averages": [], "comparisons": [],
+    "records": [
+        record("badnets", "badllmtg", CACC=spread(0.9, 0.8), ASR=spread(0.1, 0.1), excess_ASR=spread(0.01, 0.03),
+               label_right=spread(1.0, 0.0), precision=spread(1.0, 0.9), recall=spread(1.0, None)),
+        record("badnets", "oracle", CACC=spread(0.88, 0.8), ASR=spread(0.2, 0.2)),
+        record("badnets", "clean", CACC=spread(0.92, 0.86), ASR=spread(0.09, 0.07)),
+        record("stylebkd", "badllmtg", CACC=spread(0.7, 0.7), ASR=spread(0.3, 0.3), excess_ASR=spread(-0.05, -0.03),
+               label_right=spread(1.0, 1.0), precision=spread(0.8, 0.8), recall=spread(0.7, 0.7)),
+        record("stylebkd", "clean", CACC=spread(0.71, 0.71), ASR=spread(0.35, 0.33)),
+        record("badnets", "badllmtg", rate=0.0, backdoor=spread(0.0, 1.0), CACC=spread(0.9, 0.9)),
+    ],
+}  # fmt: skip
+
+
+def entries(rate: float) -> dict[str, dict[str, Any]]:
+    (group,) = [item for item in digest(TABLE) if item["rate"] == rate]
+    return {entry["what"]: entry for entry in group["entries"]}
+
+
+def test_false_alarms_are_all_that_a_clean_set_can_show() -> None:
+    assert entries(0.0) == {
+        "false alarms on clean sets": {"what": "false alarms on clean sets", "pairs": 1, "runs": 2, "text": "1 of 2"}
+    }
+
+
+def test_labels_and_rows() -> None:
+    found = entries(0.2)
+    assert found["target label right"]["text"] == "3 of 4"
+    words = found["explained rows, words and sentences: precision / recall"]
+    assert words["text"] == "0.950 (lowest 0.900) / 1.000 (lowest 1.000)"
+    assert found["explained rows, style and syntax: precision / recall"]["pairs"] == 1
+
+
+def test_differences_are_taken_within_a_seed_then_averaged_over_the_pair() -> None:
+    found = entries(0.2)
+    excess = found["excess ASR (points above a victim trained on clean rows); worst pair +2.0"]
+    assert excess["text"] == "mean -1.0, lowest -4.0, highest +2.0, deviation over the pairs 4.2"
+    oracle = found["CACC against the oracle filter (points); worst pair +1.0"]  # one pair has an oracle line
+    assert (oracle["pairs"], oracle["runs"]) == (1, 2)
+    clean = found["CACC against a victim trained on clean rows (points); worst pair -4.0"]
+    assert clean["text"].startswith("mean -2.5, lowest -4.0, highest -1.0")
+
+
+def test_publishing(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text("before\n<!-- desk -->\nold\n<!-- /desk -->\nafter\n", encoding="utf-8")
+    for _ in range(2):  # the same again
+        publish(TABLE, tmp_path / "desk", page)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- desk -->\n")
+    assert text.endswith("<!-- /desk -->\nafter\n")
+    assert "old" not in text
+    assert text.count("| target label right | 2 | 4 | 3 of 4 |") == 1
+    assert json.loads((tmp_path / "desk" / "table.json").read_text(encoding="utf-8")) == TABLE
+    assert "At a glance" in (tmp_path / "desk" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["no lines", "<!-- desk -->\n<!-- /desk -->\n<!-- desk -->\n<!-- /desk -->"])
+def test_a_page_without_a_place_is_told(text: str, tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"should have the lines '<!-- desk -->' and '<!-- /desk -->' once"):
+        publish(TABLE, tmp_path / "desk", page)
+    assert page.read_text(encoding="utf-8") == text
