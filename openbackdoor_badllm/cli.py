@@ -20,7 +20,7 @@ import openbackdoor_badllm
 from openbackdoor_badllm.benchmark.command import add_arguments
 from openbackdoor_badllm.benchmark.command import run as run_benchmark
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, ConfigError, UserError
-from openbackdoor_badllm.host import BUILTIN, HOSTS, Host, open_host
+from openbackdoor_badllm.host.options import add_host, take_host
 from openbackdoor_badllm.reading import load_json
 from openbackdoor_badllm.run.console import printable
 
@@ -153,28 +153,6 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)
     return parser
-
-
-def add_host(command: argparse.ArgumentParser) -> None:
-    """The options that say who attacks and trains; see :func:`openbackdoor_badllm.host.open_host`."""
-    command.add_argument(
-        "--host", choices=HOSTS, default=BUILTIN,
-        help="builtin (default), upstream: the real OpenBackdoor, auto: the real one where it can be imported",
-    )
-    command.add_argument(
-        "--openbackdoor", type=Path, metavar="DIR",
-        help="clone of OpenBackdoor (else OPENBACKDOOR_HOME, else the installed one)",
-    )
-
-
-def take_host(options: argparse.Namespace, complaints: Console) -> Host:
-    """The host of these options; says on stderr where ``auto`` fell back."""
-    host = open_host(options.host, options.openbackdoor)
-    if host.fallback:
-        complaints.print(
-            f"The host is the built-in one. {host.fallback}", markup=False, highlight=False, soft_wrap=True
-        )
-    return host
 
 
 def _defend(options: argparse.Namespace) -> int:

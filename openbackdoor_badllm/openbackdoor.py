@@ -74,6 +74,8 @@ def _with_completed_config(arguments: list[str], folder: Path) -> list[str]:
     config = load_json(Path(changed[place]))
     for key in ignored_keys(config):
         logging.getLogger(__name__).warning("OpenBackdoor's own scripts do not know the key '%s': it does nothing", key)
+    if not config.get("defender"):
+        config["defender"] = {"name": "base"}  # its demo_defend.py reads the section whatever the config says
     copied = folder / Path(changed[place]).name
     copied.write_text(json.dumps(complete(config)), encoding="utf-8")
     changed[place] = str(copied)

@@ -19,9 +19,9 @@ written whole or not at all, JSON has no NaN (null instead)::
         .lock                  held by the process that runs it; free again when that process dies, however it dies
 
 NAME is ``<data set>_<attack>_<setting><rate in %>_<defender's name>_s<seed>_<12 hex digits>``. The digits are the hash
-of what defines the cell: its resolved config without ``data_root`` and the names of its lines. A cell is finished
-when it holds ``results.json``. Two kinds of cells share the work of a pair (data set, attack, rate, setting,
-victim) and a seed:
+of what defines the cell: its resolved config without ``data_root``, the names of its lines and, on the real
+OpenBackdoor, the host and its commit. A cell is finished when it holds ``results.json``. Two kinds of cells share the
+work of a pair (data set, attack, rate, setting, victim) and a seed:
 
 - ``references``: results.json has the lines ``undefended``, ``oracle filter`` and ``trained on clean rows``, no
   report. In the tables these are the defenders ``none``, ``oracle`` and ``clean``.
@@ -31,17 +31,19 @@ victim) and a seed:
 JSON configs (``run_benchmark.py A.json B.json``) make cells of a third kind, ``whole``, with all lines of a run, in
 ``OUT/<config>-<profile>-seed<seed>-<8 hex digits>/``.
 
-``plan.json``: ``{"schema": 1, "grid": NAME, "ours": LABEL, "cells": [CELL, ...]}``, where CELL is::
+``plan.json``: ``{"schema": 1, "grid": NAME, "ours": LABEL, "host": HOST, "cells": [CELL, ...]}``, where HOST is
+``{"name": "builtin" | "upstream", "revision": commit of the real OpenBackdoor or ""}`` and CELL::
 
     {"folder": "cells/...", "kind": "references" | "defender" | "whole", "references": "cells/..." or null,
      "dataset": "sst-2", "attack": "badnets", "rate": 0.2, "setting": "dirty", "victim": "minilm",
-     "defender": LABEL or null (of references), "seed": 42, "profile": "desk"}
+     "defender": LABEL or null (of references), "seed": 42, "profile": "desk",
+     "host": "builtin" | "upstream"}
 
 ``dataset``, ``attack``, ``victim`` and ``defender`` are the labels of the grid: two ablations of one defender have two.
 
 ``table.json``::
 
-    {"schema": 1, "grid": NAME, "ours": LABEL, "versions": [the distinct ``versions`` of the cells],
+    {"schema": 1, "grid": NAME, "ours": LABEL, "host": HOST, "versions": [the distinct ``versions`` of the cells],
      "records": [RECORD, ...], "averages": [AVERAGE, ...], "comparisons": [COMPARISON, ...]}
 
     RECORD   one line of one pair over its seeds:

@@ -6,16 +6,15 @@ import copy
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from openbackdoor_badllm.benchmark.grid import REFERENCES, Grid
 from openbackdoor_badllm.config import VictimConfig
-from openbackdoor_badllm.defenders import DEFENDERS, load_defender
 from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.host.builtin import load_attacker, set_config
+from openbackdoor_badllm.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.host.builtin.data.config import DatasetConfig
 from openbackdoor_badllm.reading import load_json, one_of, read
 from openbackdoor_badllm.run.experiment import resolve
@@ -58,11 +57,16 @@ class Cell:
         what = self.defender or ("references" if self.kind == "references" else "none")
         return f"{self.dataset} {self.attack} {100 * self.rate:g}% {self.setting}: {what}, seed {self.seed}"
 
+    @property
+    def host(self) -> dict[str, str]:
+        """The host that it runs on: ``name`` and ``revision``, the commit of the real OpenBackdoor."""
+        return {"name": self.identity.get("host", BUILTIN), "revision": self.identity.get("host_revision", "")}
+
     def entry(self) -> dict[str, Any]:
         """Its entry in ``plan.json``."""
         keys = ("folder", "kind", "references", "dataset", "attack", "rate", "setting", "victim", "defender", "seed",
                 "profile")  # fmt: skip
-        return {key: getattr(self, key) for key in keys}
+        return {**{key: getattr(self, key) for key in keys}, "host": self.host["name"]}
 
     def done(self, out: Path) -> bool:
         """Whether it came to its end."""
@@ -79,19 +83,25 @@ class Cell:
             return None
 
 
-def plan_grid(grid: Grid, *, data_root: Path | None = None) -> list[Cell]:
+def plan_grid(grid: Grid, *, data_root: Path | None = None, host: Host | None = None) -> list[Cell]:
     """All cells of a grid: seed by seed, the references of all pairs before their defenders.
+
+    Args:
+        grid: the grid.
+        data_root: folder with ``datasets/`` and ``poison_data/``.
+        host: whose names and keys count; the built-in one when None.
 
     Raises:
         ConfigError: a name or key is unknown, or a value does not fit.
         DataError: the poisoned texts of an attack are not there.
     """
+    host = host or open_host()
     for label in grid.defenders:
-        one_of("defenders", grid.defender(label)["name"], [*REFERENCES, *DEFENDERS])
+        one_of("defenders", grid.defender(label)["name"], [*REFERENCES, *host.defenders])
     if grid.ours not in grid.defenders and len(set(grid.defenders) - set(REFERENCES)) > 1:
         one_of("ours", grid.ours, [label for label in grid.defenders if label not in REFERENCES])
-    cells = [cell for seed in grid.seeds for cell in _of_seed(grid, seed, data_root)]
-    _check(cells)
+    cells = [cell for seed in grid.seeds for cell in _of_seed(grid, seed, data_root, host)]
+    _check(cells, host)
     return cells
 
 
@@ -102,6 +112,7 @@ def plan_configs(
     profile: str,
     overrides: Sequence[str] = (),
     data_root: Path | None = None,
+    host: Host | None = None,
 ) -> list[Cell]:
     """A cell for each JSON config and seed, with all lines of a run.
 
@@ -109,12 +120,13 @@ def plan_configs(
         ConfigError: a config is missing or wrong.
         DataError: the poisoned texts of an attack are not there.
     """
+    host = host or open_host()
     cells = []
     for seed, path in itertools.product(seeds, configs):
         config = resolve(load_json(path), profile=profile, overrides=overrides, data_root=data_root, seed=seed)
-        identity = {**config, "references": True}
+        identity = {**config, "references": True, **host.identity}
         folder = f"{path.stem}-{profile}-seed{seed}-{config_hash(identity)}"
-        derived = set_config(copy.deepcopy(config))["attacker"]["poisoner"]
+        derived = host.set_config(copy.deepcopy(config))["attacker"]["poisoner"]
         defender = (config.get("defender") or {}).get("name")
         cells.append(
             Cell(
@@ -133,22 +145,22 @@ def plan_configs(
                 lines=("undefended", *(["defended"] if defender else []), "references"),
             )
         )
-    _check(cells)
+    _check(cells, host)
     return cells
 
 
-def _of_seed(grid: Grid, seed: int, data_root: Path | None) -> Iterator[Cell]:
+def _of_seed(grid: Grid, seed: int, data_root: Path | None, host: Host) -> Iterator[Cell]:
     pairs = list(itertools.product(grid.victims, grid.settings, grid.rates, grid.datasets, grid.attacks))
     references: dict[Any, Cell] = {}
     for pair in pairs:
         lines = ("undefended", *(["references"] if grid.references else []))
-        references[pair] = _cell(grid, pair, seed, data_root, None, lines)
+        references[pair] = _cell(grid, pair, seed, data_root, host, None, lines)
         yield references[pair]
     # Pair by pair, so that whole lines of the table fill up one after the other.
     for pair in pairs:
         for label in grid.defenders:
             if label not in REFERENCES:
-                yield _cell(grid, pair, seed, data_root, label, ("defended",), references[pair].folder)
+                yield _cell(grid, pair, seed, data_root, host, label, ("defended",), references[pair].folder)
 
 
 def _cell(
@@ -156,6 +168,7 @@ def _cell(
     pair: tuple[str, str, float, str, str],
     seed: int,
     data_root: Path | None,
+    host: Host,
     defender: str | None,
     lines: tuple[str, ...],
     references: str | None = None,
@@ -167,7 +180,7 @@ def _cell(
     written = [f"victim.{key}={json.dumps(value)}" for key, value in grid.victim(victim).items()]
     written += [f"{path}={json.dumps(value)}" for path, value in _flat(grid.overrides)]
     config = resolve(base, profile=grid.profile, overrides=written, data_root=data_root, seed=seed)
-    identity = {**without_root(config), "lines": list(lines)}
+    identity = {**without_root(config), "lines": list(lines), **host.identity}
     name = config["defender"]["name"] if defender is not None else "references"
     poisoner = config["attacker"]["poisoner"]
     words = (config["poison_dataset"]["name"], poisoner["name"], f"{setting}{100 * rate:g}", name, f"s{seed}")
@@ -189,6 +202,11 @@ def _cell(
     )
 
 
+def host_of(cells: Sequence[Cell]) -> dict[str, str]:
+    """The host of a benchmark, which all its cells run on; see :attr:`Cell.host`."""
+    return cells[0].host if cells else {"name": BUILTIN, "revision": ""}
+
+
 def cell_hash(identity: Mapping[str, Any]) -> str:
     """Twelve hex digits that name what defines a cell."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:12]
@@ -202,8 +220,9 @@ def without_root(config: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _check(cells: Sequence[Cell]) -> None:
-    """Refuses what cannot run, before anything does. Each section that cells share is looked at once."""
+def _check(cells: Sequence[Cell], host: Host) -> None:
+    """Refuses what cannot run on a host, before anything does. Each section that cells share is looked at once."""
+    looks = {**_LOOKS, "attacker": host.load_attacker, "defender": host.load_defender}
     seen: set[str] = set()
     folders: dict[str, Cell] = {}
     for cell in cells:
@@ -212,8 +231,8 @@ def _check(cells: Sequence[Cell]) -> None:
             raise ConfigError(
                 f"Two cells of the grid are the same run ('{other.title}' and '{cell.title}'): drop one of the names."
             )
-        config = set_config(copy.deepcopy(cell.config))
-        for key, look in _LOOKS.items():
+        config = host.set_config(copy.deepcopy(cell.config))
+        for key, look in looks.items():
             section = config.get(key)
             if not section:
                 continue
@@ -226,12 +245,10 @@ def _check(cells: Sequence[Cell]) -> None:
                     raise type(error)(f"In '{cell.title}': {error}") from None
 
 
-_LOOKS = {
+_LOOKS: dict[str, Callable[[Any], Any]] = {
     "target_dataset": DatasetConfig.from_keys,
     "poison_dataset": DatasetConfig.from_keys,
     "victim": lambda section: read(VictimConfig, section, "victim"),
-    "attacker": load_attacker,
-    "defender": load_defender,
 }
 
 

@@ -20,12 +20,15 @@ from openbackdoor_badllm.errors import (
     ConfigError,
     UserError,
 )
+from openbackdoor_badllm.host import BUILTIN
+from openbackdoor_badllm.host.options import add_host, take_host
 from openbackdoor_badllm.run.console import ConsoleProgress, printable
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.benchmark.cells import Cell
     from openbackdoor_badllm.benchmark.figures import Results
     from openbackdoor_badllm.benchmark.grid import Grid
+    from openbackdoor_badllm.host import Host
 
 TABLES_LOCK = ".tables.lock"
 EXIT_CODES = "exit codes: 0 done; 1 a cell failed; 2 bad input, told in one sentence; 130 interrupted"
@@ -63,7 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", help="smoke, desk or full (default: the grid's; desk with JSON configs)")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="one run each (default: the grid's; 42)")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder with datasets/ and poison_data/")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="output folder (default runs/<grid>, runs/benchmark)")
+    add_host(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR",
+        help="output folder (default runs/<grid>, runs/benchmark; with -upstream on the real OpenBackdoor)",
+    )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
     parser.add_argument("--jobs", type=int, metavar="N", help="cells at a time (default: one for each GPU, else one)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of each (default: the cores, divided)")
@@ -117,8 +124,10 @@ def run(options: argparse.Namespace) -> int:
     from openbackdoor_badllm.engine.store import Store
     from openbackdoor_badllm.run.folder import write_changed
 
+    complaints = Console(stderr=True)
+    host = take_host(options, complaints)
     if grid is not None:
-        cells = plan_grid(grid, data_root=options.data_root)
+        cells = plan_grid(grid, data_root=options.data_root, host=host)
         budget = {key: value for key, value in vars(grid.llm_budget).items() if value is not None}
     else:
         cells = plan_configs(
@@ -127,6 +136,7 @@ def run(options: argparse.Namespace) -> int:
             profile=options.profile or "desk",
             overrides=options.overrides,
             data_root=options.data_root,
+            host=host,
         )
         budget = {}
     for cell in cells:
@@ -134,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
             bound_of(cell.config, budget)
     name = grid.name if grid else "benchmark"
     ours = grid.ours if grid else "badllmtg"
-    out = options.out or (Path("runs") / name)
+    out = options.out or Path("runs") / (name if host.name == BUILTIN else f"{name}-{host.name}")
     wanted = missing(cells, out, retry_failed=options.retry_failed)
     if options.list:
         for cell in cells:
@@ -142,9 +152,8 @@ def run(options: argparse.Namespace) -> int:
             Console().print(line, markup=False, highlight=False, soft_wrap=True)
         return EXIT_OK
     store = Store(options.cache)
-    complaints = Console(stderr=True)
     if wanted:
-        _estimate(options, wanted, out, store, complaints)
+        _estimate(options, wanted, out, store, host, complaints)
     if options.dry_run:
         return EXIT_OK
     try:
@@ -169,7 +178,8 @@ def run(options: argparse.Namespace) -> int:
                 options=_slurm_options(options.slurm), progress=view.inner or quiet,
             )
             for ended in run_cells(
-                wanted, out, executor, cache=options.cache, budget=budget, name=options.executor
+                wanted, out, executor, cache=options.cache, budget=budget, name=options.executor,
+                openbackdoor=host.home,
             ):
                 view.ended(ended, results.of(ended.cell))
                 made = _write_tables(cells, out, name, ours, results)
@@ -212,14 +222,14 @@ def _grid(options: argparse.Namespace) -> Grid | None:
 
 
 def _estimate(
-    options: argparse.Namespace, wanted: Sequence[Cell], out: Path, store: Any, complaints: Console
+    options: argparse.Namespace, wanted: Sequence[Cell], out: Path, store: Any, host: Host, complaints: Console
 ) -> None:
     from openbackdoor_badllm.benchmark.estimate import estimate
     from openbackdoor_badllm.benchmark.executors import visible_gpus
 
     with ConsoleProgress(complaints, quiet=options.quiet) as progress:
         progress.stage("estimate")
-        cost = estimate(wanted, out, store, probe=not options.no_probe, progress=progress)
+        cost = estimate(wanted, out, store, probe=not options.no_probe, progress=progress, host=host)
     jobs = min(len(wanted), options.jobs or max(1, len(visible_gpus())))
     for sentence in cost.sentences(jobs):
         complaints.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -4,11 +4,15 @@ Trainings of the references are counted by the very name under which the store k
 what was trained in an earlier run, counts once or not at all. What a defender trains on rows of its own making cannot
 be known before: it is counted by how many trainings that defender usually needs. Seconds are measured on a few
 steps of the real victim on the real rows.
+
+On the real OpenBackdoor nothing is kept, so every training of a victim counts; seconds are those of this package's
+training loop in OpenBackdoor's precision.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import statistics
@@ -25,7 +29,8 @@ from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec, train_classifier, training_key
 from openbackdoor_badllm.errors import UserError
-from openbackdoor_badllm.host.builtin import load_attacker, load_dataset, load_defender, load_victim, set_config
+from openbackdoor_badllm.host import BUILTIN, Host, open_host
+from openbackdoor_badllm.host.builtin.trainer import Trainer
 from openbackdoor_badllm.rows import Example, as_rows
 from openbackdoor_badllm.run.dry_run import estimate_run
 
@@ -54,6 +59,7 @@ class Cost:
         own: trainings of the defenders, about.
         seconds: of one worker, about; None where nothing was measured.
         calls: of language models at most.
+        host: whose trainings they are.
         money: None where there is no price.
         unknown: sentences about cells that cannot be estimated.
     """
@@ -67,6 +73,7 @@ class Cost:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     money: float | None = None
+    host: str = BUILTIN
     unknown: list[str] = field(default_factory=list)
 
     def sentences(self, jobs: int) -> list[str]:
@@ -80,6 +87,11 @@ class Cost:
                 f"About {duration(self.seconds / jobs)} with {jobs} job(s), by a short probe of training and scoring; "
                 "what a defender computes beside that comes on top, unless earlier cells have shown it."
             )
+        if self.host != BUILTIN:
+            told.append(
+                "Victims are trained by the real OpenBackdoor, which keeps none for the next cell. The probe measures "
+                "this package's training loop, not OpenBackdoor's; the work of its own defenders is not estimated."
+            )
         if self.calls:
             money = "" if self.money is None else f", at most {self.money:.2f} in money"
             told.append(
@@ -89,7 +101,15 @@ class Cost:
         return [*told, *self.unknown]
 
 
-def estimate(cells: Sequence[Cell], out: Path, store: Store, *, probe: bool = True, progress: Progress) -> Cost:
+def estimate(
+    cells: Sequence[Cell],
+    out: Path,
+    store: Store,
+    *,
+    probe: bool = True,
+    progress: Progress,
+    host: Host | None = None,
+) -> Cost:
     """Counts and measures.
 
     Args:
@@ -98,27 +118,29 @@ def estimate(cells: Sequence[Cell], out: Path, store: Store, *, probe: bool = Tr
         store: the store of trained victims.
         probe: measure seconds; without it they are None.
         progress: listener.
+        host: the one that the cells were planned for; the built-in one when None.
     """
-    cost = Cost(len(cells))
+    host = host or open_host()
+    cost = Cost(len(cells), host=host.name)
     counted: set[str] = set()
     work: dict[Any, Work] = {}
-    usual = _usual_seconds(out)
+    usual = _usual_seconds(out, host.name)
     known_seconds = 0.0
     rows: dict[str, Any] = {}
     for number, cell in enumerate(cells, start=1):
         progress.step(number, len(cells), cell.title)
         try:
-            pair = _Pair.of(cell, rows)
+            pair = _Pair.of(cell, rows, host)
         except UserError as error:
             cost.unknown.append(f"Not in the estimate: {cell.title}: {error}")
             continue
         mine = work.setdefault(pair.kind, Work(*pair.sample()))
         for spec, examples, dev in pair.references(cell):
             key = training_key(store, spec, examples, dev=dev)
-            if key in counted:
+            if key in counted and host.name == BUILTIN:
                 continue
             counted.add(key)
-            if (store.folder / key).is_dir():
+            if host.name == BUILTIN and (store.folder / key).is_dir():
                 cost.cached += 1
             else:
                 cost.trainings += 1
@@ -144,7 +166,8 @@ def duration(seconds: float) -> str:
 class _Pair:
     """A cell's data, poisoned, and the trainer that would train on it."""
 
-    attacker: Any
+    host: Host
+    trainer: Trainer
     victim: Any
     clean: Any
     poisoned: dict[str, Any]
@@ -152,14 +175,14 @@ class _Pair:
     kind: tuple[Any, ...]
 
     @classmethod
-    def of(cls, cell: Cell, cache: dict[str, Any]) -> _Pair:
-        config = set_config(copy.deepcopy(cell.config))
+    def of(cls, cell: Cell, cache: dict[str, Any], host: Host) -> _Pair:
+        config = host.set_config(copy.deepcopy(cell.config))
         # Pairs of one seed come together: one data set and one poisoned version of it are kept at a time.
-        data = _kept(cache, "data", config["poison_dataset"], lambda: load_dataset(**config["poison_dataset"]))
+        data = _kept(cache, "data", config["poison_dataset"], lambda: host.load_dataset(**config["poison_dataset"]))
         if config["victim"].get("num_classes") is None:
             config["victim"]["num_classes"] = data.info.num_classes
-        attacker = load_attacker(config["attacker"])
-        victim = load_victim(config["victim"])
+        attacker = host.load_attacker(config["attacker"])
+        victim = host.load_victim(config["victim"])
         poisoned = _kept(
             cache,
             "poisoned",
@@ -168,7 +191,10 @@ class _Pair:
         )
         attacked = len([row for row in data["test"] if row.label != attacker.poisoner.target_label])
         kind = (victim.path, cell.dataset, victim.config.max_len, attacker.poison_trainer.config.batch_size)
-        return cls(attacker, victim, data, poisoned, len(data["test"]) + attacked, kind)
+        trainer = Trainer(**vars(attacker.poison_trainer.config))
+        if host.name != BUILTIN:
+            trainer.config = dataclasses.replace(trainer.config, precision="fp32")
+        return cls(host, trainer, victim, data, poisoned, len(data["test"]) + attacked, kind)
 
     def references(self, cell: Cell) -> list[tuple[TrainSpec, list[Example], list[Example]]]:
         """What the cell's references train; the oracle, an evaluation, may read the flags."""
@@ -178,12 +204,11 @@ class _Pair:
         if "references" in cell.lines:
             wanted.append([row for row in as_rows(self.poisoned["train"]) if not row.poison_label])
             wanted.append(self.clean["train"])
-        trainer = self.attacker.poison_trainer
-        return [trainer.plan(self.victim, {**self.poisoned, "train": rows}) for rows in wanted]
+        return [self.trainer.plan(self.victim, {**self.poisoned, "train": rows}) for rows in wanted]
 
     def sample(self) -> tuple[TrainSpec, list[Example]]:
         """A spec, and rows for the probe."""
-        spec, examples, _ = self.attacker.poison_trainer.plan(self.victim, self.poisoned)
+        spec, examples, _ = self.trainer.plan(self.victim, self.poisoned)
         return spec, examples[: max(STEPS) * spec.batch_size]
 
 
@@ -201,12 +226,14 @@ def _steps(spec: TrainSpec, rows: int) -> int:
 def _add_defender(cost: Cost, cell: Cell, pair: _Pair, work: Work, usual: dict[Any, float]) -> None:
     if cell.defender is None or "defended" not in cell.lines:
         return
-    defender = load_defender(cell.config["defender"])
-    trained = OWN_TRAININGS.get(defender.name, int(defender.trains_model)) + int(defender.pre)
+    config = pair.host.set_config(copy.deepcopy(cell.config))
+    defender = pair.host.load_defender(config["defender"])
+    victims = int(defender.pre) if pair.host.name == BUILTIN else int(defender.needs_trained_victim)
+    trained = OWN_TRAININGS.get(defender.name, int(defender.trains_model)) + victims
     cost.own += trained
     if (cell.profile, cell.defender) in usual:
         return
-    spec, _, _ = pair.attacker.poison_trainer.plan(pair.victim, pair.poisoned)
+    spec, _, _ = pair.trainer.plan(pair.victim, pair.poisoned)
     work.steps += trained * _steps(spec, len(pair.poisoned["train"]))
     work.texts += pair.test_rows
 
@@ -246,13 +273,14 @@ def _measure(work: Work, progress: Progress) -> float:
     return work.steps * work.spec.gradient_accumulation_steps * a_step + work.texts * a_text
 
 
-def _usual_seconds(out: Path) -> dict[Any, float]:
-    """Median seconds of the finished cells, by profile and defender."""
+def _usual_seconds(out: Path, host: str) -> dict[Any, float]:
+    """Median seconds of the finished cells of a host, by profile and defender."""
     found: dict[Any, list[float]] = {}
     for file in (out / "cells").glob(f"*/{MADE}"):
         try:
             entry = json.loads((file.parent / "cell.json").read_text(encoding="utf-8"))
-            if (file.parent / "results.json").is_file() and entry["defender"]:
+            mine = entry.get("host", BUILTIN) == host
+            if mine and (file.parent / "results.json").is_file() and entry["defender"]:
                 seconds = json.loads(file.read_text(encoding="utf-8"))["seconds"]
                 found.setdefault((entry["profile"], entry["defender"]), []).append(seconds)
         except (OSError, ValueError, KeyError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openbackdoor_badllm.benchmark.cells import Cell
+from openbackdoor_badllm.benchmark.cells import Cell, host_of
 from openbackdoor_badllm.benchmark.compare import GROUP, compare, group_of
 from openbackdoor_badllm.benchmark.grid import CLEAN, NONE, ORACLE, REFERENCES
 from openbackdoor_badllm.benchmark.published import MEANS, theirs
@@ -114,6 +114,7 @@ def table(cells: Sequence[Cell], out: Path, *, name: str, ours: str, results: Re
         "schema": 1,
         "grid": name,
         "ours": ours,
+        "host": host_of(cells),
         "versions": _versions(cells, results),
         "records": ordered,
         "averages": averages(ordered),

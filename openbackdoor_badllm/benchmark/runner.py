@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openbackdoor_badllm.benchmark.cells import Cell
+from openbackdoor_badllm.benchmark.cells import Cell, host_of
 from openbackdoor_badllm.benchmark.executors import Executor
 from openbackdoor_badllm.benchmark.work import DONE, ELSEWHERE, FAILED, HELD_BACK, Task
 from openbackdoor_badllm.run.folder import as_json, write_changed
@@ -57,6 +57,7 @@ def run_cells(
     cache: Path | None = None,
     budget: dict[str, Any] | None = None,
     name: str = "local",
+    openbackdoor: Path | None = None,
 ) -> Iterator[Ended]:
     """Runs cells and hands on each when it has ended.
 
@@ -67,6 +68,7 @@ def run_cells(
         cache: where trained victims and answers are kept.
         budget: of all cells together; see :mod:`.spending`.
         name: of the executor, for ``made.json``.
+        openbackdoor: the real OpenBackdoor's folder, for cells that run on it; see :attr:`.Host.home`.
     """
     known = {cell.folder: cell for cell in cells}
     tasks = [
@@ -80,6 +82,8 @@ def run_cells(
             cache=str(cache.resolve()) if cache else None,
             executor=name,
             budget=budget or {},
+            host=cell.host["name"],
+            openbackdoor=str(openbackdoor) if openbackdoor else None,
         )
         for cell in cells
     ]
@@ -96,7 +100,9 @@ def run_cells(
 
 def write_plan(cells: Sequence[Cell], out: Path, *, name: str, ours: str) -> None:
     """``plan.json``: what the folder holds, for whoever reads it."""
-    plan = {"schema": 1, "grid": name, "ours": ours, "cells": [cell.entry() for cell in cells]}
+    plan = {
+        "schema": 1, "grid": name, "ours": ours, "host": host_of(cells), "cells": [cell.entry() for cell in cells],
+    }
     write_changed(out / PLAN, as_json(plan))
 
 

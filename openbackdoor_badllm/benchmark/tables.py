@@ -14,6 +14,7 @@ from openbackdoor_badllm.benchmark.compare import group_of
 from openbackdoor_badllm.benchmark.digest import digest
 from openbackdoor_badllm.benchmark.figures import FIGURES, HIGHER, LOWER, SHARES
 from openbackdoor_badllm.benchmark.published import SOURCE
+from openbackdoor_badllm.host import BUILTIN
 from openbackdoor_badllm.run.console import printable
 from openbackdoor_badllm.run.folder import safe_cell
 
@@ -50,7 +51,7 @@ LATEX = Style(
 
 def to_markdown(table: Table) -> str:
     """All tables, a section for each rate, setting and victim."""
-    parts = [f"# {_markdown(table['grid'])}\n"]
+    parts = [f"# {_markdown(table['grid'])}\n", f"Host: {_markdown(_host(table))}.\n"]
     glance = digest_lines(digest(table))
     if glance:
         parts += ["## At a glance\n", *glance, ""]
@@ -103,7 +104,8 @@ def to_latex(table: Table) -> str:
     for group, records in _groups(table["records"]).items():
         averages = [item for item in table["averages"] if group_of(item) == group]
         header, rows = _main(records, averages, ("CACC", "ASR"), LATEX)
-        parts.append(f"% {_title(group, records)}. CACC / ASR in percent; best bold, second underlined.")
+        parts.append(f"% {_title(group, records)}. Host: {_latex(_host(table))}.")
+        parts.append("% CACC / ASR in percent; best bold, second underlined.")
         if any(record["paper"] for record in records):
             parts.append(f"% Rows in italics: the paper's own numbers ({SOURCE}), not measured here.")
         parts.append(rf"\begin{{tabular}}{{l{'c' * (len(header) - 1)}}}")
@@ -121,8 +123,9 @@ def to_csv(table: Table) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     keys = ("dataset", "attack", "rate", "setting", "victim", "profile", "defender")
+    host = " ".join(part for part in table["host"].values() if part)
     columns = [f"{figure} {part}" for figure in FIGURES for part in ("mean", "std")]
-    writer.writerow([*keys, "seeds", "failures", *columns, "paper CACC", "paper ASR"])
+    writer.writerow([*keys, "host", "seeds", "failures", *columns, "paper CACC", "paper ASR"])
     for record in [*table["records"], *table["averages"]]:
         described: list[Any] = [record.get(key, "all pairs") for key in keys]
         counts = [len(record["seeds"]), len(record["failures"])] if "seeds" in record else ["", ""]
@@ -131,7 +134,7 @@ def to_csv(table: Table) -> str:
         ]
         paper = [_number((record["paper"] or {}).get(figure)) for figure in ("CACC", "ASR")]
         # Numbers stay numbers: a quotation mark before -0.01 would make it text.
-        writer.writerow([*map(safe_cell, described), *counts, *numbers, *paper])
+        writer.writerow([*map(safe_cell, described), safe_cell(host), *counts, *numbers, *paper])
     return buffer.getvalue()
 
 
@@ -278,6 +281,11 @@ def _title(group: tuple[Any, ...], records: Sequence[Mapping[str, Any]]) -> str:
     rate, setting, victim, profile = group
     seeds = sorted({seed for record in records for seed in record["seeds"]})
     return f"{victim}, {100 * rate:g} % poisoned, {setting}, profile {profile}, {len(seeds)} seed(s)"
+
+
+def _host(table: Table) -> str:
+    host = table["host"]
+    return "built-in" if host["name"] == BUILTIN else f"the real OpenBackdoor, commit {host['revision']}"
 
 
 def _pair(record: Mapping[str, Any]) -> str:

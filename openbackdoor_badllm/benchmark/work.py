@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from openbackdoor_badllm.benchmark.spending import reserved
-from openbackdoor_badllm.errors import UserError
+from openbackdoor_badllm.errors import ConfigError, UserError
 from openbackdoor_badllm.run.folder import RESULTS, RunFolder, as_json, write_whole
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.engine.progress import Progress
+    from openbackdoor_badllm.host import Host
 
 CELL, MADE, FAILURE, LOCK = "cell.json", "made.json", "failure.json", ".lock"
 DONE, FAILED, ELSEWHERE, HELD_BACK = "done", "failed", "elsewhere", "held back"
@@ -41,6 +42,8 @@ class Task:
         threads: of the CPU; figures may differ in their last digits between numbers of threads.
         budget: bounds of the benchmark's shared LLM budget (``max_calls``, ``max_tokens_total``, ``max_money``).
         wait: wait for another runner that has the cell in hand, instead of passing it by.
+        host: ``builtin`` or ``upstream``.
+        openbackdoor: the folder of the real OpenBackdoor, absolute: on several machines one that they share.
     """
 
     out: str
@@ -54,6 +57,8 @@ class Task:
     executor: str = "local"
     budget: dict[str, Any] = field(default_factory=dict)
     wait: bool = False
+    host: str = "builtin"
+    openbackdoor: str | None = None
 
     @property
     def path(self) -> Path:
@@ -99,6 +104,7 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
     """
     from openbackdoor_badllm.engine.progress import Quiet
     from openbackdoor_badllm.engine.store import Store
+    from openbackdoor_badllm.host import open_host
     from openbackdoor_badllm.run.experiment import Experiment
 
     started, busy = time.monotonic(), time.process_time()
@@ -137,6 +143,7 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
                 undefended="undefended" in task.lines,
                 store=Store(Path(task.cache) if task.cache else None),
                 progress=progress or Quiet(),
+                host=_same_host(task, open_host(task.host, Path(task.openbackdoor) if task.openbackdoor else None)),
             )
             experiment.run(_Folder(task.path, task.identity, lambda: _write_made(task, started, busy)))
         except UserError as error:
@@ -145,6 +152,21 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
             sentence = f"A defect of this program: {type(error).__name__}: {str(error)[:200]}"
             return fail("defect", " ".join(sentence.split()), traceback.format_exc())
     return outcome(DONE)
+
+
+def _same_host(task: Task, host: Host) -> Host:
+    """The worker's host, which must be the one that the cell is named by.
+
+    Raises:
+        ConfigError: it is OpenBackdoor at another commit.
+    """
+    named, found = task.identity.get("host_revision", ""), host.revision
+    if named != found:
+        raise ConfigError(
+            f"The cell is of OpenBackdoor at commit '{named}', but on the machine that runs it OpenBackdoor is at "
+            f"'{found}': bring them to the same commit."
+        )
+    return host
 
 
 def write_failure(folder: Path, kind: str, sentence: str, seconds: float, trace: str = "") -> None:

@@ -9,13 +9,15 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from transformers import trainer as trainer_module
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 
@@ -61,7 +63,7 @@ def fit(
     if trace is not None:
         recorder = _Recorder(trace, spec, tokenizer, total, folder)
         callbacks.append(recorder)
-    with isolated_rng(spec.seed), quiet_transformers():
+    with isolated_rng(spec.seed), quiet_transformers(), _no_folder_for_a_package():
         arguments = transformers.TrainingArguments(
             output_dir=str(folder),
             num_train_epochs=spec.epochs,
@@ -113,6 +115,25 @@ def fit(
         trainer.train(resume_from_checkpoint=True if resume else None)
     losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     return trainer.model, losses, recorder.trace() if recorder else None
+
+
+@contextmanager
+def _no_folder_for_a_package() -> Iterator[None]:
+    """Keeps the Trainer from taking a folder ``datasets/``, OpenBackdoor's layout, for the package of that name.
+
+    Where the package is not installed, such a folder on Python's path (``python -m``, a script beside it) imports as an
+    empty namespace; transformers believes it is there and asks it for ``Dataset``.
+    """
+    found = getattr(trainer_module, "datasets", None)
+    if found is None or hasattr(found, "Dataset"):
+        yield
+        return
+    asked = trainer_module.is_datasets_available
+    trainer_module.is_datasets_available = lambda: False
+    try:
+        yield
+    finally:
+        trainer_module.is_datasets_available = asked
 
 
 class _BalancedTrainer(transformers.Trainer):  # type: ignore[misc]

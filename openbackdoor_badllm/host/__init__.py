@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ class Host:
 
     Attributes:
         name: ``builtin`` or ``upstream``.
+        defenders: the names that a config may give a defender.
         revision: the commit of the real OpenBackdoor; empty for the built-in host.
+        home: the real one's folder where it was named, so that other processes find the same; None where it was found
+            installed.
         fallback: why ``auto`` did not take the real one; empty otherwise.
     """
 
@@ -33,7 +37,9 @@ class Host:
     load_victim: Callable[[dict[str, Any]], Any]
     load_attacker: Callable[[dict[str, Any]], Any]
     load_defender: Callable[[dict[str, Any]], Any]
+    defenders: Sequence[str] = ()
     revision: str = ""
+    home: Path | None = None
     fallback: str = ""
 
     @property
@@ -68,6 +74,7 @@ def open_host(name: str = BUILTIN, home: Path | None = None) -> Host:
 
 def _builtin(fallback: str = "") -> Host:
     # Here, as torch and transformers take seconds.
+    from openbackdoor_badllm.defenders import DEFENDERS, FRAMEWORKS_OWN
     from openbackdoor_badllm.host import builtin
 
     return Host(
@@ -77,19 +84,21 @@ def _builtin(fallback: str = "") -> Host:
         load_victim=builtin.load_victim,
         load_attacker=builtin.load_attacker,
         load_defender=builtin.load_defender,
+        defenders=(*DEFENDERS, *(f"{name}+" for name in FRAMEWORKS_OWN if name in DEFENDERS)),
         fallback=fallback,
     )
 
 
 def _upstream(home: Path | None) -> Host:
-    from openbackdoor_badllm.host.upstream.finding import revision
+    from openbackdoor_badllm.host.upstream.finding import VARIABLE, revision
     from openbackdoor_badllm.host.upstream.importing import load
 
     framework = load(home)
     from openbackdoor_badllm.host.builtin import load_dataset
     from openbackdoor_badllm.host.upstream.nouns import Nouns
 
-    nouns = Nouns(framework)
+    nouns, folder = Nouns(framework), Path(str(framework.__file__)).resolve().parent
+    named = home is not None or bool(os.environ.get(VARIABLE))
     return Host(
         name=UPSTREAM,
         set_config=nouns.set_config,
@@ -97,5 +106,7 @@ def _upstream(home: Path | None) -> Host:
         load_victim=nouns.load_victim,
         load_attacker=nouns.load_attacker,
         load_defender=nouns.load_defender,
-        revision=revision(Path(str(framework.__file__)).parent),
+        defenders=tuple(framework.defenders.DEFENDERS),
+        revision=revision(folder),
+        home=folder if named else None,
     )

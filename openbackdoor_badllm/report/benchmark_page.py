@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from openbackdoor_badllm.host import UPSTREAM
 from openbackdoor_badllm.report.benchmark_source import BenchmarkFiles, CellState, as_line
 from openbackdoor_badllm.report.benchmark_tables import (
     Grid,
@@ -93,9 +94,11 @@ def _about(files: BenchmarkFiles, records: Sequence[Record]) -> str:
     seeds = sorted({seed for record in records for seed in record.get("seeds") or []})
     if not records:
         return "No cell came to its end."
+    commit = str(files.host.get("revision") or "")
+    host = f"; host: the real OpenBackdoor, commit {label(commit)}" if files.host.get("name") == UPSTREAM else ""
     return (
         f"Data sets {listed('dataset')}; attacks {listed('attack')}; victims {listed('victim')}; profile "
-        f"{listed('profile')}; seeds {', '.join(map(str, seeds))}"
+        f"{listed('profile')}; seeds {', '.join(map(str, seeds))}{host}"
     )
 
 

@@ -47,6 +47,7 @@ class BenchmarkFiles:
     versions: list[dict[str, Any]] = field(default_factory=list)
     cells: list[CellState] = field(default_factory=list)
     grid: str = ""
+    host: dict[str, Any] = field(default_factory=dict)
 
 
 def is_benchmark(folder: Path) -> bool:
@@ -77,6 +78,7 @@ def open_benchmark(folder: Path) -> BenchmarkFiles:
         versions=_objects(table.get("versions")),
         cells=cells,
         grid=_text(folder / GRID),
+        host=table["host"] if isinstance(table.get("host"), dict) else {},
     )
     if not any(record.get("cells") for record in files.records) and not any(cell.failure for cell in cells):
         raise ConfigError(

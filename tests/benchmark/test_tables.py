@@ -111,6 +111,15 @@ def test_averages_are_over_the_pairs(made: dict[str, Any]) -> None:
     assert average["figures"]["ASR"]["mean"] == pytest.approx(statistics.fmean(means))
 
 
+def test_the_host_is_named(made: dict[str, Any]) -> None:
+    assert "Host: built-in." in to_markdown(made)
+    assert "Host: built-in." in to_latex(made)
+    assert {row["host"] for row in csv.DictReader(io.StringIO(to_csv(made)))} == {"builtin"}
+    commit = "abc_1|2"
+    elsewhere = {**made, "host": {"name": "upstream", "revision": commit}}
+    assert r"the real OpenBackdoor, commit abc\_1\|2" in to_markdown(elsewhere)
+
+
 def test_best_is_bold_and_second_underlined(made: dict[str, Any]) -> None:
     text = to_markdown(made)
     main = next(row for row in text.splitlines() if row.startswith("| demo badnets |"))

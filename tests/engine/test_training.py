@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import trainer
 
 from openbackdoor_badllm.engine import trainer, training
 from openbackdoor_badllm.engine.store import Store
@@ -231,6 +233,18 @@ def test_texts_longer_than_the_model_takes_are_cut(spec: TrainSpec, tmp_path: Pa
     assert again.from_store
     texts = [example.text for example in examples[-3:]]
     np.testing.assert_array_equal(again.logits(texts), first.logits(texts))
+
+
+def test_a_folder_named_datasets_is_no_package(spec: TrainSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a working directory in OpenBackdoor's layout is to transformers where ``datasets`` is not installed."""
+
+    def believed() -> bool:
+        return True
+
+    monkeypatch.setattr(trainer, "datasets", types.ModuleType("datasets"), raising=False)
+    monkeypatch.setattr(trainer, "is_datasets_available", believed)
+    assert train_classifier(spec, ROWS[:16], dev=ROWS[16:24]).losses
+    assert trainer.is_datasets_available is believed
 
 
 def test_class_weights() -> None:

@@ -254,6 +254,8 @@ def test_what_a_benchmark_says(pages: dict[str, Made]) -> None:
     assert "badllmtg minus onion is -33.0 points on average" in text
     assert "120 of 122 cells are finished, 1 failed, 1 not run yet." in text
     assert "agnews synbkd dirty 20%, onion, seed 42: The victim folder does not exist." in text
+    about = [data for attributes, data in elements.named("p") if attributes.get("class") == "about"]
+    assert any("host: the real OpenBackdoor, commit 1192ba3" in data for data in about)
     assert 'href="./cells/sst-2_badnets_0.1_none_s42/results.json"' in html
     titles = [data for _, data in elements.named("figcaption")]
     for word in ("ASR by pair", "Robustness", "Cost"):

@@ -20,6 +20,8 @@ from openbackdoor_badllm.errors import BadLLMError, ConfigError, MissingExtraErr
 from openbackdoor_badllm.host.upstream import importing
 from openbackdoor_badllm.host.upstream.finding import VARIABLE
 
+from .conftest import leaves_no_trace
+
 
 def framework() -> Any:
     return importlib.import_module("openbackdoor")
@@ -178,3 +180,7 @@ def test_the_plugin_alone_imports_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_importing_the_plugin_leaves_no_trace(checkout: Path, tmp_path: Path) -> None:
+    leaves_no_trace(tmp_path)

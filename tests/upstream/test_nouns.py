@@ -166,11 +166,10 @@ def test_a_wrong_attacker(host: Host, changes: dict[str, Any], message: str) -> 
 def test_another_attacker_trains_on_the_given_rows(host: Host, data: dict[str, Any], tiny_bert: Path) -> None:
     one, model = attacker(host, name="ep"), victim(host, tiny_bert)
     poisoned = one.poison(model, data, "train")
-    one.train(model, poisoned)
-    assert one.eval(model, data)["test-poison"]["accuracy"] > 0.5
-    kept = [row for row in poisoned["train"] if not row[2]]
-    one.train(model, {**poisoned, "train": kept})
-    assert one.eval(model, data)["test-poison"]["accuracy"] < 0.5
+    for label in (0, 1):  # rows of one label teach one answer, whatever the luck of so small a training
+        one.train(model, {**poisoned, "train": [(row[0], label, 0) for row in poisoned["train"]]})
+        one.eval(model, data)
+        assert (one.evaluation.predictions["test-clean"] == label).all()
 
 
 @pytest.mark.parametrize("name", ["stylebkd", "badnets"])

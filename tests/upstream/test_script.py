@@ -60,6 +60,16 @@ def test_its_own_script_runs_with_a_completed_config(
     assert "do not know the key 'target_dataset.max_test'" in caplog.text
 
 
+def test_a_config_without_a_defender_runs_undefended(
+    checkout: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(config.read_text("utf-8"))
+    del content["defender"]
+    config.write_text(json.dumps(content), encoding="utf-8")
+    assert openbackdoor.main(["demo_defend.py", "--config_path", str(config)]) == 0
+    assert told(capsys)["config"]["defender"] == {"name": "base"}
+
+
 def test_the_scripts_exit_code(checkout: Path, config: Path) -> None:
     assert openbackdoor.main(["demo_defend.py", "--config_path", str(config), "--seed", "3"]) == 3
 

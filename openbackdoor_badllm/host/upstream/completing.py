@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     victim = filled.setdefault("victim", {})
     victim.setdefault("type", "plm")
     victim.setdefault("model", "bert")
-    victim["path"] = resolve(resolve_auto(victim.get("path", "auto")))
+    victim["path"] = _found(victim.get("path", "auto"))
     if victim.get("num_classes") is None:
         victim.pop("num_classes", None)
     attacker = filled.setdefault("attacker", {})
@@ -45,6 +46,11 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(defender, dict) and defender:
         _complete_defender(defender, victim, train)
     return filled
+
+
+@functools.cache  # a benchmark completes many configs, and the hub may take its time to not answer
+def _found(path: str) -> str:
+    return resolve(resolve_auto(path))
 
 
 def _complete_defender(defender: dict[str, Any], victim: Mapping[str, Any], train: Mapping[str, Any]) -> None:

@@ -107,6 +107,7 @@ class Foreign(Defender):
         with at_work(self.seed), inside(self._workspace.name):  # bki and cube make a folder for checkpoints at once
             self.inner = kind(**config)
         trainer = getattr(self.inner, "trainer", None)
+        self.trains_model = trainer is not None  # type: ignore[misc]
         if trainer is not None:
             trainer.save_path = str(Path(self._workspace.name) / trainer.save_path)
         super().__init__(

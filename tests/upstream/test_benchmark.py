@@ -1,0 +1,171 @@
+"""The benchmark on the real OpenBackdoor: cells of their own, workers on the same host, tables that name it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmark.conftest import World
+from tiny_world import SEARCH, TRAIN, write_reviews
+
+from openbackdoor_badllm.benchmark.cells import Cell, plan_grid
+from openbackdoor_badllm.benchmark.estimate import estimate
+from openbackdoor_badllm.benchmark.executors import Local
+from openbackdoor_badllm.benchmark.grid import make_grid
+from openbackdoor_badllm.benchmark.runner import run_cells
+from openbackdoor_badllm.benchmark.work import run_packed
+from openbackdoor_badllm.engine.progress import Quiet
+from openbackdoor_badllm.engine.store import Store
+from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_OK, ConfigError
+from openbackdoor_badllm.host import Host, open_host
+from openbackdoor_badllm.host.upstream.finding import VARIABLE
+
+GRID: dict[str, Any] = {
+    "datasets": ["demo"], "attacks": ["badnets"], "defenders": ["badllmtg"], "profile": "full",
+}  # fmt: skip
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def host(checkout: Path) -> Host:
+    return open_host("upstream")
+
+
+@pytest.fixture
+def world(tmp_path: Path, tiny_bert: Path) -> World:
+    data = write_reviews(tmp_path / "data")
+    return World(
+        tmp_path,
+        {
+            "datasets": {"tiny": {"name": "custom", "path": str(data), "target_label": 1}},
+            "attacks": {"badnets": {"triggers": ["cf"]}},
+            "victims": {"tiny": {"path": str(tiny_bert), "max_len": 32, "device": "cpu"}},
+            "defenders": {"badllmtg": {"search": dict(SEARCH), "trace_points": 6, "repair": "purge"}, "strip": {}},
+            "overrides": {"attacker": {"train": dict(TRAIN)}},
+            "profile": "full",
+        },
+    )
+
+
+@pytest.fixture
+def planned(tiny_bert: Path) -> Callable[..., list[Cell]]:
+    def plan(host: Host | None = None, **more: Any) -> list[Cell]:
+        return plan_grid(make_grid({**GRID, "victims": {"tiny": {"path": str(tiny_bert)}}, **more}), host=host)
+
+    return plan
+
+
+def commit(home: Path, revision: str = COMMIT) -> None:
+    (home / ".git").mkdir(exist_ok=True)
+    (home / ".git" / "HEAD").write_text(f"{revision}\n", encoding="utf-8")
+
+
+def test_its_cells_have_names_of_their_own(checkout: Path, planned: Callable[..., list[Cell]]) -> None:
+    builtin = planned()
+    assert planned(open_host()) == builtin
+    assert all("host" not in cell.identity for cell in builtin)  # so that their names stay what they were
+    names = {cell.folder for cell in builtin}
+    for revision in ("unknown", COMMIT):
+        if revision == COMMIT:
+            commit(checkout)
+        cells = planned(open_host("upstream"))
+        assert not names & {cell.folder for cell in cells}
+        assert {(cell.host["name"], cell.host["revision"]) for cell in cells} == {("upstream", revision)}
+        names |= {cell.folder for cell in cells}
+
+
+def test_its_names_and_keys_are_checked_before_the_run(host: Host, planned: Callable[..., list[Cell]]) -> None:
+    assert [cell.defender for cell in planned(host, defenders=["badllmtg", "base", "onion+"])][1:] == [
+        "badllmtg", "base", "onion+",
+    ]
+    with pytest.raises(ConfigError, match=r"'defenders' must be"):
+        planned(host, defenders=["nonesuch"])
+    with pytest.raises(ConfigError, match=r"In 'demo badnets .*badllmtg, seed 42': 'defender' has no key 'repare'"):
+        planned(host, defenders={"badllmtg": {"repare": 1}})
+    with pytest.raises(ConfigError, match=r"'defenders' must be"):
+        planned(defenders=["base"])  # OpenBackdoor's alone
+    assert planned(defenders=["badllmtg", "strip+"])[-1].defender == "strip+"
+
+
+@pytest.mark.slow
+def test_a_whole_benchmark(world: World, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(checkout)
+    monkeypatch.delenv(VARIABLE)
+    on_it = ("--host", "upstream", "--openbackdoor", checkout)
+    assert world.run(*on_it) == EXIT_OK
+    table = json.loads((world.out / "table.json").read_text("utf-8"))
+    assert table["host"] == {"name": "upstream", "revision": COMMIT}
+    assert json.loads((world.out / "plan.json").read_text("utf-8"))["host"] == table["host"]
+    figures = {record["defender"]: record["figures"] for record in table["records"]}
+    assert figures["none"]["ASR"]["mean"] > 0.9
+    assert figures["badllmtg"]["ASR"]["mean"] < 0.3
+    assert figures["strip"]["ASR"]["mean"] == 0  # the framework's own, which flags "cf"
+    for record in table["records"]:
+        for cell in record["cells"]:
+            results = json.loads((world.out / cell / "results.json").read_text("utf-8"))
+            assert (results["host"], results["versions"]["openbackdoor"]) == ("upstream", COMMIT)
+    assert f"Host: the real OpenBackdoor, commit {COMMIT}." in (world.out / "table.md").read_text("utf-8")
+    assert COMMIT in (world.out / "table.tex").read_text("utf-8")
+    with (world.out / "table.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["host"] for row in csv.DictReader(file)} == {f"upstream {COMMIT}"}
+    done = sorted((world.out / "cells").iterdir())
+    assert world.run(*on_it) == EXIT_OK
+    assert sorted((world.out / "cells").iterdir()) == done
+    assert not {cell.folder for cell in world.cells()} & {f"cells/{path.name}" for path in done}
+
+
+@pytest.mark.slow
+def test_workers_find_the_same_one(world: World, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE)
+    world.content["references"] = False
+    made = open_host("upstream", checkout)
+    cells = plan_grid(make_grid({**world.content, "defenders": ["strip"]}), host=made)
+    for ended in run_cells(cells, world.out, Local(1, 1), cache=world.cache, openbackdoor=made.home):
+        assert (ended.state, ended.sentence) == ("done", "")
+        results = json.loads((world.out / ended.cell.folder / "results.json").read_text("utf-8"))
+        assert results["host"] == "upstream"
+
+
+def test_a_worker_with_another_commit_refuses(world: World, checkout: Path) -> None:
+    made = open_host("upstream")
+    cell = plan_grid(make_grid(world.content), host=made)[0]
+    commit(checkout)
+    packed = {
+        "out": str(world.out), "folder": cell.folder, "entry": cell.entry(), "config": cell.config,
+        "identity": cell.identity, "lines": list(cell.lines), "host": "upstream", "openbackdoor": str(made.home),
+    }  # fmt: skip
+    outcome = run_packed(packed)
+    assert outcome["state"] == "failed"
+    assert COMMIT in outcome["sentence"]
+    assert "'unknown'" in outcome["sentence"]
+
+
+def test_the_estimate_counts_what_is_not_shared(world: World, checkout: Path) -> None:
+    store = Store(world.cache)
+    told = {}
+    for name in ("builtin", "upstream"):
+        made = open_host(name)
+        cells = plan_grid(make_grid(world.content), host=made)
+        cost = estimate([*cells, *cells], world.out, store, probe=False, progress=Quiet(), host=made)
+        assert cost.unknown == []
+        told[name] = cost
+    assert (told["builtin"].trainings, told["upstream"].trainings) == (3, 6)
+    assert not any("real OpenBackdoor" in sentence for sentence in told["builtin"].sentences(1))
+    assert any("real OpenBackdoor" in sentence for sentence in told["upstream"].sentences(1))
+
+
+def test_without_it_auto_says_so_and_upstream_stops(
+    world: World, untouched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    assert world.run("--host", "auto", "--list") == EXIT_OK
+    told = capsys.readouterr()
+    assert "The host is the built-in one." in told.err
+    listed = [line.split()[2] for line in told.out.splitlines()]
+    assert listed == [cell.folder for cell in world.cells()]
+    assert world.run("--host", "upstream", "--list") == EXIT_BAD_INPUT
+    assert "There is no OpenBackdoor in" in " ".join(capsys.readouterr().err.split())
