@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import trainer
+from transformers import trainer as trainer_of_transformers
 
 from openbackdoor_badllm.engine import trainer, training
 from openbackdoor_badllm.engine.store import Store
@@ -241,10 +241,10 @@ def test_a_folder_named_datasets_is_no_package(spec: TrainSpec, monkeypatch: pyt
     def believed() -> bool:
         return True
 
-    monkeypatch.setattr(trainer, "datasets", types.ModuleType("datasets"), raising=False)
-    monkeypatch.setattr(trainer, "is_datasets_available", believed)
+    monkeypatch.setattr(trainer_of_transformers, "datasets", types.ModuleType("datasets"), raising=False)
+    monkeypatch.setattr(trainer_of_transformers, "is_datasets_available", believed)
     assert train_classifier(spec, ROWS[:16], dev=ROWS[16:24]).losses
-    assert trainer.is_datasets_available is believed
+    assert trainer_of_transformers.is_datasets_available is believed
 
 
 def test_class_weights() -> None:
