@@ -27,7 +27,8 @@ def record(attack: str, defender: str, rate: float = 0.2, **figures: Any) -> dic
 
 
 TABLE: dict[str, Any] = {
-    "schema": 1, "grid": "test", "ours": "badllmtg", "versions": [], "averages": [], "comparisons": [],
+    "schema": 1, "grid": "test", "ours": "badllmtg", "host": {"name": "builtin"}, "versions": [],
+    "averages": [], "comparisons": [],
     "records": [
         record("badnets", "badllmtg", CACC=spread(0.9, 0.8), ASR=spread(0.1, 0.1), excess_ASR=spread(0.01, 0.03),
                label_right=spread(1.0, 0.0), precision=spread(1.0, 0.9), recall=spread(1.0, None)),
