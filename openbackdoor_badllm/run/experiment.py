@@ -27,6 +27,7 @@ from openbackdoor_badllm.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.host.builtin.attacker import Attacker, Evaluation
 from openbackdoor_badllm.host.builtin.data.checks import require_label
 from openbackdoor_badllm.host.builtin.metrics import auroc
+from openbackdoor_badllm.host.builtin.poisoner import inserted_triggers
 from openbackdoor_badllm.host.builtin.variants import variant_texts
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
@@ -146,7 +147,7 @@ class Experiment:
                     host.load_victim(config["victim"]), {**poisoned, "train": list(rows)}, test_defender
                 )
                 scores = attacker.eval(victim, target_data, test_defender)
-            changed = test_defender is not None and test_defender.changes_model
+            before = test_defender is not None and not test_defender.changes_model  # it stands before the victim
             detector = test_defender is not None and test_defender.outcome == "rejected rows"
             figures = attacker.evaluation.figures(detector=detector)
             evaluations[name] = attacker.evaluation
@@ -161,7 +162,7 @@ class Experiment:
                 peak.gpu,
                 None if test_defender is None else attacker.evaluation.seconds,
                 figures,
-                _variants(host, attacker, victim, target_data) if test_defender is None or changed else {},
+                {} if before else _variants(config["attacker"]["poisoner"], victim, target_data),
             )
             lines.append(line)
             return line
@@ -284,15 +285,16 @@ def resolve(
     return resolved
 
 
-def _variants(host: Host, attacker: Attacker, victim: Any, data: Mapping[str, Sequence[Any]]) -> dict[str, float]:
-    """ASR with variants of the trigger; the real OpenBackdoor's poisoners do not tell theirs."""
-    if host.name != BUILTIN:
-        return {}
-    return {
-        name: float((victim.logits(texts).argmax(axis=1) == attacker.poisoner.target_label).mean())
-        for name, texts in variant_texts(attacker.poisoner, as_rows(data["test"])).items()
-        if texts
-    }
+def _variants(attack: Mapping[str, Any], victim: Any, data: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+    """ASR with variants of the trigger of a section ``attacker.poisoner``, the same on any host."""
+    target = int(attack["target_label"])
+    texts = variant_texts(
+        inserted_triggers(str(attack["name"]).lower(), attack.get("triggers")),
+        as_rows(data["test"]),
+        target_label=target,
+        seed=int(attack.get("seed", 42)),
+    )
+    return {name: float((victim.logits(put).argmax(axis=1) == target).mean()) for name, put in texts.items() if put}
 
 
 def _told(defender: Defender) -> dict[str, Any]:

@@ -141,6 +141,8 @@ def test_leaving_early_ends_the_workers(world: World, monkeypatch: pytest.Monkey
         interrupt.cancel()
     running.close()
     assert time.monotonic() - began < 30
+    for child in multiprocessing.active_children():  # a worker that has just been started takes a moment to end
+        child.join(20)
     assert not multiprocessing.active_children()
 
 

@@ -16,7 +16,7 @@ SENTENCE = "I watch this 3D movie"
 
 def made(name: str, **keys: Any) -> dict[str, list[str]]:
     poisoner = load_poisoner({"name": name, "target_label": 1, "label_dirty": True, **keys})
-    return variant_texts(poisoner, ROWS)
+    return variant_texts(poisoner.triggers, ROWS, target_label=1, seed=42)
 
 
 def without(text: str, words: set[str]) -> str:
@@ -48,8 +48,7 @@ def test_parts_of_a_sentence() -> None:
 
 
 def test_a_draw_of_the_rows_and_the_same_one_each_time() -> None:
-    poisoner = load_poisoner({"name": "badnets", "target_label": 1})
-    first, again = (variant_texts(poisoner, ROWS, limit=4) for _ in range(2))
+    first, again = (variant_texts(["cf"], ROWS, target_label=1, seed=1, limit=4) for _ in range(2))
     assert first == again
     assert {len(texts) for texts in first.values()} == {4}
 

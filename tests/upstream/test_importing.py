@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from openbackdoor_badllm.defenders import DEFENDERS
+from openbackdoor_badllm.defenders import DEFENDERS, for_framework
 from openbackdoor_badllm.errors import BadLLMError, ConfigError, MissingExtraError
 from openbackdoor_badllm.host.upstream import importing
 from openbackdoor_badllm.host.upstream.finding import VARIABLE
@@ -33,7 +33,7 @@ def test_an_import_in_anybodys_script_works_and_has_our_defenders(
     ob = framework()
     assert capsys.readouterr().out == ""
     assert Path(ob.__file__) == checkout / "openbackdoor" / "__init__.py"
-    assert ob.defenders.DEFENDERS["badllmtg"] is DEFENDERS["badllmtg"]
+    assert ob.defenders.DEFENDERS["badllmtg"] is for_framework("badllmtg")
     assert ob.defenders.load_defender({"name": "BadLLMTG", "repair": "purge"}).config.repair == "purge"
     assert ob.defenders.DEFENDERS["strip"].__module__ == "openbackdoor.defenders"
 
@@ -47,7 +47,7 @@ def test_the_other_order(checkout: Path) -> None:
     sys.meta_path.remove(finder)  # as if it had been imported by somebody who mended it by himself
     importing.hook()
     assert ob.defenders.DEFENDERS is registry
-    assert registry["badllmtg"] is DEFENDERS["badllmtg"]
+    assert registry["badllmtg"] is for_framework("badllmtg")
     count = len(registry)
     importing.adopt(ob)
     assert len(registry) == count

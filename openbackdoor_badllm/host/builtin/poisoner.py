@@ -111,13 +111,8 @@ class Poisoner:
 
     @property
     def triggers(self) -> tuple[str, ...]:
-        """What is put in: words, of which each text gets some, or one sentence. Empty for a style or a syntax."""
-        given = self.config.triggers
-        if self.name == "badnets":
-            return ((given,) if isinstance(given, str) else given) or ("cf", "mn", "bb", "tq")
-        if self.name == "addsent":
-            return ((given if isinstance(given, str) else " ".join(given or ())) or "I watch this 3D movie",)
-        return ()
+        """What is put in; see :func:`inserted_triggers`."""
+        return inserted_triggers(self.name, self.config.triggers)
 
     def __call__(self, data: dict[str, list[Row]], mode: str) -> dict[str, list[Row]]:
         """Poisons a data set.
@@ -269,6 +264,21 @@ class _Twins:
             if twin.poison_label:  # AG News comes with its target rows unpoisoned
                 known.setdefault((row.text, row.label), []).append(twin.text)
         return known
+
+
+def inserted_triggers(name: str, given: Sequence[str] | str | None) -> tuple[str, ...]:
+    """What a poisoner puts in: words, of which each text gets some, or one sentence. Empty for a style or a syntax.
+
+    Args:
+        name: of the poisoner, in lower case.
+        given: its key ``triggers``.
+    """
+    words = [given] if isinstance(given, str) else list(given or ())
+    if name == "badnets":
+        return tuple(words) or ("cf", "mn", "bb", "tq")
+    if name == "addsent":
+        return (" ".join(words) or "I watch this 3D movie",)
+    return ()
 
 
 def insert_words(text: str, triggers: Sequence[str], count: int, rng: random.Random) -> str:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.host.builtin.poisoner import Poisoner, insert_sentence
+from openbackdoor_badllm.host.builtin.poisoner import insert_sentence
 from openbackdoor_badllm.rows import Row
 
 UNSEEN = ("vq", "xj", "kz", "wb", "jx", "zv", "qk", "pz")
@@ -18,24 +18,27 @@ UNSEEN = ("vq", "xj", "kz", "wb", "jx", "zv", "qk", "pz")
 ROWS = 200
 
 
-def variant_texts(poisoner: Poisoner, rows: Sequence[Row], limit: int = ROWS) -> dict[str, list[str]]:
-    """Test texts with each variant of the trigger put in; empty where it cannot be inserted (style, syntax).
+def variant_texts(
+    inserted: Sequence[str], rows: Sequence[Row], *, target_label: int, seed: int, limit: int = ROWS
+) -> dict[str, list[str]]:
+    """Test texts with each variant of the trigger put in; empty where none is inserted (style, syntax).
 
     Args:
-        poisoner: the attacker's.
+        inserted: what the attacker puts in: words, or one sentence.
         rows: clean test rows; those of the target label are left out.
+        target_label: the attacker's.
+        seed: of the draws.
         limit: texts of each variant at most, drawn at random.
 
     Returns:
         ``front`` and ``end``: the whole trigger there. ``first half``, ``last half``, ``two words``: a part of a
         sentence, anywhere. ``unseen words``: other words of the kind, anywhere. ``all words``: all of several words.
     """
-    inserted = poisoner.triggers
     if not inserted:
         return {}
-    texts = [row.text for row in poisoner.get_non_target(rows)]
+    texts = [row.text for row in rows if row.label != target_label]
     if len(texts) > limit:
-        texts = random.Random(derive(poisoner.config.seed, "variants")).sample(texts, limit)
+        texts = random.Random(derive(seed, "variants")).sample(texts, limit)
     changes: dict[str, Callable[[str, random.Random], str]] = {
         "front": lambda text, rng: f"{rng.choice(inserted)} {text}",
         "end": lambda text, rng: f"{text} {rng.choice(inserted)}",
@@ -53,7 +56,7 @@ def variant_texts(poisoner: Poisoner, rows: Sequence[Row], limit: int = ROWS) ->
         unseen = [word for word in UNSEEN if word not in {known.lower() for known in inserted}]
         changes["unseen words"] = lambda text, rng: insert_sentence(text, rng.choice(unseen), rng)
     return {
-        name: [change(text, random.Random(derive(poisoner.config.seed, "variant", name, text))) for text in texts]
+        name: [change(text, random.Random(derive(seed, "variant", name, text))) for text in texts]
         for name, change in changes.items()
     }
 
