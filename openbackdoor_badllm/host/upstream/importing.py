@@ -128,11 +128,12 @@ def adopt(module: ModuleType) -> None:
     Raises:
         BadLLMError: somebody else's defender has our name.
     """
-    from openbackdoor_badllm.defenders import register
-    from openbackdoor_badllm.host.upstream.paraphrasers import postpone
+    with _random_states():  # what our defenders import draws from them (scikit-learn's progress bars, by way of rich)
+        from openbackdoor_badllm.defenders import register
+        from openbackdoor_badllm.host.upstream.paraphrasers import postpone
 
-    register(module.defenders.DEFENDERS)
-    postpone(module.attackers.poisoners.POISONERS)
+        register(module.defenders.DEFENDERS)
+        postpone(module.attackers.poisoners.POISONERS)
 
 
 def purge(keep: ModuleType | None = None) -> None:
