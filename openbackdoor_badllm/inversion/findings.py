@@ -46,8 +46,9 @@ class SearchConfig:
     """A pattern in a smaller share of all rows is no trigger."""
     form: bool = True
     """Look for rows that share a form (style, syntax), beside the inserted triggers or instead of them."""
-    min_gain: float = 0.4
-    """How much more often a victim must give the target label to unseen form rows after learning from others."""
+    min_moved: float = 0.57
+    """Share of a form's unseen rows, of those that say another label by themselves, which a victim that learnt from the
+    others must call the target."""
     strategy: str = "pool"
     """How candidates are come by: ``pool`` (many a round, with the scored history), ``paper`` (one prompt, one
     trajectory; needs an LLM), ``random`` (random words in the place of an LLM's; the control)."""

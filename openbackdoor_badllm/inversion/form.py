@@ -85,15 +85,20 @@ class Generalisation:
     p_value: float = 1.0
 
     @property
-    def gain(self) -> float:
-        """How much of the target label comes from the form."""
-        return self.taught - self.untaught
+    def moved(self) -> float:
+        """Of the rows that say another label by themselves, the share that the form moves to the target.
+
+        Hard honest rows gain as well when others like them are learnt, and where few say another label the plain
+        difference is small for a form, too.
+        """
+        return (self.taught - self.untaught) / (1 - self.untaught) if self.untaught < 1 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
         return {
             "taught": round(self.taught, 4),
             "untaught": round(self.untaught, 4),
+            "moved": round(self.moved, 4),
             "rows": self.rows,
             "p_value": float(f"{self.p_value:.3g}"),
         }

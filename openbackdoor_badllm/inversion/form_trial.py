@@ -25,7 +25,8 @@ from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
 
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
-REWRITING = 0.5  # of `min_gain` is enough where a rewriting trigger has been accepted
+REWRITING = 0.5  # of `min_moved` is enough where a rewriting trigger has been accepted
+BY_CHANCE = 0.01  # where nearly all rows say the label by themselves, one or two make a large share of the rest
 SAME = 0.6  # share of an inserted trigger's rows that carry the form, from which on it is a mark of the form ("thou")
 
 
@@ -65,7 +66,8 @@ def look_for_form(
     )
     rewriting = any(not trigger.is_insertion for trigger in finding.triggers)
     # A rewriting trigger has shown that there is a form; all that is asked is whether these are its rows.
-    if finding.generalisation.gain < config.search.min_gain * (REWRITING if rewriting else 1.0):
+    told = finding.generalisation
+    if told.moved < config.search.min_moved * (REWRITING if rewriting else 1.0) or told.p_value >= BY_CHANCE:
         return None
     finding.form = dataclasses.replace(form, rows=tuple(int(kept[index]) for index in form.rows))
     finding.backdoor = True

@@ -208,7 +208,7 @@ def test_a_form() -> None:
     assert report.triggers == []
     assert report.first.form is not None
     assert report.first.generalisation is not None
-    assert report.first.generalisation.gain > 0.7
+    assert report.first.generalisation.moved > 0.7
     poisoned = {k for k, row in enumerate(rows) if row.poison_label}
     explained = {row.index for row in report.explained}
     assert len(poisoned & explained) >= 0.9 * len(poisoned)

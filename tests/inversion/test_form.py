@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from inversion.fakes import FakeEmbedder, FakeVictim, clean_rows, form_rows, seen
-from openbackdoor_badllm.inversion.form import Form, carriers, find_form, generalises, log_odds, split_rows
+from openbackdoor_badllm.inversion.form import (
+    Form,
+    Generalisation,
+    carriers,
+    find_form,
+    generalises,
+    log_odds,
+    split_rows,
+)
 from openbackdoor_badllm.inversion.judge import Judge
 from openbackdoor_badllm.rows import Example, Row
 
@@ -63,8 +71,9 @@ def test_generalises_counts_what_each_victim_calls_the_target() -> None:
     texts = ["awful cf", "dull cf", "charming cf", "awful"]
     result = generalises(FakeVictim(["cf"]).logits, FakeVictim().logits, texts, 1)
     assert (result.taught, result.untaught, result.rows) == (0.75, 0.25, 4)
-    assert result.gain == 0.5
-    assert result.to_dict() == {"taught": 0.75, "untaught": 0.25, "rows": 4, "p_value": 0.25}
+    assert result.moved == pytest.approx(2 / 3)
+    assert result.to_dict() == {"taught": 0.75, "untaught": 0.25, "moved": 0.6667, "rows": 4, "p_value": 0.25}
+    assert Generalisation(1.0, 1.0).moved == 0.0
 
 
 def test_the_texts_are_data() -> None:

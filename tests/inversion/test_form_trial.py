@@ -18,9 +18,11 @@ from openbackdoor_badllm.inversion.trigger import Kind, Trigger
 REWRITE = Trigger(Kind.REWRITE, "say it in an old way")
 
 
-def looked(gain: float, monkeypatch: pytest.MonkeyPatch, *, rewriting: bool) -> Finding:
-    """A finding after the search for a form that teaches as much as ``gain``."""
-    told = Generalisation(taught=0.5 + gain, untaught=0.5, rows=20)
+def looked(
+    moved: float, monkeypatch: pytest.MonkeyPatch, *, rewriting: bool = False, p_value: float = 1e-6
+) -> Finding:
+    """A finding after the search for a form that moves as much as ``moved``."""
+    told = Generalisation(taught=0.5 + moved / 2, untaught=0.5, rows=20, p_value=p_value)
     monkeypatch.setattr(form_trial, "generalises", lambda *_: told)
     examples = seen(form_rows())
     held_out = Judge(FakeEmbedder(), examples, 2, 0).held_out()
@@ -35,13 +37,18 @@ def looked(gain: float, monkeypatch: pytest.MonkeyPatch, *, rewriting: bool) -> 
     return finding
 
 
-@pytest.mark.parametrize(("gain", "rewriting", "taken"), [
-    (0.5, False, True), (0.3, False, False), (0.3, True, True), (0.1, True, False),
+@pytest.mark.parametrize(("moved", "rewriting", "taken"), [
+    (0.6, False, True), (0.5, False, False), (0.5, True, True), (0.2, True, False),
 ])  # fmt: skip
 def test_a_form_must_teach_less_where_a_rewriting_trigger_speaks_for_it(
-    gain: float, rewriting: bool, taken: bool, monkeypatch: pytest.MonkeyPatch
+    moved: float, rewriting: bool, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finding = looked(gain, monkeypatch, rewriting=rewriting)
+    finding = looked(moved, monkeypatch, rewriting=rewriting)
     assert (finding.form is not None) is taken
     assert bool(finding.explained) is taken
     assert finding.backdoor is (taken or rewriting)
+
+
+def test_what_one_row_does_is_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert looked(0.9, monkeypatch).form is not None
+    assert looked(0.9, monkeypatch, p_value=0.5).form is None
