@@ -42,7 +42,7 @@ ROUNDS = 10
 START_SHARE = 0.25  # share of D_tgt that is taken to carry the form until the scores themselves tell
 FORM_WEIGHT = 4.0  # of one standard deviation of the form score, against one nat of content
 FOLDS = 5
-GUESS_WEIGHT = 0.5  # of the first guess's log-odds, once victims have been asked
+GUESS_WEIGHT = 0.75  # of the first guess's log-odds, once victims have been asked: less finds fewer carriers, more takes honest rows
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def generalises(taught: Logits, untaught: Logits, texts: Sequence[str], target: 
 def carriers(probability: Sequence[float], gained: FloatArray) -> Floats:
     """How likely each row of a form carries it, now that victims have been asked.
 
-    Form and content alone are a guess, and a confident one: half of its log-odds count. What each row gained from a
+    Form and content alone are a guess, and a confident one: not all of its log-odds count. What each row gained from a
     form that was learnt elsewhere says more: much where the attacker's form is in it, little in a hard honest row. The
     gains are taken for a mixture of two normal groups of one width, estimated by expectation maximisation.
 
