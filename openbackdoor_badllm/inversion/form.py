@@ -42,7 +42,7 @@ ROUNDS = 10
 START_SHARE = 0.25  # share of D_tgt that is taken to carry the form until the scores themselves tell
 FORM_WEIGHT = 4.0  # of one standard deviation of the form score, against one nat of content
 FOLDS = 5
-GUESS_WEIGHT = 0.75  # of the first guess's log-odds, once victims have been asked: less finds fewer carriers, more takes honest rows
+GUESS_WEIGHT = 0.75  # of the first guess's log-odds; less finds fewer carriers, more takes honest rows for some
 
 
 @dataclass(frozen=True)
