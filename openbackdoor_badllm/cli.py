@@ -32,7 +32,7 @@ EXIT_CODES = "exit codes: 0 done; 1 a defect of this program; 2 bad input, told 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     complaints = Console(stderr=True)
     try:
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
     parser = argparse.ArgumentParser(
         prog="badllmtg",
         description="BadLLM-TG: finds and removes backdoors from text classifiers.",
@@ -66,21 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     defend.add_argument("--config", type=Path, required=True, metavar="FILE", help="OpenBackdoor JSON config")
     defend.add_argument("--profile", default="full", help="smoke (minutes), desk (2-core CPU) or full (default)")
     defend.add_argument("--data-root", type=Path, metavar="DIR", help="folder with datasets/ and poison_data/")
-    defend.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-        help="change a config key, for instance defender.repair=paper; may be repeated",
-    )
     add_host(defend)
-    defend.add_argument("--seed", type=int, help="seed of everything that is drawn (default 42)")
-    defend.add_argument("--out", type=Path, metavar="DIR", help="run folder (default runs/<config>-<profile>-<hash>)")
-    defend.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
+    _add_run(defend, example="defender.repair=paper", out="runs/<config>-<profile>-<hash>")
     defend.add_argument("--no-references", action="store_true", help="leave out the oracle filter and the clean model")
-    defend.add_argument("--force", action="store_true", help="run again although the folder holds results")
-    defend.add_argument("--json", action="store_true", help="print results.json instead of the summary")
     defend.add_argument(
         "--dry-run", action="store_true", help="only tell what the language model may cost; trains and sends nothing"
     )
-    defend.add_argument("--quiet", action="store_true", help="no progress")
     defend.set_defaults(run=_defend)
 
     audit = commands.add_parser(
@@ -103,16 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text, sentence, ...)")
     audit.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label, class, ...)")
     audit.add_argument("--label-names", metavar="A,B,...", help="class names in the order of their indices")
-    audit.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-        help="change a key, for instance train.epochs=3 or defender.llm.backend=openai; may be repeated",
-    )
-    audit.add_argument("--seed", type=int, default=42, help="seed of everything that is drawn (default 42)")
-    audit.add_argument("--out", type=Path, metavar="DIR", help="run folder (default runs/audit-<rows>-<hash>)")
-    audit.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
-    audit.add_argument("--force", action="store_true", help="run again although the folder holds results")
-    audit.add_argument("--json", action="store_true", help="print results.json instead of the summary")
-    audit.add_argument("--quiet", action="store_true", help="no progress")
+    _add_run(audit, example="train.epochs=3 or defender.llm.backend=openai", out="runs/audit-<rows>-<hash>")
     audit.set_defaults(run=_audit)
 
     show = commands.add_parser(
@@ -155,6 +138,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run(command: argparse.ArgumentParser, *, example: str, out: str) -> None:
+    """The options of everything that leaves a run's folder."""
+    command.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+        help=f"change a config key, for instance {example}; may be repeated",
+    )
+    command.add_argument("--seed", type=int, help="seed of everything that is drawn (default 42)")
+    command.add_argument("--out", type=Path, metavar="DIR", help=f"run folder (default {out})")
+    command.add_argument("--cache", type=Path, metavar="DIR", help="where trained victims are kept between runs")
+    command.add_argument("--force", action="store_true", help="run again although the folder holds results")
+    command.add_argument("--json", action="store_true", help="print results.json instead of the summary")
+    command.add_argument("--quiet", action="store_true", help="no progress")
+
+
 def _defend(options: argparse.Namespace) -> int:
     config = load_json(options.config)
     # Imported here: torch and transformers take seconds, and a misspelt file name should not wait for them.
@@ -189,14 +186,41 @@ def _defend(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    for file in (options.rows, options.test):
-        if file is not None and not file.is_file():
-            raise ConfigError(f"There is no file '{file}': name one with labelled rows (CSV, TSV, JSONL or Parquet).")
     # Imported here for the same reason as above.
-    from openbackdoor_badllm.run.audit import AuditRun, resolve_audit
+    from openbackdoor_badllm.run.audit import AuditRun
     from openbackdoor_badllm.run.console import ConsoleProgress
     from openbackdoor_badllm.run.folder import RunFolder, config_hash, file_hash, safe_name
     from openbackdoor_badllm.run.summary import print_summary
+
+    config = audit_config(options)
+    store = _open_store(options.cache)
+    # The same names may hold other rows, or a model that has been mended since: then the old answer is none.
+    content = {
+        **{name: file_hash(file) for name, file in (("rows", options.rows), ("test", options.test)) if file},
+        **({"model": store.model_fingerprint(options.model)} if options.model else {}),
+    }
+    identity = {**config, "content": content}
+    default = Path("runs") / f"audit-{safe_name(options.rows.stem)}-{config_hash(identity)}"
+    folder = RunFolder(options.out or default, identity, force=options.force)
+    with ConsoleProgress(Console(stderr=True), quiet=options.quiet) as progress:
+        results = AuditRun(config, store=store, progress=progress).run(folder)
+    if options.json:
+        _print_json(results)
+    else:
+        print_summary(results, folder.path, Console())
+    return EXIT_OK
+
+
+def audit_config(options: argparse.Namespace) -> dict[str, Any]:
+    """The config of an audit, from its options.
+
+    Raises:
+        ConfigError: a file is not there, a key is unknown, or a value does not fit.
+    """
+    for file in (options.rows, options.test):
+        if file is not None and not file.is_file():
+            raise ConfigError(f"There is no file '{file}': name one with labelled rows (CSV, TSV, JSONL or Parquet).")
+    from openbackdoor_badllm.run.audit import resolve_audit
 
     rows: dict[str, Any] = {"train_file": str(options.rows.resolve())}
     if options.test is not None:
@@ -206,25 +230,14 @@ def _audit(options: argparse.Namespace) -> int:
             rows[key] = getattr(options, key)
     if options.label_names:
         rows["label_names"] = [name.strip() for name in options.label_names.split(",")]
-    config = resolve_audit(
+    return resolve_audit(
         rows,
         model=options.model,
         victim=options.victim,
         defender={"in_place": True} if options.in_place else {},
         overrides=options.overrides,
-        seed=options.seed,
+        seed=42 if options.seed is None else options.seed,
     )
-    identity = {**config, "content": file_hash(options.rows)}
-    default = Path("runs") / f"audit-{safe_name(options.rows.stem)}-{config_hash(identity)}"
-    folder = RunFolder(options.out or default, identity, force=options.force)
-    store = _open_store(options.cache)
-    with ConsoleProgress(Console(stderr=True), quiet=options.quiet) as progress:
-        results = AuditRun(config, store=store, progress=progress).run(folder)
-    if options.json:
-        _print_json(results)
-    else:
-        print_summary(results, folder.path, Console())
-    return EXIT_OK
 
 
 def _dry_run(config: dict[str, Any], *, as_json: bool) -> int:

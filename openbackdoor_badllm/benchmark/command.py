@@ -106,6 +106,10 @@ def run(options: argparse.Namespace) -> int:
     one_of("--executor", options.executor, NAMES)
     if options.page is not None and options.publish is None:
         raise ConfigError("--page needs --publish: name the folder for the tables, too.")
+    if options.page is not None:
+        from openbackdoor_badllm.benchmark.publish import check_page
+
+        check_page(options.page, options.publish)
     for key in ("jobs", "threads"):
         if getattr(options, key) is not None:
             at_least(f"--{key}", getattr(options, key), 1)

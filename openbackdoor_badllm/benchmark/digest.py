@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 from openbackdoor_badllm.benchmark.compare import GROUP, group_of
 from openbackdoor_badllm.benchmark.grid import CLEAN, ORACLE
 
-INSERTED = ("badnets", "addsent")
-
 Record = Mapping[str, Any]
 
 
@@ -53,8 +51,9 @@ def _clean(ours: Sequence[Record]) -> list[Entry]:
 def _poisoned(ours: Sequence[Record], members: Sequence[Record]) -> Iterator[Entry]:
     right = [value for record in ours for value in _values(record, "label right").values()]
     yield Entry("target label right", len(ours), len(right), f"{sum(value > 0 for value in right)} of {len(right)}")
+    # Of a trigger that is inserted there are variants; an attack's name in a grid may be anything.
     for kind, inside in (("words and sentences", True), ("style and syntax", False)):
-        mine = [record for record in ours if (record["attack"] in INSERTED) is inside]
+        mine = [record for record in ours if ("variant ASR" in record["figures"]) is inside]
         told = [
             [value for record in mine for value in _values(record, figure).values()]
             for figure in ("precision", "recall")

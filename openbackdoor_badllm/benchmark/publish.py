@@ -37,6 +37,18 @@ def publish(table: Mapping[str, Any], folder: Path, page: Path | None = None) ->
         raise ConfigError(f"'{error.filename or folder}' cannot be written or read: {error.strerror}.") from None
 
 
+def check_page(page: Path, folder: Path) -> None:
+    """Refuses a page that has no place for a folder's digest: before hours of work, not after them.
+
+    Raises:
+        ConfigError: as :func:`publish`.
+    """
+    try:
+        _with_part(page, folder.name, "")
+    except OSError as error:
+        raise ConfigError(f"The page '{page}' cannot be read: {error.strerror}.") from None
+
+
 def _with_part(page: Path, name: str, part: str) -> str:
     text = page.read_text(encoding="utf-8")
     pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- /{re.escape(name)} -->)", re.DOTALL)

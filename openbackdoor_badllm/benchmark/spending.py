@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.run.folder import as_json, write_whole
+from openbackdoor_badllm.run.folder import TRANSCRIPT, as_json, write_whole
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.benchmark.work import Task
 
 RESERVED = "llm-reserved.json"
-TRANSCRIPT = "transcript.jsonl"
 BOUNDS = ("max_calls", "max_tokens_total", "max_money")
 
 

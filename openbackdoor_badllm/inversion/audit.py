@@ -33,7 +33,6 @@ from openbackdoor_badllm.rows import Example
 __all__ = ["Audit", "AuditConfig", "audit"]
 
 
-
 def audit(
     examples: Sequence[Example],
     *,

@@ -56,8 +56,7 @@ def look_for_form(
     remaining = [examples[index] for index in kept]
     if sparing and contradiction_lift(form, remaining, held_out[kept]) < WORTH_TESTING:
         return None
-    halves = split_rows(form, config.seed)
-    _, asked = halves
+    learnt, asked = split_rows(form, config.seed)
     inside = set(form.rows)
     untaught = train_helper(train, remaining, inside, config.seed)
     taught = _without(asked, remaining, train)
@@ -73,7 +72,7 @@ def look_for_form(
     finding.backdoor = True
     # The halves in turn, so that each row is asked about by a victim that has not seen it.
     gained = np.zeros(len(remaining), dtype=np.float32)
-    for unseen, victim in ((asked, taught), (halves[0], _without(halves[0], remaining, train))):
+    for unseen, victim in ((asked, taught), (learnt, _without(learnt, remaining, train))):
         texts = [remaining[index].text for index in unseen]
         gained[unseen] = log_odds(victim.logits(texts), form.target) - log_odds(untaught.logits(texts), form.target)
     probabilities = carriers(form.probability, gained[list(form.rows)])

@@ -10,8 +10,8 @@ from openbackdoor_badllm.report.benchmark_page import benchmark_page
 from openbackdoor_badllm.report.benchmark_source import is_benchmark, open_benchmark
 from openbackdoor_badllm.report.page import files_of, relative, render
 from openbackdoor_badllm.report.run_page import run_page
-from openbackdoor_badllm.report.sources import EXPLAINED, open_run
-from openbackdoor_badllm.run.folder import CONFIG, RESULTS, write_whole
+from openbackdoor_badllm.report.sources import open_run
+from openbackdoor_badllm.run.folder import CONFIG, EXPLAINED, RESULTS, write_whole
 
 PAGE = "report.html"
 

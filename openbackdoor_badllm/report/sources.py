@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.run.folder import CONFIG, RESULTS, TRACE, safe_cell
+from openbackdoor_badllm.run.folder import CONFIG, EXPLAINED, RESULTS, SEARCH, TRACE, safe_cell
 from openbackdoor_badllm.run.show import story
 
-EXPLAINED = "explained.csv"
 SHOWN_ROWS = 20
 KEPT = 4000  # characters of a row that are looked at; a whole book in one cell is no reason to fail
 
@@ -90,7 +89,7 @@ def open_run(folder: Path) -> RunFiles:
         raise ConfigError(f"'{folder / RESULTS}' holds no results of a run: name the folder of one.")
     files = RunFiles(folder, read_object(folder / CONFIG) or {}, results)
     _add_references(files)
-    if isinstance(results.get("report"), dict) and (folder / "search.json").is_file():
+    if isinstance(results.get("report"), dict) and (folder / SEARCH).is_file():
         files.story = story(folder)
     files.explained, files.explained_count = read_explained(folder / EXPLAINED)
     files.trace = read_trace(folder / TRACE)

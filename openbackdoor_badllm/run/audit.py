@@ -30,12 +30,11 @@ from openbackdoor_badllm.reading import apply_overrides, check_seed, read, refus
 from openbackdoor_badllm.rows import Example, Row, blind
 from openbackdoor_badllm.run.experiment import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.run.findings import write_findings
-from openbackdoor_badllm.run.folder import RunFolder, versions
+from openbackdoor_badllm.run.folder import MODEL, REPAIRED, RESULTS, TRANSCRIPT, RunFolder, versions
+from openbackdoor_badllm.run.profiles import PROFILES
 
 SECTIONS = ("rows", "model", "victim", "train", "defender", "seed")
-REPAIRED, MODEL = "repaired.jsonl", "model"
-# As in the profile `desk`: few rows and a small model learn nothing at the rate of a large one.
-SMALL = {"lr": 1e-4, "epochs": 4, "batch_size": 32, "warm_up_epochs": 0.5, "ckpt": "last"}
+SMALL = PROFILES["desk"].train  # few rows and a small model learn nothing at the rate of a large one
 LARGE = {"lr": 2e-5, "epochs": 5, "batch_size": 32, "warm_up_epochs": 1, "ckpt": "last"}
 
 
@@ -122,7 +121,7 @@ class AuditRun:
         defender.store, defender.progress = self.store, self.progress
         defender.attach(victim, training)
         defender.num_classes = data.info.num_classes
-        defender.transcript = folder.path / "transcript.jsonl"
+        defender.transcript = folder.path / TRANSCRIPT
 
         if model is None and (defender.changes_model or data["test"]):
             self.progress.stage(f"victim: train on the rows as they are ({len(rows)} rows)")
@@ -174,7 +173,7 @@ class AuditRun:
         numbers = data.info.positions["train"]
         write_findings(folder, report, rows, numbers)
         results["seconds"] = round(time.monotonic() - started, 1)
-        folder.write_json("results.json", results)
+        folder.write_json(RESULTS, results)
         return results
 
 

@@ -33,7 +33,7 @@ from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
 from openbackdoor_badllm.run.findings import write_findings
-from openbackdoor_badllm.run.folder import TRACE, RunFolder, versions
+from openbackdoor_badllm.run.folder import PREDICTIONS, RESULTS, TRACE, TRANSCRIPT, RunFolder, versions
 from openbackdoor_badllm.run.profiles import apply_profile
 from openbackdoor_badllm.run.usage import PeakMemory
 
@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 SECTIONS = (
     "target_dataset", "poison_dataset", "victim", "attacker", "defender", "clean-tune", "train", "seed", "profile",
 )
-TRANSCRIPT = "transcript.jsonl"
 UNDEFENDED, DEFENDED, ORACLE, CLEAN = "undefended", "defended", "oracle filter", "trained on clean rows"
 
 
@@ -219,8 +218,8 @@ class Experiment:
             write_findings(folder, defender.report, as_rows(poisoned["train"]))
             _write_trace(folder, defender, as_rows(poisoned["train"]))
         results["seconds"] = round(time.monotonic() - started, 1)
-        folder.write_csv("predictions.csv", *_prediction_table(evaluations))
-        folder.write_json("results.json", results)
+        folder.write_csv(PREDICTIONS, *_prediction_table(evaluations))
+        folder.write_json(RESULTS, results)
         return results
 
     def _attacker(self, config: dict[str, Any]) -> Attacker:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from openbackdoor_badllm.inversion.report import Audit
 from openbackdoor_badllm.rows import Row
-from openbackdoor_badllm.run.folder import RunFolder
-
-EXPLAINED, SEARCH = "explained.csv", "search.json"
+from openbackdoor_badllm.run.folder import EXPLAINED, SEARCH, RunFolder
 
 
 def write_findings(

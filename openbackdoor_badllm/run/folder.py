@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -26,6 +27,12 @@ from openbackdoor_badllm.errors import ConfigError
 RESULTS = "results.json"
 CONFIG = "config.json"
 TRACE = "trace.npz"
+EXPLAINED = "explained.csv"
+SEARCH = "search.json"
+PREDICTIONS = "predictions.csv"
+TRANSCRIPT = "transcript.jsonl"
+REPAIRED, MODEL = "repaired.jsonl", "model"
+"""What an audit leaves: rows to train on, and the folder of a clean model."""
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "scikit-learn", "scipy", "openai")
 
 
@@ -55,7 +62,10 @@ class RunFolder:
                     "over it."
                 )
             if force:
-                for name in (RESULTS, "predictions.csv", "explained.csv", "search.json", "repaired.jsonl", TRACE):
+                # A folder of that name may be somebody's own, unless the results say that it was made here.
+                if (self.finished() or {}).get("files"):
+                    shutil.rmtree(path / MODEL, ignore_errors=True)
+                for name in (RESULTS, PREDICTIONS, EXPLAINED, SEARCH, REPAIRED, TRACE):
                     (path / name).unlink(missing_ok=True)
             self.write(CONFIG, text)
         except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.run.console import printable
+from openbackdoor_badllm.run.folder import RESULTS, SEARCH, TRANSCRIPT
 
 SHOWN = 400  # characters of an answer
 TRIED = 8  # proposals of a round, best first
@@ -25,8 +26,8 @@ def story(folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the folder holds no finished run of ``badllmtg``.
     """
-    results = _json(folder / "results.json")
-    tried = _json(folder / "search.json")
+    results = _json(folder / RESULTS)
+    tried = _json(folder / SEARCH)
     if not isinstance(results, dict) or not isinstance(tried, list) or "report" not in results:
         raise ConfigError(
             f"The folder '{folder}' holds no finished run of the defender badllmtg: name the folder that 'badllmtg "
@@ -34,7 +35,7 @@ def story(folder: Path) -> dict[str, Any]:
         )
     report = results["report"]
     llm = report.get("llm") or {}
-    dialogue = {_fingerprint(line): line for line in _transcript(folder / "transcript.jsonl")}
+    dialogue = {_fingerprint(line): line for line in _transcript(folder / TRANSCRIPT)}
     notes = {(note["label"], note["iteration"]): note for note in llm.get("rounds", [])}
     keys = list(dict.fromkeys([*notes, *((item["label"], item["iteration"]) for item in tried)]))
     rounds = []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm.benchmark.digest import digest
-from openbackdoor_badllm.benchmark.publish import publish
+from openbackdoor_badllm.benchmark.publish import check_page, publish
 from openbackdoor_badllm.errors import ConfigError
 
 
@@ -31,7 +31,8 @@ TABLE: dict[str, Any] = {
     "averages": [], "comparisons": [],
     "records": [
         record("badnets", "badllmtg", CACC=spread(0.9, 0.8), ASR=spread(0.1, 0.1), excess_ASR=spread(0.01, 0.03),
-               label_right=spread(1.0, 0.0), precision=spread(1.0, 0.9), recall=spread(1.0, None)),
+               label_right=spread(1.0, 0.0), variant_ASR=spread(0.1, 0.1), precision=spread(1.0, 0.9),
+               recall=spread(1.0, None)),
         record("badnets", "oracle", CACC=spread(0.88, 0.8), ASR=spread(0.2, 0.2)),
         record("badnets", "clean", CACC=spread(0.92, 0.86), ASR=spread(0.09, 0.07)),
         record("stylebkd", "badllmtg", CACC=spread(0.7, 0.7), ASR=spread(0.3, 0.3), excess_ASR=spread(-0.05, -0.03),
@@ -89,6 +90,9 @@ def test_publishing(tmp_path: Path) -> None:
 def test_a_page_without_a_place_is_told(text: str, tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     page.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"should have the lines '<!-- desk -->' and '<!-- /desk -->' once"):
+    told = r"should have the lines '<!-- desk -->' and '<!-- /desk -->' once"
+    with pytest.raises(ConfigError, match=told):
+        check_page(page, tmp_path / "desk")
+    with pytest.raises(ConfigError, match=told):
         publish(TABLE, tmp_path / "desk", page)
     assert page.read_text(encoding="utf-8") == text

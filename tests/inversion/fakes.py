@@ -130,13 +130,7 @@ class FakeTrainer:
         self.calls: list[tuple[list[Example], bool, TraceRequest | None]] = []
 
     def __call__(
-        self,
-        examples: Sequence[Example],
-        *,
-        balanced: bool,
-        trace: TraceRequest | None,
-        length: int = 1,
-        attempt: int = 0,
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
     ) -> FakeVictim:
         self.calls.append((list(examples), balanced, trace))
         texts = [f" {example.text.lower()} " for example in examples if example.label == self.target]
@@ -158,13 +152,7 @@ class TwoFacedTrainer:
         self.trainers = [FakeTrainer(triggers, target=target) for target, triggers in attackers.items()]
 
     def __call__(
-        self,
-        examples: Sequence[Example],
-        *,
-        balanced: bool,
-        trace: TraceRequest | None,
-        length: int = 1,
-        attempt: int = 0,
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
     ) -> FakeVictim:
         first, *others = [trainer(examples, balanced=balanced, trace=trace) for trainer in self.trainers]
         plain = first.logits
@@ -229,13 +217,7 @@ class FormTrainer(FakeTrainer):
         super().__init__(triggers)
 
     def __call__(
-        self,
-        examples: Sequence[Example],
-        *,
-        balanced: bool,
-        trace: TraceRequest | None,
-        length: int = 1,
-        attempt: int = 0,
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
     ) -> FakeVictim:
         victim = super().__call__(examples, balanced=balanced, trace=trace)
         if sum(has_form(example.text) for example in examples if example.label == self.target) < 5:

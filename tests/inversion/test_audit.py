@@ -408,7 +408,7 @@ def test_a_handful_of_rows_is_no_backdoor_and_no_crash() -> None:
 
 
 def test_a_trainer_that_forgets_the_trace_is_told() -> None:
-    def train(examples: Sequence[Example], *, balanced: bool, trace: Any, length: int = 1, attempt: int = 0) -> Any:
+    def train(examples: Sequence[Example], *, balanced: bool, trace: Any, **how: int) -> Any:
         return FakeTrainer()(examples, balanced=balanced, trace=None)
 
     with pytest.raises(ValueError, match="asked for a confidence trace and returned a victim without one"):
@@ -420,14 +420,9 @@ def test_a_probe_that_has_not_learnt_is_trained_longer() -> None:
         lengths: list[int]
 
         def __call__(
-            self,
-            examples: Sequence[Example],
-            *,
-            balanced: bool,
-            trace: TraceRequest | None,
-            length: int = 1,
-            attempt: int = 0,
+            self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
         ) -> Any:
+            length = how.get("length", 1)
             self.lengths = [*getattr(self, "lengths", []), length]
             victim = super().__call__(examples, balanced=balanced, trace=trace)
             if trace is not None and length == 1 and victim.trace is not None:
@@ -450,17 +445,11 @@ class Collapsing(FakeTrainer):
         self.tried: list[tuple[int, int]] = []
 
     def __call__(
-        self,
-        examples: Sequence[Example],
-        *,
-        balanced: bool,
-        trace: TraceRequest | None,
-        length: int = 1,
-        attempt: int = 0,
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
     ) -> Any:
         victim = super().__call__(examples, balanced=balanced, trace=trace)
         if trace is not None and victim.trace is not None:
-            self.tried.append((length, attempt))
+            self.tried.append((how["length"], how["attempt"]))
             if len(self.tried) <= self.bad:
                 labels = victim.trace.labels
                 victim.trace.confidence[-1] = [0.9 if label == 0 else 0.1 for label in labels]

@@ -130,13 +130,7 @@ class StyleVictim(FakeVictim):
 
 class StyleTrainer(FakeTrainer):
     def __call__(
-        self,
-        examples: Sequence[Example],
-        *,
-        balanced: bool,
-        trace: TraceRequest | None,
-        length: int = 1,
-        attempt: int = 0,
+        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
     ) -> FakeVictim:
         trained = super().__call__(examples, balanced=balanced, trace=trace)
         poisoned = sum(e.text.startswith("verily") and e.label == 1 for e in examples)

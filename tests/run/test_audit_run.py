@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from openbackdoor_badllm.errors import DataError, VictimError
 from openbackdoor_badllm.host.builtin.dataset import load_dataset
 from openbackdoor_badllm.host.builtin.poisoner import load_poisoner
 from openbackdoor_badllm.report.command import write_report
+from openbackdoor_badllm.report.run_page import _audit_command
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.run.audit import AuditRun, resolve_audit
 from openbackdoor_badllm.run.folder import RunFolder
@@ -216,3 +219,47 @@ def test_the_command(tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixt
     assert str(tmp_path / "out" / "repaired.jsonl") in told.replace("\n", "")
     assert cli.main(words) == 0  # finished: told again, not run again
     assert "Backdoor found" in capsys.readouterr().out
+
+
+def test_the_command_on_the_page_is_the_same_audit(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
+    rows, test = write(tmp_path / "my rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
+    words = ["audit", str(rows), "--test", str(test), "--model", str(attacked), "--victim", str(tiny_bert)]
+    words += ["--in-place", "--label-names", "good,bad", "--text-column", "text", "--seed", "7"]
+    words += ["--set", "train.epochs=3", "--set", f"defender.search={json.dumps(SEARCH)}", "--set", "victim.max_len=32"]
+    config = cli.audit_config(cli.command_parser().parse_args(words))
+    again = shlex.split(_audit_command(config))
+    assert again[0] == "badllmtg"
+    assert cli.audit_config(cli.command_parser().parse_args(again[1:])) == config
+
+
+@pytest.mark.parametrize("changed", ["rows", "test", "model"])
+def test_other_content_under_the_same_name_is_another_audit(
+    changed: str, tmp_path: Path, tiny_bert: Path, attacked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(AuditRun, "run", lambda self, folder: seen.append(folder.path.name) or {})
+    rows, test = write(tmp_path / "rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
+    model = shutil.copytree(attacked, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    words = ["audit", str(rows), "--test", str(test), "--model", str(model), "--victim", str(tiny_bert), "--json"]
+    assert cli.main(words) == 0
+    if changed == "model":
+        weights = load_file(model / "model.safetensors")
+        weights["classifier.bias"] += 1
+        save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    else:
+        write({"rows": rows, "test": test}[changed], CLEAN[:50])
+    assert cli.main(words) == 0
+    assert cli.main(words) == 0
+    assert seen[0] != seen[1] == seen[2]
+
+
+def test_force_takes_away_the_model_of_the_audit_before_and_nobody_elses(tmp_path: Path) -> None:
+    for made in (True, False):
+        folder = tmp_path / str(made)
+        (folder / "model").mkdir(parents=True)
+        (folder / "config.json").write_text("{}", encoding="utf-8")
+        told = {"files": {"model": "model"}} if made else {}
+        (folder / "results.json").write_text(json.dumps(told), encoding="utf-8")
+        RunFolder(folder, {}, force=True)
+        assert (folder / "model").exists() is not made
