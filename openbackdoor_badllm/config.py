@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from openbackdoor_badllm.engine.training import TrainSpec
+from openbackdoor_badllm.engine.spec import TrainSpec
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.report import AuditConfig
 from openbackdoor_badllm.llm.config import LLMConfig

@@ -15,7 +15,7 @@ import pytest
 
 from openbackdoor_badllm import config as module
 from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
-from openbackdoor_badllm.engine.training import TrainSpec
+from openbackdoor_badllm.engine.spec import TrainSpec
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.report import AuditConfig
 from openbackdoor_badllm.inversion.search import SearchConfig

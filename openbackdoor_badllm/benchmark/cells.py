@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from openbackdoor_badllm.benchmark.grid import REFERENCES, Grid
+from openbackdoor_badllm.benchmark.task import FAILURE
 from openbackdoor_badllm.config import VictimConfig
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.host import BUILTIN, Host, open_host
@@ -19,8 +20,6 @@ from openbackdoor_badllm.host.builtin.data.config import DatasetConfig
 from openbackdoor_badllm.reading import load_json, one_of, read
 from openbackdoor_badllm.run.experiment import resolve
 from openbackdoor_badllm.run.folder import RESULTS, config_hash, safe_name
-
-FAILURE = "failure.json"
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,17 @@ from typing import Any
 
 from openbackdoor_badllm.benchmark.cells import Cell
 from openbackdoor_badllm.benchmark.spending import asks_llm
-from openbackdoor_badllm.benchmark.work import MADE
+from openbackdoor_badllm.benchmark.task import CELL, MADE
 from openbackdoor_badllm.engine.progress import Progress
+from openbackdoor_badllm.engine.spec import TrainSpec
 from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec, train_classifier, training_key
+from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier, training_key
 from openbackdoor_badllm.errors import UserError
 from openbackdoor_badllm.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.host.builtin.trainer import Trainer
 from openbackdoor_badllm.rows import Example, as_rows
 from openbackdoor_badllm.run.dry_run import estimate_run
+from openbackdoor_badllm.run.folder import RESULTS
 
 OWN_TRAININGS = {"badllmtg": 2}  # the probe and the helper; others that train count as one
 STEPS = (2, 6)  # steps of the two short trainings of the probe: their difference has no start-up in it
@@ -278,9 +280,9 @@ def _usual_seconds(out: Path, host: str) -> dict[Any, float]:
     found: dict[Any, list[float]] = {}
     for file in (out / "cells").glob(f"*/{MADE}"):
         try:
-            entry = json.loads((file.parent / "cell.json").read_text(encoding="utf-8"))
+            entry = json.loads((file.parent / CELL).read_text(encoding="utf-8"))
             mine = entry.get("host", BUILTIN) == host
-            if mine and (file.parent / "results.json").is_file() and entry["defender"]:
+            if mine and (file.parent / RESULTS).is_file() and entry["defender"]:
                 seconds = json.loads(file.read_text(encoding="utf-8"))["seconds"]
                 found.setdefault((entry["profile"], entry["defender"]), []).append(seconds)
         except (OSError, ValueError, KeyError):

@@ -20,7 +20,8 @@ from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
-from openbackdoor_badllm.benchmark.work import FAILED, Task, pack, run_cell, run_packed, settle, write_failure
+from openbackdoor_badllm.benchmark.task import Task, pack
+from openbackdoor_badllm.benchmark.work import FAILED, run_cell, run_packed, settle, write_failure
 from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.errors import ConfigError, MissingExtraError, UserError
 

@@ -12,15 +12,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from openbackdoor_badllm.benchmark.task import LOCK, Task
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.run.folder import TRANSCRIPT, as_json, write_whole
-
-if TYPE_CHECKING:
-    from openbackdoor_badllm.benchmark.work import Task
 
 RESERVED = "llm-reserved.json"
 BOUNDS = ("max_calls", "max_tokens_total", "max_money")
@@ -147,8 +145,6 @@ def _refusal(used: Spent, wanted: Spent, bounds: Mapping[str, Any]) -> str | Non
 
 
 def _running(folder: Path) -> bool:
-    from openbackdoor_badllm.benchmark.work import LOCK
-
     if not folder.is_dir():
         return False
     try:

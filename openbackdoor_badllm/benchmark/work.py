@@ -5,7 +5,6 @@ Nothing heavy is imported at the top: a worker's threads and GPU are settled bef
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -13,13 +12,13 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from openbackdoor_badllm.benchmark.spending import reserved
+from openbackdoor_badllm.benchmark.task import CELL, FAILURE, LOCK, MADE, Task
 from openbackdoor_badllm.errors import ConfigError, UserError
 from openbackdoor_badllm.run.folder import RESULTS, RunFolder, as_json, write_whole
 
@@ -27,43 +26,7 @@ if TYPE_CHECKING:
     from openbackdoor_badllm.engine.progress import Progress
     from openbackdoor_badllm.host import Host
 
-CELL, MADE, FAILURE, LOCK = "cell.json", "made.json", "failure.json", ".lock"
 DONE, FAILED, ELSEWHERE, HELD_BACK = "done", "failed", "elsewhere", "held back"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A cell and all that a worker needs to run it.
-
-    Attributes:
-        out: the benchmark's output folder, absolute: on several machines a folder that they share.
-        folder: of the cell, relative to it.
-        cache: where trained victims and answers of language models are kept; None is the default place.
-        threads: of the CPU; figures may differ in their last digits between numbers of threads.
-        budget: bounds of the benchmark's shared LLM budget (``max_calls``, ``max_tokens_total``, ``max_money``).
-        wait: wait for another runner that has the cell in hand, instead of passing it by.
-        host: ``builtin`` or ``upstream``.
-        openbackdoor: the folder of the real OpenBackdoor, absolute: on several machines one that they share.
-    """
-
-    out: str
-    folder: str
-    entry: dict[str, Any]
-    config: dict[str, Any]
-    identity: dict[str, Any]
-    lines: tuple[str, ...]
-    cache: str | None = None
-    threads: int = 1
-    executor: str = "local"
-    budget: dict[str, Any] = field(default_factory=dict)
-    wait: bool = False
-    host: str = "builtin"
-    openbackdoor: str | None = None
-
-    @property
-    def path(self) -> Path:
-        """The cell's folder."""
-        return Path(self.out) / self.folder
 
 
 def settle(threads: int, gpu: str | None = None) -> None:
@@ -87,12 +50,6 @@ def run_packed(packed: dict[str, Any]) -> dict[str, Any]:
     task = Task(**{**packed, "lines": tuple(packed["lines"])})
     settle(task.threads)
     return run_cell(task)
-
-
-def pack(task: Task) -> dict[str, Any]:
-    """A task as plain JSON values."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(task), default=str))
-    return plain
 
 
 def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from openbackdoor_badllm.defenders.clean_rows import draw_clean
 from openbackdoor_badllm.engine.adapters import AdapterShape, add_adapters, merge_adapters, want_peft
 from openbackdoor_badllm.engine.alignment import AlignmentConfig, References, align_step, reference_gradients
 from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec, train_classifier
+from openbackdoor_badllm.engine.spec import TrainSpec
+from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.reading import at_least, check_seed, one_of, read
 from openbackdoor_badllm.rows import Example, blind, fingerprint
@@ -162,7 +163,7 @@ class MuScleLoRA(Defender):
 
 
 class AlignedAdapters:
-    """The engine's :class:`~openbackdoor_badllm.engine.training.Method` of MuScleLoRA.
+    """The engine's :class:`~openbackdoor_badllm.engine.spec.Method` of MuScleLoRA.
 
     Attributes:
         trainable: number of trained parameters; None before the training.

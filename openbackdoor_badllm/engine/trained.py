@@ -9,7 +9,8 @@ from typing import Any
 import torch
 import transformers
 
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
+from openbackdoor_badllm.engine.spec import TrainSpec
+from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.engine.victims import guarded, load_tokenizer, quiet_transformers, usable_length
 from openbackdoor_badllm.errors import VictimError
 

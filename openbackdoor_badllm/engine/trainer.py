@@ -25,8 +25,8 @@ from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.engine.rng import isolated_rng
 from openbackdoor_badllm.engine.sampling import BucketSampler
 from openbackdoor_badllm.engine.scoring import FloatArray, Scorer, encode, softmax
+from openbackdoor_badllm.engine.spec import Method, TrainSpec, use_bf16
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
-from openbackdoor_badllm.engine.training import Method, TrainSpec, class_weights, use_bf16
 from openbackdoor_badllm.engine.victims import pick_device, quiet_transformers
 from openbackdoor_badllm.rows import Example
 
@@ -251,3 +251,11 @@ class _Recorder(transformers.TrainerCallback):  # type: ignore[misc]
 
 def _accuracy(prediction: Any) -> dict[str, float]:
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
+
+
+def class_weights(examples: Sequence[Example], num_labels: int) -> torch.Tensor:
+    """Weight ``n / (classes present * n_c)`` of each class; shape ``(num_labels,)``; 0 for an absent one."""
+    counts = np.bincount([example.label for example in examples], minlength=num_labels)
+    present = max(1, int((counts > 0).sum()))
+    weights = np.divide(counts.sum(), present * counts, out=np.zeros(num_labels), where=counts > 0)
+    return torch.tensor(weights, dtype=torch.float32)

@@ -11,94 +11,29 @@ import copy
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
 import torch
 
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.rng import isolated_rng
 from openbackdoor_badllm.engine.scoring import FloatArray, Scorer
+from openbackdoor_badllm.engine.spec import Method, TrainSpec, use_bf16
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.engine.victims import (
     load_classifier,
     load_tokenizer,
     pick_device,
-    supports_bf16,
     usable_length,
 )
 from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import Example, fingerprint
-
-
-@dataclass(frozen=True)
-class TrainSpec:
-    """How a classifier is trained; equal specs on equal rows give equal models on one machine."""
-
-    path: str = "minilm"
-    """Folder or hub name of the pretrained model; ``minilm`` is the packaged one."""
-    num_labels: int = 2
-    """Number of classes."""
-    max_len: int = 128
-    """Tokens kept of a text."""
-    lr: float = 2e-5
-    """Peak learning rate of AdamW."""
-    weight_decay: float = 0.0
-    """Weight decay of AdamW."""
-    epochs: int = 5
-    """Passes through the rows."""
-    batch_size: int = 32
-    """Rows of one optimisation step on one device."""
-    warm_up_epochs: float = 0.5
-    """Epochs of linear warm-up; the rate then falls linearly to 0. Capped at half of ``epochs``."""
-    gradient_accumulation_steps: int = 1
-    """Batches of one optimisation step."""
-    max_grad_norm: float = 1.0
-    """Clipping of the global gradient norm."""
-    balanced: bool = False
-    """Weigh each class by the inverse of its share, so that the loss does not follow the class balance."""
-    ckpt: str = "last"
-    """``last`` epoch, or ``best`` by accuracy on the clean dev rows (never on poisoned ones)."""
-    device: str = "gpu"
-    """``gpu`` (where there is one) or ``cpu``."""
-    precision: str = "auto"
-    """``auto`` (bfloat16 where it is a gain), ``bf16`` or ``fp32``."""
-    seed: int = 42
-    """Seed of the head, the order of the rows and the dropout."""
-
-    def replace(self, **changes: Any) -> TrainSpec:
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
-
-
-class Method(Protocol):
-    """What sets a training apart from a plain one: which weights are trained, and what becomes of their gradients."""
-
-    def describe(self) -> str:
-        """Text that differs where the trained model would."""
-
-    def prepare(self, model: Any, tokenizer: Any, spec: TrainSpec) -> None:
-        """Changes the pretrained model in place, before the training; torch's generator is the spec's own here."""
-
-    def after_backward(
-        self, loss_of: Callable[[dict[str, torch.Tensor]], torch.Tensor], *, step: int, epoch: int
-    ) -> None:
-        """Changes the gradients of one optimisation step, before they are clipped.
-
-        Args:
-            loss_of: mean cross-entropy of further rows (``input_ids``, ``attention_mask``, ``labels``).
-            step: counted from 0.
-            epoch: counted from 0.
-        """
-
-    def finish(self, model: Any) -> None:
-        """Makes the trained model, in place, one that can be saved and loaded as it was loaded before."""
 
 
 @dataclass
@@ -271,16 +206,3 @@ def weights_fingerprint(model: torch.nn.Module) -> str:
         digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
         digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def class_weights(examples: Sequence[Example], num_labels: int) -> torch.Tensor:
-    """Weight ``n / (classes present * n_c)`` of each class; shape ``(num_labels,)``; 0 for an absent one."""
-    counts = np.bincount([example.label for example in examples], minlength=num_labels)
-    present = max(1, int((counts > 0).sum()))
-    weights = np.divide(counts.sum(), present * counts, out=np.zeros(num_labels), where=counts > 0)
-    return torch.tensor(weights, dtype=torch.float32)
-
-
-def use_bf16(spec: TrainSpec, device: torch.device) -> bool:
-    """Whether a victim of this spec computes in bfloat16 on this device."""
-    return spec.precision == "bf16" or (spec.precision == "auto" and supports_bf16(device))

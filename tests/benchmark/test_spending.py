@@ -12,7 +12,7 @@ from inversion.llm_world import honest
 from llm.chat_server import ChatServer
 
 from openbackdoor_badllm.benchmark.spending import RESERVED, Spent, asks_llm, bound_of, paid, reserved, spent
-from openbackdoor_badllm.benchmark.work import Task
+from openbackdoor_badllm.benchmark.task import Task
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_OK, ConfigError
 
 from .conftest import World

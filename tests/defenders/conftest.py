@@ -42,7 +42,8 @@ def triggered(row: Row, place: int = 1) -> Row:
 def world(tiny_bert: Path) -> World:
     from tiny_world import TRAIN, reviews
 
-    from openbackdoor_badllm.engine.training import TrainSpec, train_classifier
+    from openbackdoor_badllm.engine.spec import TrainSpec
+    from openbackdoor_badllm.engine.training import train_classifier
     from openbackdoor_badllm.rows import blind
 
     rows = reviews(320)

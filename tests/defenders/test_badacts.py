@@ -18,8 +18,9 @@ from openbackdoor_badllm.activations.purification import Bounds
 from openbackdoor_badllm.defenders import badacts, load_defender
 from openbackdoor_badllm.defenders.badacts import BadActs, PurifiedClassifier
 from openbackdoor_badllm.defenders.clean_rows import draw_clean
+from openbackdoor_badllm.engine.spec import TrainSpec
 from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec, train_classifier
+from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
 from openbackdoor_badllm.errors import ConfigError, DataError, VictimError
 from openbackdoor_badllm.rows import Row, blind
 

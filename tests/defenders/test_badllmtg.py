@@ -16,7 +16,8 @@ from openbackdoor_badllm.defenders import badllmtg as module
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.engine.rng import derive
 from openbackdoor_badllm.engine.scoring import FloatArray
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
+from openbackdoor_badllm.engine.spec import TrainSpec
+from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.inversion.repair import STRATEGIES
 from openbackdoor_badllm.rows import Row

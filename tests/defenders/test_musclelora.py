@@ -18,8 +18,9 @@ from openbackdoor_badllm.config import VictimConfig
 from openbackdoor_badllm.defenders import load_defender, musclelora
 from openbackdoor_badllm.defenders.musclelora import MuScleLoRA
 from openbackdoor_badllm.engine import trainer, training
+from openbackdoor_badllm.engine.spec import TrainSpec
 from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
+from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.engine.victims import load_classifier
 from openbackdoor_badllm.errors import ConfigError, DataError, MissingExtraError
 from openbackdoor_badllm.rows import Row, blind

@@ -22,7 +22,8 @@ from openbackdoor_badllm.engine.layers import (
     written_out_attention,
 )
 from openbackdoor_badllm.engine.scoring import Scorer
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
+from openbackdoor_badllm.engine.spec import TrainSpec
+from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.engine.victims import load_classifier, load_tokenizer
 from openbackdoor_badllm.errors import VictimError
 

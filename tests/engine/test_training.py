@@ -13,9 +13,11 @@ import torch
 from transformers import trainer as trainer_of_transformers
 
 from openbackdoor_badllm.engine import trainer, training
+from openbackdoor_badllm.engine.spec import TrainSpec
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.tracing import TraceRequest
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec, class_weights, train_classifier
+from openbackdoor_badllm.engine.trainer import class_weights
+from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
 from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import Example
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tiny_world import reviews
 
-from openbackdoor_badllm.engine.training import TrainedClassifier, TrainSpec
+from openbackdoor_badllm.engine.spec import TrainSpec
+from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.host.builtin import load_trainer, load_victim
 from openbackdoor_badllm.host.builtin.trainer import Trainer

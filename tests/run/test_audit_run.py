@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from tiny_world import SEARCH, TRAIN, reviews, write_csv
 
 from openbackdoor_badllm import cli
+from openbackdoor_badllm.engine.spec import TrainSpec
 from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.engine.trained import class_names, open_trained, save_trained
-from openbackdoor_badllm.engine.training import TrainSpec, train_classifier
+from openbackdoor_badllm.engine.training import train_classifier
 from openbackdoor_badllm.errors import DataError, VictimError
 from openbackdoor_badllm.host.builtin.dataset import load_dataset
 from openbackdoor_badllm.host.builtin.poisoner import load_poisoner

@@ -7,8 +7,9 @@ from typing import Any
 
 from openbackdoor_badllm.config import TrainConfig, train_spec
 from openbackdoor_badllm.engine.progress import Progress
+from openbackdoor_badllm.engine.spec import TrainSpec
 from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainSpec, train_classifier
+from openbackdoor_badllm.engine.training import train_classifier
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.host.builtin.victim import PLMVictim
 from openbackdoor_badllm.reading import read
