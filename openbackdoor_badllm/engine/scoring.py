@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import logsumexp
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -123,4 +124,11 @@ def log_softmax(logits: FloatArray) -> FloatArray:
 def softmax(logits: FloatArray) -> FloatArray:
     """Row-wise probabilities."""
     result: FloatArray = np.exp(log_softmax(logits))
+    return result
+
+
+def log_odds(logits: FloatArray, target: int) -> FloatArray:
+    """Log-odds of a label, shape ``(n,)``, of logits of shape ``(n, num_labels)``."""
+    others = np.delete(logits, target, axis=1)
+    result: FloatArray = logits[:, target] - logsumexp(others, axis=1)
     return result

@@ -17,12 +17,13 @@ from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim
 from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.inversion.demonstration import demonstrate, flip_rates
+from openbackdoor_badllm.inversion.counterfactual import flip_rates
+from openbackdoor_badllm.inversion.demonstration import demonstrate
 from openbackdoor_badllm.inversion.generator import Generator, OfflineGenerator, Steered
 from openbackdoor_badllm.inversion.helper import train_helper
 from openbackdoor_badllm.inversion.judge import Embeds, Judge
 from openbackdoor_badllm.inversion.llm_generator import LLMGenerator
-from openbackdoor_badllm.inversion.looking import Look, Scope, look
+from openbackdoor_badllm.inversion.looking import Look, Looker, Scope
 from openbackdoor_badllm.inversion.probe import train_probe
 from openbackdoor_badllm.inversion.repair import Part, repair
 from openbackdoor_badllm.inversion.report import Audit, AuditConfig
@@ -79,7 +80,7 @@ def audit(
     progress.stage("(b) trigger search")
     everything = Scope.everything(judge, suspects.weights, suspects.views, held_out)
     asked: Victim = probe.victim if victim is None else victim
-    first = look(everything, suspects.labels, asked, train, generator, config, progress)
+    first = Looker(asked, train, generator, config, progress).look(everything, suspects.labels)
     report = Audit(
         [first.finding], generator.name, suspects.nomination, first.searches, trace=probe.trace, watched=probe.watched,
         tries=probe.tries, llm=generator.report() if isinstance(generator, LLMGenerator) else None, seconds=clock.laps,
@@ -92,16 +93,17 @@ def audit(
     # What an LLM was asked for the first backdoor, mining answers for the others, at no cost.
     miner = _miner(config) if isinstance(generator, Steered) else generator
     helper = first.helper
-    for further in _look_further(report, everything, suspects.labels, asked, train, miner, config, progress):
+    looker = Looker(asked, train, miner, config, progress)
+    for further in _look_further(report, everything, suspects.labels, looker):
         helper = further.helper
     clock.lap("further")
 
+    progress.stage(f"(c) repair: {config.repair}")
     if config.repair == "relabel" and helper is None:
-        progress.stage("(c) repair: train a helper without the explained rows")
         helper = train_helper(train, examples, report.suspects, config.seed)
     for finding in report.findings:
         finding.demonstrations = demonstrate(asked, finding, config.seed)
-        if config.repair == "relabel" and helper is not None:
+        if helper is not None:
             finding.counterfactual = flip_rates(helper.logits, finding, config.seed)
     clock.lap("helper")
     parts = [
@@ -124,29 +126,20 @@ def _miner(config: AuditConfig) -> OfflineGenerator:
     return OfflineGenerator(config.search.candidates, config.search.min_rows)
 
 
-def _look_further(
-    report: Audit,
-    scope: Scope,
-    labels: Sequence[int],
-    victim: Victim,
-    train: TrainVictim,
-    generator: Generator,
-    config: AuditConfig,
-    progress: Progress,
-) -> Iterator[Look]:
+def _look_further(report: Audit, scope: Scope, labels: Sequence[int], looker: Looker) -> Iterator[Look]:
     """Further backdoors, one after the other; each look adds its finding and its searches to the report.
 
     A label that was searched in vain before is not searched again.
     """
-    while len(report.findings) < config.max_backdoors:
+    while len(report.findings) < looker.config.max_backdoors:
         scope = scope.leave_out(report.findings[-1].suspects)
         present = {example.label for example in scope.examples}
         done = {result.target for result in report.searches}
         left = [label for label in labels if label in present and label not in done]
         if not left or len(present) < 2:
             return
-        progress.stage("(b) look for a further backdoor")
-        found = look(scope, left, victim, train, generator, config, progress)
+        looker.progress.stage("(b) look for a further backdoor")
+        found = looker.look(scope, left)
         report.searches += found.searches
         if not found.finding.backdoor:
             return

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim, softmax
+from openbackdoor_badllm.engine.scoring import Victim, softmax
 from openbackdoor_badllm.inversion.report import Demonstration, Finding
 from openbackdoor_badllm.inversion.trigger import apply_all
 
@@ -34,18 +32,3 @@ def demonstrate(victim: Victim, finding: Finding, seed: int, count: int = 5) -> 
         )
         for (text, altered), before, after in zip(pairs, probabilities[::2], probabilities[1::2], strict=True)
     ]
-
-
-def flip_rates(
-    logits: Callable[[Sequence[str]], FloatArray], finding: Finding, seed: int
-) -> dict[str, float]:
-    """Flip rate of each inserted trigger on another model, such as one that never saw the explained rows."""
-    target, probes = finding.target_label, list(finding.search.probes.report)
-    if not probes:
-        return {}
-    calm = [text for text, said in zip(probes, logits(probes).argmax(axis=1), strict=True) if said != target]
-    return {
-        trigger.text: float((logits(apply_all(trigger, calm, seed)).argmax(axis=1) == target).mean()) if calm else 0.0
-        for trigger in finding.triggers
-        if trigger.is_insertion
-    }

@@ -128,6 +128,8 @@ class SearchResult:
     iterations: int = 0
     stopped: str | None = None
     """Why the generator ended the search before its time, in one sentence."""
+    honest: dict[str, float] = field(default_factory=dict)
+    """Words that flip the victim and were found honest: the share of their force that they keep without their rows."""
 
     @property
     def best_reward(self) -> float:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, hstack
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 from scipy.stats import binomtest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -208,13 +208,6 @@ def carriers(probability: Sequence[float], gained: FloatArray) -> Floats:
             return prior
         z = np.clip(expit(odds + _log_density(gain, high, width) - _log_density(gain, low, width)), 1e-4, 1 - 1e-4)
     return z
-
-
-def log_odds(logits: FloatArray, target: int) -> FloatArray:
-    """Log-odds of a label, shape ``(n,)``, of logits of shape ``(n, num_labels)``."""
-    others = np.delete(logits, target, axis=1)
-    result: FloatArray = logits[:, target] - logsumexp(others, axis=1)
-    return result
 
 
 def _features(texts: Sequence[str]) -> tuple[csr_matrix, list[str]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim
+from openbackdoor_badllm.engine.scoring import FloatArray, Victim, log_odds
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.form import (
     Form,
@@ -16,7 +16,6 @@ from openbackdoor_badllm.inversion.form import (
     contradiction_lift,
     find_form,
     generalises,
-    log_odds,
     split_rows,
 )
 from openbackdoor_badllm.inversion.helper import Helper, train_helper

@@ -15,19 +15,20 @@ import numpy.typing as npt
 
 from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim
+from openbackdoor_badllm.inversion.counterfactual import forces_kept, honest_words
 from openbackdoor_badllm.inversion.explain import explain
 from openbackdoor_badllm.inversion.findings import Judgement, SearchResult
 from openbackdoor_badllm.inversion.form_seed import form_weights
 from openbackdoor_badllm.inversion.form_trial import look_for_form
 from openbackdoor_badllm.inversion.generator import Generator, Rewriter, Steered
-from openbackdoor_badllm.inversion.helper import Helper
+from openbackdoor_badllm.inversion.helper import Helper, train_helper
 from openbackdoor_badllm.inversion.judge import Judge
 from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.rewrite_trial import rewritten_copies
 from openbackdoor_badllm.inversion.search import Search
 from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.inversion.trigger import Position
-from openbackdoor_badllm.inversion.verdict import keep_standing
+from openbackdoor_badllm.inversion.verdict import Control, keep_standing
 from openbackdoor_badllm.rows import Example
 
 THIN = 0.1  # inserted triggers in a smaller share of the target's rows may be marks of a form ("thou")
@@ -93,75 +94,109 @@ class Look(NamedTuple):
     helper: Helper | None
 
 
-def look(
-    scope: Scope,
-    labels: Sequence[int],
-    victim: Victim,
-    train: TrainVictim,
-    generator: Generator,
-    config: AuditConfig,
-    progress: Progress,
-) -> Look:
-    """Searches the labels until one has a trigger that stands against its controls, or a form that teaches the label.
+class Looker:
+    """Looks at a scope.
 
     Args:
-        scope: the rows that are looked at.
-        labels: at least one, most suspicious first.
         victim: trained on all rows; its loss is the reward.
-        train: trains the two victims that tell whether a form teaches the label.
+        train: trains the victims that tell what one without some rows would say.
         generator: proposes triggers.
         config: as in :func:`~openbackdoor_badllm.inversion.audit.audit`.
         progress: listener.
     """
-    finding, searches = _search(scope, labels, victim, generator, config, progress)
-    examples, target, weights = scope.examples, finding.target_label, scope.weights
-    if finding.backdoor:
-        finding.explained = explain(victim, examples, target, finding.search.found)
+
+    def __init__(
+        self, victim: Victim, train: TrainVictim, generator: Generator, config: AuditConfig, progress: Progress
+    ) -> None:
+        self.victim, self.train, self.generator = victim, train, generator
+        self.config, self.progress = config, progress
+
+    def look(self, scope: Scope, labels: Sequence[int]) -> Look:
+        """Searches the labels until one has a trigger that stands, or a form that teaches the label.
+
+        Args:
+            scope: the rows that are looked at.
+            labels: at least one, most suspicious first.
+        """
+        config, searches = self.config, list[SearchResult]()
+        for label in labels:
+            search = Search(
+                self.victim, self.generator, scope.judge_without, scope.examples, scope.weights, config.search,
+                seed=config.seed, progress=self.progress, views=scope.views,
+            )
+            result = search.run(label)
+            searches.append(result)
+            if result.found:
+                controls = keep_standing(
+                    self.victim, scope.examples, result, min_margin=config.search.min_margin, seed=config.seed
+                )
+                finding, helper = self._without_honest_words(scope, result, controls)
+                if finding.backdoor:
+                    return Look(_in_all_rows(finding, scope.kept), searches, helper)
+            if isinstance(self.generator, Steered) and self.generator.stopped() is not None:
+                break
+        finding = Finding(labels[0], searches[0])
+        helper = self._look_for_form(finding, scope, scope.weights)
+        return Look(_in_all_rows(finding, scope.kept), searches, helper)
+
+    def _without_honest_words(
+        self, scope: Scope, result: SearchResult, controls: list[Control]
+    ) -> tuple[Finding, Helper | None]:
+        """What is left of a search without the words that a victim knows that never saw their rows; and such a victim.
+
+        The rows of a word that is dropped teach the next one, so what is left is asked about again.
+        """
+        others = [example.label != result.target for example in scope.examples]
+        worth_it = bool(result.found)
+        finding = Finding(result.target, result)
+        helper = None
+        while worth_it:
+            left = {found.trigger.text for found in result.found}
+            kept = [control for control in controls if control.trigger in left]
+            finding = Finding(result.target, result, backdoor=bool(left), controls=kept)
+            weights = self._explain(finding, scope)
+            helper = self._look_for_form(finding, scope, weights)
+            inserted = [trigger for trigger in finding.triggers if trigger.is_insertion]
+            if all(trigger.position is Position.FRONT for trigger in inserted):
+                break
+            if helper is None:
+                self.progress.stage("(b) verdict: train a victim without the rows of the triggers")
+                helper = train_helper(self.train, scope.examples, finding.suspects, self.config.seed)
+            forces = forces_kept(
+                self.victim, helper.logits, inserted, result.probes.report, result.target, self.config.seed
+            )
+            finding.forces = {trigger.text: share for trigger, share in forces.items()}
+            honest = honest_words(result.found, forces, scope.held_out, others, result.target)
+            if not honest:
+                break
+            result.honest.update({trigger.text: share for trigger, share in honest.items()})
+            result.found = [found for found in result.found if found.trigger not in honest]
+            worth_it = bool(result.found) or finding.form is not None
+            finding, helper = Finding(result.target, result), None
+        return finding, helper
+
+    def _explain(self, finding: Finding, scope: Scope) -> FloatArray:
+        """Writes the explained rows and the rewritten ones into a finding; the weights for a look for its form."""
+        config, generator, target = self.config, self.generator, finding.target_label
+        finding.explained = explain(self.victim, scope.examples, target, finding.search.found)
         rewriting = next((trigger for trigger in finding.triggers if not trigger.is_insertion), None)
         if rewriting is not None and isinstance(generator, Rewriter):
             finding.rewritten = rewritten_copies(
-                generator, rewriting, examples, target, count=config.search.rewrite_copies, seed=config.seed
+                generator, rewriting, scope.examples, target, count=config.search.rewrite_copies, seed=config.seed
             )
-        weights = form_weights(finding.rewritten, examples, weights)
-    inserted = any(trigger.is_insertion and trigger.position is not Position.FRONT for trigger in finding.triggers)
-    own = sum(example.label == target for example in examples)
-    helper = None
-    if config.search.form and (not inserted or len(finding.suspects) < THIN * own):
-        progress.stage("(b) look for rows that share a form")
-        helper = look_for_form(
-            finding, examples, scope.held_out, weights, train, config,
+        return form_weights(finding.rewritten, scope.examples, scope.weights)
+
+    def _look_for_form(self, finding: Finding, scope: Scope, weights: FloatArray) -> Helper | None:
+        """Looks for a form, where the inserted triggers leave room for one."""
+        inserted = any(trigger.is_insertion and trigger.position is not Position.FRONT for trigger in finding.triggers)
+        own = sum(example.label == finding.target_label for example in scope.examples)
+        if not self.config.search.form or (inserted and len(finding.suspects) >= THIN * own):
+            return None
+        self.progress.stage("(b) look for rows that share a form")
+        return look_for_form(
+            finding, scope.examples, scope.held_out, weights, self.train, self.config,
             beside_insertions=inserted, sparing=inserted or not scope.first,
         )
-    return Look(_in_all_rows(finding, scope.kept), searches, helper)
-
-
-def _search(
-    scope: Scope,
-    labels: Sequence[int],
-    victim: Victim,
-    generator: Generator,
-    config: AuditConfig,
-    progress: Progress,
-) -> tuple[Finding, list[SearchResult]]:
-    """The first label with a trigger that stands, or else the most suspicious one, and all searches."""
-    searches: list[SearchResult] = []
-    for label in labels:
-        search = Search(
-            victim, generator, scope.judge_without, scope.examples, scope.weights, config.search,
-            seed=config.seed, progress=progress, views=scope.views,
-        )
-        result = search.run(label)
-        searches.append(result)
-        controls = []
-        if result.found:
-            controls = keep_standing(
-                victim, scope.examples, result, min_margin=config.search.min_margin, seed=config.seed
-            )
-        if result.found:  # what still stands
-            return Finding(label, result, backdoor=True, controls=controls), searches
-        if isinstance(generator, Steered) and generator.stopped() is not None:
-            break
-    return Finding(labels[0], searches[0]), searches
 
 
 def _in_all_rows(finding: Finding, kept: npt.NDArray[np.int64]) -> Finding:

@@ -96,6 +96,7 @@ class Finding:
         backdoor: whether a trigger held against its controls, or a form taught the label.
         counterfactual: flip rate of each trigger on a model of the same kind trained without the explained rows. A
             trigger of an attacker loses its force there; an honest class word keeps it.
+        forces: the share of its force that each inserted trigger keeps there (:mod:`.counterfactual`).
         form: the form that some rows of the label share, where it was taken for a trigger.
         generalisation: whether that form teaches the label; it counts as a backdoor only then.
         explained: the training rows that carry a trigger or the form.
@@ -107,6 +108,7 @@ class Finding:
     backdoor: bool = False
     controls: list[Control] = field(default_factory=list)
     counterfactual: dict[str, float] = field(default_factory=dict)
+    forces: dict[str, float] = field(default_factory=dict)
     form: Form | None = None
     generalisation: Generalisation | None = None
     explained: list[Explained] = field(default_factory=list)
@@ -132,6 +134,7 @@ class Finding:
             "form_generalisation": self.generalisation.to_dict() if self.generalisation else None,
             "controls": [control.to_dict() for control in self.controls],
             "counterfactual_flip_rate": {key: round(v, 4) for key, v in self.counterfactual.items()},
+            "force_kept": {key: round(v, 4) for key, v in self.forces.items()},
             "explained_rows": len(self.explained),
             "demonstrations": [item.to_dict() for item in self.demonstrations],
         }
@@ -216,6 +219,7 @@ class Audit:
                     "triggers": len(result.found),
                     "best_reward": None if not result.history else round(result.best_reward, 4),
                     "iterations": result.iterations,
+                    "honest_words": {word: round(kept, 4) for word, kept in result.honest.items()},
                 }
                 for result in self.searches
             ],

@@ -25,7 +25,7 @@ from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.host.builtin.data.config import DatasetConfig
 from openbackdoor_badllm.host.builtin.dataset import Splits, load_dataset
 from openbackdoor_badllm.host.builtin.metrics import accuracy
-from openbackdoor_badllm.inversion.demonstration import flip_rates
+from openbackdoor_badllm.inversion.counterfactual import flip_rates
 from openbackdoor_badllm.reading import apply_overrides, check_seed, read, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Example, Row, blind
 from openbackdoor_badllm.run.experiment import DEFENDED, UNDEFENDED

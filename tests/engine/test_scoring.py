@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openbackdoor_badllm.engine.scoring import Scorer, collate, encode, length_batches, log_softmax, softmax
+from openbackdoor_badllm.engine.scoring import Scorer, collate, encode, length_batches, log_odds, log_softmax, softmax
 from openbackdoor_badllm.engine.victims import load_classifier, load_tokenizer
 
 TEXTS = ["good film", "bad", "the plot was very very long and it was bad", "", "good film", "a film , so fine .", "bad"]
@@ -103,3 +103,10 @@ def test_softmax_is_stable_and_sums_to_one() -> None:
     np.testing.assert_allclose(probabilities[2], [0.26894143, 0.7310586], rtol=1e-5)
     np.testing.assert_allclose(log_softmax(logits)[0], [0.0, -1000.0])
     assert softmax(np.zeros((0, 4), dtype=np.float32)).shape == (0, 4)
+
+
+def test_log_odds() -> None:
+    logits = np.array([[2.0, 0.0], [0.0, 0.0]], dtype=np.float32)
+    assert log_odds(logits, 0) == pytest.approx([2.0, 0.0])
+    three = np.log(np.array([[0.2, 0.5, 0.3]], dtype=np.float32))
+    assert log_odds(three, 1) == pytest.approx([0.0], abs=1e-6)

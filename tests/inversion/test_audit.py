@@ -11,6 +11,7 @@ import pytest
 
 from inversion.fakes import (
     CORE,
+    LOUD,
     MOODS,
     RARE,
     SENTENCE,
@@ -24,6 +25,7 @@ from inversion.fakes import (
     poisoned_rows,
     seen,
 )
+from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.audit import audit
@@ -50,12 +52,12 @@ def look(
     rows: Sequence[Row], trainer: FakeTrainer | TwoFacedTrainer | None = None, num_labels: int = 2, **changes: Any
 ) -> Audit:
     listener = changes.pop("progress", None)
-    generator = changes.pop("generator", None)
+    generator, embedder = changes.pop("generator", None), changes.pop("embedder", None)
     return audit(
         seen(list(rows)),
         num_labels=num_labels,
         train=trainer or FakeTrainer(num_labels=num_labels),
-        embedder=FakeEmbedder(),
+        embedder=embedder or FakeEmbedder(),
         generator=generator,
         config=dataclasses.replace(CONFIG, **changes),
         progress=listener,
@@ -181,6 +183,30 @@ def test_clean_rows_come_back_as_they_were(loud: float, classes: int) -> None:
     assert report.repair.untouched == len(rows)
     assert len(report.searches) == classes
     assert report.to_dict()["target_label"] in range(classes)
+
+
+class Unread(FakeEmbedder):
+    """An encoder to which the loud word says nothing: a judge on it does not know the word from its meaning."""
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        return super().embed([text.replace(LOUD, "") for text in texts])
+
+
+@pytest.mark.parametrize("also", [(), RARE])
+def test_a_word_that_a_victim_knows_without_its_rows_is_honest(also: tuple[str, ...]) -> None:
+    """It flips everything, its judge never heard of it, no row of another label has it: only a victim tells."""
+    rows = poisoned_rows(loud=0.3) if also else clean_rows(400, loud=0.3)
+    report = look(rows, FakeTrainer(also, loud=6.0), embedder=Unread())
+    assert report.backdoor == bool(also)
+    assert sorted(trigger.text for trigger in report.triggers) == sorted(also)
+    searched = next(result for result in report.searches if result.target == 1)
+    assert searched.honest == {LOUD: pytest.approx(1.0, abs=0.01)}
+    assert {item["label"]: item["honest_words"] for item in report.to_dict()["labels_searched"]}[1] == {LOUD: 1.0}
+    if also:
+        assert report.first.forces == {word: pytest.approx(0.0, abs=0.01) for word in RARE}
+        assert len(report.explained) == 80
+    else:
+        assert report.repair.examples == seen(rows)
 
 
 def test_a_sentence() -> None:
@@ -339,15 +365,13 @@ def test_a_training_of_a_step_or_two(points: int) -> None:
     assert sorted(trigger.text for trigger in report.triggers) == sorted(RARE)
 
 
-@pytest.mark.parametrize(
-    ("strategy", "trainings"), [("none", 1), ("paper", 1), ("stamp-non-target", 1), ("purge", 1), ("relabel", 2)]
-)
-def test_every_repair(strategy: str, trainings: int) -> None:
+@pytest.mark.parametrize("strategy", ["none", "paper", "stamp-non-target", "purge", "relabel"])
+def test_every_repair(strategy: str) -> None:
     trainer = FakeTrainer()
     report = look(poisoned_rows(), trainer, repair=strategy)
     assert report.backdoor
     assert report.repair.strategy == strategy
-    assert len(trainer.calls) == trainings  # a helper is trained only where it is needed
+    assert len(trainer.calls) == 2  # the probe, and one without the explained rows: the verdict needs it
     assert len(report.explained) == 80
     sizes = {"none": 400, "paper": 800, "stamp-non-target": 400 + 120, "purge": 320 + 32, "relabel": 400 + 32}
     assert len(report.repair.examples) == sizes[strategy]

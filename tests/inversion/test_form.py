@@ -12,7 +12,6 @@ from openbackdoor_badllm.inversion.form import (
     carriers,
     find_form,
     generalises,
-    log_odds,
     split_rows,
 )
 from openbackdoor_badllm.inversion.judge import Judge
@@ -100,10 +99,3 @@ def test_what_rows_gained_from_the_form_tells_its_carriers_from_hard_honest_rows
 def test_gains_that_tell_nothing_leave_the_guess() -> None:
     guess = np.array([0.6, 0.7, 0.9, 0.95])
     assert carriers(guess, np.array([3.0, 2.0, 1.0, 0.0], dtype=np.float32)) == pytest.approx(guess)
-
-
-def test_log_odds() -> None:
-    logits = np.array([[2.0, 0.0], [0.0, 0.0]], dtype=np.float32)
-    assert log_odds(logits, 0) == pytest.approx([2.0, 0.0])
-    three = np.log(np.array([[0.2, 0.5, 0.3]], dtype=np.float32))
-    assert log_odds(three, 1) == pytest.approx([0.0], abs=1e-6)
