@@ -59,6 +59,15 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
             "The probe has learnt nothing in any of its trainings, so nothing could be found with it: choose another "
             "training (lr, epochs) or model."
         )
+    for searched in report.get("labels_searched") or []:
+        words = [f"“{short(str(word), 60)}”" for word in section(searched, "honest_words")]
+        if words:
+            more = " and more" if len(words) > 6 else ""
+            remarks.append(
+                f"{', '.join(words[:6])}{more}: whatever text says so is called "
+                f"{label_name(results, searched.get('label'))}, too, but also by a model trained without the rows that "
+                "say so: an honest word of that label, no trigger."
+            )
     generator = report.get("generator")
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
     label = label_name(results, report.get("target_label"))

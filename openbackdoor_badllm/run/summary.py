@@ -64,6 +64,14 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
             "choose another training (lr, epochs) or model.",
             soft_wrap=True,
         )
+    for searched in report.get("labels_searched", ()):
+        words = ", ".join(f'"{_plain(_short(word, 50))}"' for word in list(searched.get("honest_words", ()))[:6])
+        if words:
+            console.print(
+                f"Honest words of label {_label(results, searched['label'])}, no triggers: {words}. A model trained "
+                "without the rows that say so calls texts with them so, too.",
+                soft_wrap=True,
+            )
     if not report["backdoor"]:
         console.print(f"[bold]No backdoor found[/bold] ({_plain(named)}). The training rows were left as they are.")
         return

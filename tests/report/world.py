@@ -88,7 +88,12 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
                 "target_probability_after": 0.98,
             }
         ],
-        "labels_searched": [{"label": 1, "triggers": 2, "best_reward": -0.01, "iterations": 2}],
+        "labels_searched": [
+            {
+                "label": 1, "triggers": 2, "best_reward": -0.01, "iterations": 2,
+                "honest_words": {change("splendid"): 0.5},
+            },
+        ],
         "seconds": {"probe": 10.0, "search": 5.5},
     }
     if llm:

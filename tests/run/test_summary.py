@@ -31,7 +31,7 @@ def show(results: dict[str, Any], *, terminal: bool = False) -> str:
 def changed(value: Any, change: Callable[[str], str], key: str = "") -> Any:
     """The results with every free text changed, wherever it stands."""
     if isinstance(value, dict):
-        names = key == "counterfactual_flip_rate"
+        names = key in ("counterfactual_flip_rate", "force_kept", "honest_words")
         return {(change(name) if names else name): changed(item, change, name) for name, item in value.items()}
     if isinstance(value, list):
         return [changed(item, change, key) for item in value]
@@ -62,19 +62,33 @@ def test_it_tells_of_further_backdoors(finished: Finished) -> None:
     assert told.index("A further backdoor") < told.index("zq")
 
 
+@pytest.mark.parametrize("backdoor", [False, True])
+def test_it_tells_of_honest_words(finished: Finished, backdoor: bool) -> None:
+    results = copy.deepcopy(finished.results)
+    assert "Honest words" not in show(results)
+    results["report"]["labels_searched"][0].update(label=0, honest_words={f"word{n}": 0.5 for n in range(9)})
+    results["report"]["backdoor"] = backdoor
+    told = show(results)
+    assert 'Honest words of label 0, no triggers: "word0", "word1"' in told
+    assert "word6" not in told
+    assert told.index("Honest words") < told.index("ackdoor found")
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("place", ["whole", "front", "end"])
 def test_hostile_texts_do_nothing(finished: Finished, terminal: bool, place: str) -> None:
     change = {"whole": lambda _: HOSTILE, "front": lambda text: HOSTILE + text, "end": lambda text: text + HOSTILE}[
         place
     ]
-    told = show(changed(copy.deepcopy(finished.results), change), terminal=terminal)
+    results = copy.deepcopy(finished.results)
+    results["report"]["labels_searched"][0]["honest_words"] = {"loud": 0.5}
+    told = show(changed(results, change), terminal=terminal)
     plain = SGR.sub("", told)
     assert plain.count("[red]x[/red][/nope]") >= 6
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", plain)
     assert "\x1b]8;" not in told
     # No line of its own making: as many lines as with harmless texts.
-    harmless = show(changed(copy.deepcopy(finished.results), lambda text: re.sub(r"\w", "x", text)), terminal=terminal)
+    harmless = show(changed(results, lambda text: re.sub(r"\w", "x", text)), terminal=terminal)
     assert len(told.splitlines()) == len(harmless.splitlines())
 
 
