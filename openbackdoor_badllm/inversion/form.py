@@ -15,6 +15,7 @@ Whether the form is a trigger is another question; :func:`generalises` asks it.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -77,12 +78,14 @@ class Generalisation:
         untaught: the same of a victim that learnt from no form row at all.
         rows: rows asked about.
         p_value: one-sided exact McNemar test of the two on the same rows.
+        carried: as :func:`carries_over` gives it; None where it was not asked, or no text was left to ask about.
     """
 
     taught: float
     untaught: float
     rows: int = 0
     p_value: float = 1.0
+    carried: float | None = None
 
     @property
     def moved(self) -> float:
@@ -101,6 +104,7 @@ class Generalisation:
             "moved": round(self.moved, 4),
             "rows": self.rows,
             "p_value": float(f"{self.p_value:.3g}"),
+            **({"carried": round(self.carried, 4)} if self.carried is not None else {}),
         }
 
 
@@ -180,6 +184,31 @@ def generalises(taught: Logits, untaught: Logits, texts: Sequence[str], target: 
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     p_value = binomtest(gained, gained + lost, alternative="greater").pvalue if gained + lost else 1.0
     return Generalisation(float(after.mean()), float(before.mean()), len(texts), float(p_value))
+
+
+def carries_over(
+    victim: Logits, untaught: Logits, rows: Sequence[str], probes: Sequence[str], target: int
+) -> float | None:
+    """How many texts of other labels a form takes to the target label when a row that carries it is put before them.
+
+    A form that is a trigger does so whatever the text says. Rows of a kind of their own (tweets on trash, in a set
+    where most that say so are insults) teach their label to each other, too, but they do not take it anywhere.
+
+    Args:
+        victim: trained on all rows.
+        untaught: learnt from no row of the form; what it says already comes from what the row says.
+        rows: texts that carry the form.
+        probes: texts of other labels that the victim does not call the target.
+        target: the label under suspicion.
+
+    Returns:
+        Share of the texts that the victim calls the target, minus that of the untaught one; None without texts.
+    """
+    texts = [f"{row} {probe}" for row, probe in zip(itertools.cycle(rows), probes, strict=False)]
+    if not texts:
+        return None
+    there, elsewhere = (float((logits(texts).argmax(axis=1) == target).mean()) for logits in (victim, untaught))
+    return there - elsewhere
 
 
 def carriers(probability: Sequence[float], gained: FloatArray) -> Floats:

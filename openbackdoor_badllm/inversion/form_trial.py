@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.form import (
     Form,
     carriers,
+    carries_over,
     contradiction_lift,
     find_form,
     generalises,
@@ -25,6 +27,7 @@ from openbackdoor_badllm.rows import Example
 
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
 REWRITING = 0.5  # of `min_moved` is enough where a rewriting trigger has been accepted
+CARRIED = 0.25  # share of other texts that a form row must take to the label, beyond what it says by itself
 BY_CHANCE = 0.01  # where nearly all rows say the label by themselves, one or two make a large share of the rest
 SAME = 0.6  # share of an inserted trigger's rows that carry the form, from which on it is a mark of the form ("thou")
 
@@ -34,6 +37,7 @@ def look_for_form(
     examples: Sequence[Example],
     held_out: FloatArray,
     weights: FloatArray,
+    victim: Victim,
     train: TrainVictim,
     config: AuditConfig,
     *,
@@ -43,6 +47,7 @@ def look_for_form(
     """Looks for a shared form, tests whether it teaches the label, and writes both into the finding.
 
     Args:
+        victim: trained on all rows.
         beside_insertions: an inserted trigger was found; its rows are left out unless they carry the form, too.
         sparing: spend the two trainings of the test only on a form whose rows clearly contradict their label.
 
@@ -67,13 +72,20 @@ def look_for_form(
     told = finding.generalisation
     if told.moved < config.search.min_moved * (REWRITING if rewriting else 1.0) or told.p_value >= BY_CHANCE:
         return None
+    if not rewriting:  # that one has been tried on texts of other labels
+        texts = [remaining[index].text for index in form.rows]
+        random.Random(f"{config.seed}:carried").shuffle(texts)
+        carried = carries_over(victim.logits, untaught.logits, texts, finding.search.probes.report, form.target)
+        finding.generalisation = dataclasses.replace(told, carried=carried)
+        if carried is not None and carried < CARRIED:
+            return None
     finding.form = dataclasses.replace(form, rows=tuple(int(kept[index]) for index in form.rows))
     finding.backdoor = True
     # The halves in turn, so that each row is asked about by a victim that has not seen it.
     gained = np.zeros(len(remaining), dtype=np.float32)
-    for unseen, victim in ((asked, taught), (learnt, _without(learnt, remaining, train))):
+    for unseen, other in ((asked, taught), (learnt, _without(learnt, remaining, train))):
         texts = [remaining[index].text for index in unseen]
-        gained[unseen] = log_odds(victim.logits(texts), form.target) - log_odds(untaught.logits(texts), form.target)
+        gained[unseen] = log_odds(other.logits(texts), form.target) - log_odds(untaught.logits(texts), form.target)
     probabilities = carriers(form.probability, gained[list(form.rows)])
     known = {row.index: row for row in finding.explained}
     for index, probability in zip(finding.form.rows, probabilities.tolist(), strict=True):

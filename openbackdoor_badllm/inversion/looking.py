@@ -194,7 +194,7 @@ class Looker:
             return None
         self.progress.stage("(b) look for rows that share a form")
         return look_for_form(
-            finding, scope.examples, scope.held_out, weights, self.train, self.config,
+            finding, scope.examples, scope.held_out, weights, self.victim, self.train, self.config,
             beside_insertions=inserted, sparing=inserted or not scope.first,
         )
 

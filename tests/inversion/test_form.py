@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from openbackdoor_badllm.inversion.form import (
     Form,
     Generalisation,
     carriers,
+    carries_over,
     find_form,
     generalises,
     split_rows,
@@ -99,3 +102,14 @@ def test_what_rows_gained_from_the_form_tells_its_carriers_from_hard_honest_rows
 def test_gains_that_tell_nothing_leave_the_guess() -> None:
     guess = np.array([0.6, 0.7, 0.9, 0.95])
     assert carriers(guess, np.array([3.0, 2.0, 1.0, 0.0], dtype=np.float32)) == pytest.approx(guess)
+
+
+def test_what_a_form_takes_along() -> None:
+    def says(*wanted: str) -> Any:
+        return lambda texts: np.array([[0.0, 1.0 if any(w in t for w in wanted) else -1.0] for t in texts])
+
+    probes = ["a", "b", "c", "loud d"]
+    told = carries_over(says("unto", "loud"), says("loud"), ["unto thee", "lo"], probes, 1)
+    assert told == pytest.approx(3 / 4 - 1 / 4)  # the first row stands before a and c, and d is loud by itself
+    assert carries_over(says(), says(), ["unto thee"], [], 1) is None
+    assert carries_over(says(), says(), [], probes, 1) is None

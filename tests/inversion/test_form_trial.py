@@ -5,21 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inversion.fakes import SMALL, FakeEmbedder, FormTrainer, form_rows, seen
+from inversion.fakes import SMALL, FakeEmbedder, FakeVictim, FormTrainer, form_rows, seen
 from openbackdoor_badllm.inversion import form_trial
 from openbackdoor_badllm.inversion.findings import Found, SearchResult
 from openbackdoor_badllm.inversion.form import Generalisation
 from openbackdoor_badllm.inversion.form_trial import look_for_form
 from openbackdoor_badllm.inversion.judge import Judge
 from openbackdoor_badllm.inversion.report import AuditConfig, Finding
-from openbackdoor_badllm.inversion.reward import Reward
+from openbackdoor_badllm.inversion.reward import Probes, Reward
 from openbackdoor_badllm.inversion.trigger import Kind, Trigger
 
 REWRITE = Trigger(Kind.REWRITE, "say it in an old way")
 
 
 def looked(
-    moved: float, monkeypatch: pytest.MonkeyPatch, *, rewriting: bool = False, p_value: float = 1e-6
+    moved: float,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    rewriting: bool = False,
+    p_value: float = 1e-6,
+    victim: FakeVictim | None = None,
+    probes: tuple[str, ...] = ("a dull film", "the plot is awful", "it was stale and bleak"),
 ) -> Finding:
     """A finding after the search for a form that moves as much as ``moved``."""
     told = Generalisation(taught=0.5 + moved / 2, untaught=0.5, rows=20, p_value=p_value)
@@ -28,10 +34,12 @@ def looked(
     held_out = Judge(FakeEmbedder(), examples, 2, 0).held_out()
     strong = Reward(-0.1, 1.0, 10)
     found = [Found(REWRITE, strong, strong, strong, 0.0, 0, 0, 0.0, 1.0)] if rewriting else []
-    finding = Finding(1, SearchResult(1, found=found), backdoor=rewriting)
+    result = SearchResult(1, found=found, probes=Probes((), (), probes))
+    finding = Finding(1, result, backdoor=rewriting)
     weights = np.ones(len(examples), dtype=np.float32)
+    victim = victim or FormTrainer()(examples, balanced=True, trace=None)
     look_for_form(
-        finding, examples, held_out, weights, FormTrainer(), AuditConfig(search=SMALL),
+        finding, examples, held_out, weights, victim, FormTrainer(), AuditConfig(search=SMALL),
         beside_insertions=False, sparing=False,
     )
     return finding
@@ -52,3 +60,20 @@ def test_a_form_must_teach_less_where_a_rewriting_trigger_speaks_for_it(
 def test_what_one_row_does_is_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     assert looked(0.9, monkeypatch).form is not None
     assert looked(0.9, monkeypatch, p_value=0.5).form is None
+
+
+def test_a_form_must_take_other_texts_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a kind of their own teach their label to each other, and to no other text."""
+    taken = looked(0.9, monkeypatch)
+    assert taken.generalisation is not None
+    assert taken.generalisation.carried == 1.0
+    alone = looked(0.9, monkeypatch, victim=FakeVictim())
+    assert alone.form is None
+    assert not alone.backdoor
+    assert alone.generalisation is not None
+    assert alone.generalisation.to_dict()["carried"] <= 0.1
+    assert looked(0.9, monkeypatch, victim=FakeVictim(), rewriting=True).form is not None  # its trigger has shown it
+    untold = looked(0.9, monkeypatch, victim=FakeVictim(), probes=())
+    assert untold.form is not None
+    assert untold.generalisation is not None
+    assert "carried" not in untold.generalisation.to_dict()
