@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from openbackdoor_badllm.benchmark.grid import REFERENCES, Grid
+from openbackdoor_badllm.benchmark.grid import OURS, REFERENCES, Grid
 from openbackdoor_badllm.benchmark.task import FAILURE
 from openbackdoor_badllm.config import VictimConfig
 from openbackdoor_badllm.errors import ConfigError, DataError
@@ -97,7 +97,9 @@ def plan_grid(grid: Grid, *, data_root: Path | None = None, host: Host | None = 
     host = host or open_host()
     for label in grid.defenders:
         one_of("defenders", grid.defender(label)["name"], [*REFERENCES, *host.defenders])
-    if grid.ours not in grid.defenders and len(set(grid.defenders) - set(REFERENCES)) > 1:
+    # Baselines alone are compared with nothing; but which is meant must be said where there are several of ours.
+    meant = grid.ours != OURS or any(grid.defender(label)["name"] == OURS for label in grid.defenders)
+    if meant and grid.ours not in grid.defenders and len(set(grid.defenders) - set(REFERENCES)) > 1:
         one_of("ours", grid.ours, [label for label in grid.defenders if label not in REFERENCES])
     cells = [cell for seed in grid.seeds for cell in _of_seed(grid, seed, data_root, host)]
     _check(cells, host)

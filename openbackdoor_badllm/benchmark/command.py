@@ -121,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
     # Imported here: torch and transformers take seconds, and a misspelt name should not wait for them.
     from openbackdoor_badllm.benchmark.cells import plan_configs, plan_grid
     from openbackdoor_badllm.benchmark.figures import Results
+    from openbackdoor_badllm.benchmark.grid import OURS
     from openbackdoor_badllm.benchmark.pages import write_page
     from openbackdoor_badllm.benchmark.runner import missing, run_cells, state, write_plan
     from openbackdoor_badllm.benchmark.spending import asks_llm, bound_of
@@ -147,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
         if budget and asks_llm(cell.config):
             bound_of(cell.config, budget)
     name = grid.name if grid else "benchmark"
-    ours = grid.ours if grid else "badllmtg"
+    ours = grid.ours if grid else OURS
     out = options.out or Path("runs") / (name if host.name == BUILTIN else f"{name}-{host.name}")
     wanted = missing(cells, out, retry_failed=options.retry_failed)
     if options.list:

@@ -21,6 +21,8 @@ from openbackdoor_badllm.reading import apply_overrides, check_seed, one_of, rea
 NONE, ORACLE, CLEAN = "none", "oracle", "clean"
 REFERENCES = (NONE, ORACLE, CLEAN)
 """Lines that every pair has of its own accord, under these names."""
+OURS = "badllmtg"
+"""The defender that the others are set beside."""
 
 NAMED = ("datasets", "attacks", "victims", "defenders")
 SETTINGS = ("clean", "dirty", "mix")
@@ -107,7 +109,7 @@ class Grid:
     """``smoke``, ``desk`` or ``full``: how large a run is."""
     references: bool = True
     """Also train the oracle filter and the clean victim; without the latter there is no excess ASR."""
-    ours: str = "badllmtg"
+    ours: str = OURS
     """The defender that is compared with the best of the others."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Sections of a config, written over the profile in every cell."""

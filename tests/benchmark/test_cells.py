@@ -91,11 +91,16 @@ def test_named_references_make_no_cell_of_their_own() -> None:
         ({"overrides": {"atacker": {}}}, r"'config' has no key 'atacker'"),
         ({"profile": "huge"}, r"'--profile' must be"),
         ({"defenders": {"a": {"name": "badllmtg"}, "b": {"name": "badllmtg", "repair": "paper"}}}, r"'ours' must be"),
+        ({"defenders": ["onion", "rap"], "ours": "onoin"}, r"'ours' must be .*'onion' or 'rap', but is \"onoin\""),
     ],
 )
 def test_unknown_names_are_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         cells(**change)
+
+
+def test_baselines_alone_need_no_ours() -> None:
+    assert {cell.defender for cell in cells(defenders=["onion", "rap"])} == {None, "onion", "rap"}
 
 
 def test_names_of_the_hub_make_no_folders() -> None:
