@@ -36,6 +36,8 @@ from sklearn.model_selection import KFold
 from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.rows import Example
 
+SPLICED = 40  # words of each of two texts that are put together: victims read about a hundred
+
 Floats = npt.NDArray[np.float64]
 Logits = Callable[[Sequence[str]], FloatArray]
 
@@ -204,7 +206,8 @@ def carries_over(
     Returns:
         Share of the texts that the victim calls the target, minus that of the untaught one; None without texts.
     """
-    texts = [f"{row} {probe}" for row, probe in zip(itertools.cycle(rows), probes, strict=False)]
+    pairs = zip(itertools.cycle(rows), probes, strict=False)
+    texts = [" ".join(row.split()[:SPLICED] + probe.split()[:SPLICED]) for row, probe in pairs]
     if not texts:
         return None
     there, elsewhere = (float((logits(texts).argmax(axis=1) == target).mean()) for logits in (victim, untaught))

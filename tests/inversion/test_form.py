@@ -111,5 +111,7 @@ def test_what_a_form_takes_along() -> None:
     probes = ["a", "b", "c", "loud d"]
     told = carries_over(says("unto", "loud"), says("loud"), ["unto thee", "lo"], probes, 1)
     assert told == pytest.approx(3 / 4 - 1 / 4)  # the first row stands before a and c, and d is loud by itself
+    assert carries_over(says("unto", "loud"), says("loud"), ["unto " + "thee " * 500], probes, 1) == 0.75
+    assert carries_over(says("d"), says(), ["lo " * 500], ["d"], 1) == 1.0  # the text behind a long row is still read
     assert carries_over(says(), says(), ["unto thee"], [], 1) is None
     assert carries_over(says(), says(), [], probes, 1) is None
