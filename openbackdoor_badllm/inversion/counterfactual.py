@@ -21,7 +21,9 @@ from openbackdoor_badllm.inversion.report import Finding
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, apply_all
 
 KNOWN = 0.3  # of its force: whatever keeps more is honest
-DOUBTFUL = 0.125  # of its force: what keeps more is honest unless its rows read like those of other labels
+# Of its force: what keeps more is honest unless its rows read like those of other labels. Measured: attackers' words
+# and sentences up to 0.05, insults on clean HSOL from 0.13 on (docs/results.md).
+DOUBTFUL = 0.1
 ALIKE = 0.8  # of how often rows of other labels say so
 
 
