@@ -86,7 +86,7 @@ class Look(NamedTuple):
     Attributes:
         finding: of the first label that has a backdoor, else of the most suspicious one; indices count in all rows.
         searches: of all labels that were searched.
-        helper: a victim trained without the explained rows, where the look for a form made one.
+        helper: a victim trained without the explained rows, where the verdict on a word or a form needed one.
     """
 
     finding: Finding

@@ -7,6 +7,7 @@ probes that took no part in the search.
 A trigger stands when, beside its effect, at least one of two things speaks against ordinary text: it flips (nearly)
 everything in all three probe sets and clearly more than its controls, or the rows that carry it contradict their label
 without it. An opening in a few rows needs the latter: a phrase of praise ("A joy, this") flips nearly everything, too.
+What stands here may still be a word of its label (an insult); :mod:`.counterfactual` asks a victim without its rows.
 "Its controls" means their 90th percentile, not the best of them: a trigger that was not found (yet) stands in
 honest-looking rows and may be among them.
 """
