@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from openbackdoor_badllm.defenders.keys import within
 from openbackdoor_badllm.defenders.own_model import OwnModelKeys, RowFilter
@@ -131,17 +132,23 @@ class CUBE(RowFilter):
         return found
 
     def _umap(self, reduced: FloatArray, seed: int) -> FloatArray:
-        import umap
+        threads = torch.get_num_threads()
+        try:
+            import umap
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a seed rules out several threads
-            embedded: FloatArray = umap.UMAP(
-                n_neighbors=min(self.config.n_neighbors, len(reduced) - 1),
-                min_dist=0.0,
-                n_components=2,
-                random_state=seed,
-                init="spectral" if len(reduced) > 10 else "random",
-            ).fit_transform(reduced)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that a seed rules out several threads
+                embedded: FloatArray = umap.UMAP(
+                    n_neighbors=min(self.config.n_neighbors, len(reduced) - 1),
+                    min_dist=0.0,
+                    n_components=2,
+                    random_state=seed,
+                    init="spectral" if len(reduced) > 10 else "random",
+                ).fit_transform(reduced)
+        finally:
+            # numba sets the number of OpenMP threads of the whole process to that of the cores: where something else
+            # runs on these, the victim's training that follows takes ten times as long.
+            torch.set_num_threads(threads)
         return embedded
 
 

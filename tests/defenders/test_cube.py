@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from defenders.conftest import World
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
@@ -103,6 +106,30 @@ def test_umap_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CUBE().reduction == "pca"
     with pytest.raises(MissingExtraError, match=r"pip install 'openbackdoor-badllm\[baselines\]'"):
         CUBE(reduction="umap")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_stay_as_they_were(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba's are OpenMP's, and OpenMP's are torch's: a victim is trained after this, on as many as the user allows."""
+
+    class Numba:
+        def __init__(self, **_: Any) -> None: ...
+
+        def fit_transform(self, points: Any) -> Any:
+            torch.set_num_threads(before + 1)
+            if fails:
+                raise ValueError("too few points")
+            return points[:, :2]
+
+    before = torch.get_num_threads()
+    defender, points = CUBE(reduction="pca"), np.zeros((12, 4), dtype=np.float32)
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Numba))
+    if fails:
+        with pytest.raises(ValueError, match="too few"):
+            defender._umap(points, 0)
+    else:
+        assert defender._umap(points, 0).shape == (12, 2)
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(
