@@ -82,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="only print the estimate")
     parser.add_argument("--list", action="store_true", help="only list the cells, and which are done")
+    parser.add_argument(
+        "--tables-only", action="store_true", help="run nothing: tables, page and --publish from what is done so far"
+    )
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed")
     parser.add_argument("--no-probe", action="store_true", help="leave the estimate of hours out")
     parser.add_argument(
@@ -157,6 +160,8 @@ def run(options: argparse.Namespace) -> int:
             Console().print(line, markup=False, highlight=False, soft_wrap=True)
         return EXIT_OK
     store = Store(options.cache)
+    if options.tables_only:
+        wanted = []
     if wanted:
         _estimate(options, wanted, out, store, host, complaints)
     if options.dry_run:
@@ -206,7 +211,7 @@ def run(options: argparse.Namespace) -> int:
             f"again. Why stands in the table and in each cell's failure.json.",
             highlight=False, soft_wrap=True,
         )
-    return EXIT_FAILURE if left else EXIT_OK
+    return EXIT_FAILURE if left and not options.tables_only else EXIT_OK
 
 
 def _grid(options: argparse.Namespace) -> Grid | None:

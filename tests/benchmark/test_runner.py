@@ -191,6 +191,26 @@ def test_a_failed_cell_says_why_and_the_rest_goes_on(world: World, capsys: Captu
     assert not list(world.out.rglob("failure.json"))
 
 
+def test_tables_of_what_is_done_so_far(world: World, capsys: Capture) -> None:
+    attacks, defenders = world.content["attacks"], world.content["defenders"]
+    world.content.update(attacks={"badnets": attacks["badnets"]}, defenders=[])
+    assert world.run() == EXIT_OK
+    world.content.update(attacks=attacks, defenders=defenders)
+    done = {file.parent.name for file in world.out.rglob("results.json")}
+    published = world.folder / "published"
+    capsys.readouterr()
+    assert world.run("--tables-only", "--publish", published) == EXIT_OK
+    assert {file.parent.name for file in world.out.rglob("results.json")} == done
+    assert "Nothing was run" in capsys.readouterr().err
+    figures = {
+        (record["attack"], record["defender"]): record["figures"]
+        for record in json.loads((published / "table.json").read_text("utf-8"))["records"]
+    }
+    assert len(figures["badnets", "none"]["CACC"]["values"]) == 1
+    assert not figures["addsent", "none"]
+    assert not figures["badnets", "badllmtg"]
+
+
 def test_a_defect_is_a_failure_with_its_traceback(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.content["attacks"] = {"badnets": world.content["attacks"]["badnets"]}
     world.content["defenders"] = []
