@@ -36,8 +36,6 @@ from sklearn.model_selection import KFold
 from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.rows import Example
 
-SPLICED = 40  # words of each of two texts that are put together: victims read about a hundred
-
 Floats = npt.NDArray[np.float64]
 Logits = Callable[[Sequence[str]], FloatArray]
 
@@ -45,6 +43,7 @@ ROUNDS = 10
 START_SHARE = 0.25  # share of D_tgt that is taken to carry the form until the scores themselves tell
 FORM_WEIGHT = 4.0  # of one standard deviation of the form score, against one nat of content
 FOLDS = 5
+SPLICED = 40  # words of each of two texts that are put together: victims read about a hundred
 GUESS_WEIGHT = 0.75  # of the first guess's log-odds; less finds fewer carriers, more takes honest rows for some
 
 
