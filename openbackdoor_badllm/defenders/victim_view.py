@@ -51,7 +51,6 @@ def network_of(model: Any) -> Scorer:
             model.plm,
             model.tokenizer,
             max_len=int(getattr(model, "max_len", 512) or 512),
-            batch_tokens=4096 if device.type == "cpu" else 65536,
             bf16=supports_bf16(device),
         )
     raise VictimError(

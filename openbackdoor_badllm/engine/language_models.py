@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 import transformers
 
-from openbackdoor_badllm.engine.scoring import collate, length_batches
+from openbackdoor_badllm.engine.scoring import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, collate, length_batches
 from openbackdoor_badllm.engine.victims import (
     guarded,
     load_tokenizer,
@@ -67,7 +67,7 @@ class CausalModel:
         self.device = pick_device(device)
         self.model = guarded(path, load).to(self.device).eval()
         self.max_len = usable_length(self.model, max_len)
-        self.batch_tokens = 4096 if self.device.type == "cpu" else 32768
+        self.batch_tokens = CPU_BATCH_TOKENS if self.device.type == "cpu" else 32768
         start = self.tokenizer.bos_token_id
         self.start = self.tokenizer.eos_token_id if start is None else start
         if self.start is None:
@@ -145,7 +145,7 @@ class MaskedModel:
         self.device = pick_device(device)
         self.model = guarded(path, load).to(self.device).eval()
         self.max_len = usable_length(self.model, max_len)
-        self.batch_tokens = 4096 if self.device.type == "cpu" else 65536
+        self.batch_tokens = CPU_BATCH_TOKENS if self.device.type == "cpu" else GPU_BATCH_TOKENS
         self.mask = self.tokenizer.mask_token_id
         if self.mask is None:
             raise VictimError(f"The encoder '{path}' has no mask token, so it cannot guess words: choose another.")

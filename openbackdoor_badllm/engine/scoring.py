@@ -17,6 +17,9 @@ from scipy.special import logsumexp
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
+CPU_BATCH_TOKENS = 2048  # half and double of it are slower (docs/baselines.md): larger batches leave the cache
+GPU_BATCH_TOKENS = 65536
+
 
 class Victim(Protocol):
     """All that the inversion needs to know of a classifier."""
@@ -36,17 +39,18 @@ class Scorer:
         model: a sequence classification model.
         tokenizer: its tokenizer.
         max_len: tokens kept of a text; what is longer is cut at the end.
-        batch_tokens: upper bound of tokens in a batch, padding included.
+        batch_tokens: upper bound of tokens in a batch, padding included; what suits the model's device where None.
         bf16: score under bfloat16 autocast.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, max_len: int, batch_tokens: int = 4096, bf16: bool = False
+        self, model: Any, tokenizer: Any, *, max_len: int, batch_tokens: int | None = None, bf16: bool = False
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.max_len = max_len
-        self.batch_tokens = batch_tokens
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        self.batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
         self.bf16 = bf16
         self.num_labels = int(model.config.num_labels)
         self.forwards = 0

@@ -69,7 +69,6 @@ class TrainedClassifier:
             self.model,
             self.tokenizer,
             max_len=self.spec.max_len,
-            batch_tokens=4096 if device.type == "cpu" else 65536,
             bf16=use_bf16(self.spec, device),
         )
 

@@ -32,7 +32,7 @@ each_kind = pytest.mark.parametrize(("kind", "layers"), [("bert", 1), ("bert", 3
 TEXTS = [row.text for row in reviews(11)]
 
 
-def scorer(folder: Path, batch_tokens: int = 4096) -> Scorer:
+def scorer(folder: Path, batch_tokens: int = 2048) -> Scorer:
     model = load_classifier(str(folder), 2, seed=1)
     return Scorer(model, load_tokenizer(str(folder)), max_len=20, batch_tokens=batch_tokens)
 
@@ -48,7 +48,7 @@ def test_a_model_without_blocks() -> None:
 
 
 @each_kind
-@pytest.mark.parametrize("batch_tokens", [30, 4096])
+@pytest.mark.parametrize("batch_tokens", [30, 2048])
 def test_states_are_those_that_the_model_shows(kin: Kin, kind: str, layers: int, batch_tokens: int) -> None:
     """The embeddings are left out, and batches of texts of any length give what each text gives alone."""
     opened = scorer(kin(kind, layers), batch_tokens)
@@ -151,7 +151,7 @@ def test_the_victims_of_both_hosts_are_opened(kin: Kin) -> None:
 
 @each_kind
 def test_attention_written_out_computes_the_same_and_is_put_back(kin: Kin, kind: str, layers: int) -> None:
-    opened = scorer(kin(kind, layers), 4096)
+    opened = scorer(kin(kind, layers), 2048)
     used = opened.model.config._attn_implementation
     before = opened.logits(TEXTS)
     with suppress(ZeroDivisionError), written_out_attention(opened.model):
