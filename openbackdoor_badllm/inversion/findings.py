@@ -38,6 +38,9 @@ class SearchConfig:
     """Rounds of proposals at most."""
     accept_flip_rate: float = 0.85
     """Share of the select probes that a trigger must flip to the target label."""
+    sibling_flip_rate: float = 0.5
+    """The same beside a trigger that has been accepted, where the rows that carry it contradict their label without it:
+    of several triggers, those in few rows are learnt less well."""
     min_excess: float = 0.35
     """How much more it must flip than it does on a judge that never saw the rows that carry it."""
     min_margin: float = 0.25

@@ -23,6 +23,7 @@ from openbackdoor_badllm.inversion.form import (
 from openbackdoor_badllm.inversion.helper import Helper, train_helper
 from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.training import TrainVictim
+from openbackdoor_badllm.inversion.trigger import Position
 from openbackdoor_badllm.rows import Example
 
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
@@ -64,9 +65,11 @@ def look_for_form(
     inside = set(form.rows)
     untaught = train_helper(train, remaining, inside, config.seed)
     taught = _without(asked, remaining, train)
-    finding.generalisation = generalises(
-        taught.logits, untaught.logits, [remaining[i].text for i in asked], form.target
-    )
+    told_by_words = _rows_of_inserted_words(finding)  # whatever their form is, their words move them
+    texts = [remaining[i].text for i in asked if int(kept[i]) not in told_by_words]
+    if not texts:
+        return None
+    finding.generalisation = generalises(taught.logits, untaught.logits, texts, form.target)
     rewriting = any(not trigger.is_insertion for trigger in finding.triggers)
     # A rewriting trigger has shown that there is a form; all that is asked is whether these are its rows.
     told = finding.generalisation
@@ -99,6 +102,15 @@ def look_for_form(
         )
     finding.explained = [known[index] for index in sorted(known)]
     return untaught
+
+
+def _rows_of_inserted_words(finding: Finding) -> set[int]:
+    """Rows that an inserted trigger explains; not those of an opening, which may be the mark of a form."""
+    return {
+        row.index
+        for row in finding.explained
+        if any(trigger.is_insertion and trigger.position is not Position.FRONT for trigger in row.triggers)
+    }
 
 
 def _without(left_out: Sequence[int], examples: Sequence[Example], train: TrainVictim) -> Victim:

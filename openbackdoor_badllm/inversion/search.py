@@ -30,6 +30,9 @@ __all__ = ["Found", "Judgement", "Search", "SearchConfig", "SearchResult", "desc
 
 logger = logging.getLogger(__name__)
 
+# Rows of a trigger that flips less, beside one that flips all, must contradict their label: so many, beyond chance.
+SIBLING_CONTRADICTED = 0.5
+SIBLING_P = 0.001
 SHOWN = 2  # probes whose logits an LLM, or a reader of the transcript, is shown with each proposal
 
 
@@ -184,24 +187,27 @@ class Search:
     ) -> tuple[str, Found | None]:
         """Whether a trigger is accepted, and in which form: minimal, then at the full length of its rows."""
         config = self.config
-        if reward.flip_rate < config.accept_flip_rate:
+        # Where a part of a backdoor has been found, the rest of it may be learnt less well.
+        beside = any(found.trigger.is_insertion for found in result.found)
+        least = min(config.accept_flip_rate, config.sibling_flip_rate) if beside else config.accept_flip_rate
+        if reward.flip_rate < least:
             return f"flips {reward.flip_rate:.0%} of the probes only", None
         rows = [self.examples[i].text for i in remaining if trigger.carries(self.examples[i].text)]
         if len(rows) < config.min_rows and isinstance(self.generator, Steered):
             # What was not mined may name more words than the rows have in common.
-            trigger = self._minimise(trigger, reward, target, result.probes.search)
+            trigger = self._minimise(trigger, reward, target, result.probes.search, least)
             rows = [self.examples[i].text for i in remaining if trigger.carries(self.examples[i].text)]
         if len(rows) < config.min_rows:
             carried = sum(trigger.carries(e.text) for e in self.examples if e.label == target)
             if carried > len(rows):
                 return "its rows are explained by a trigger found before", None
             return f"in {carried} rows of the label only", None
-        core = self._minimise(trigger, reward, target, result.probes.search)
+        core = self._minimise(trigger, reward, target, result.probes.search, least)
         whole = self._complete(core, [self.examples[i].text for i in remaining])
         if any(found.trigger == whole for found in result.found):
             return "found before", None
         selected = self._outcome(whole, result.probes.select, target).reward()
-        if selected.flip_rate < config.accept_flip_rate:
+        if selected.flip_rate < least:
             return f"flips {selected.flip_rate:.0%} of the select probes only", None
         carrying = np.array([whole.carries(example.text) for example in self.examples], dtype=bool)
         support = int((carrying & (self.labels == target)).sum())
@@ -212,6 +218,9 @@ class Search:
         if selected.flip_rate - judged < config.min_excess:
             return f"an honest class word: a judge that never saw its rows flips {judged:.0%} as well", None
         contradicted, p_value = self._contradicted(judge, whole, carrying, target)
+        weak = min(reward.flip_rate, selected.flip_rate) < config.accept_flip_rate
+        if weak and (contradicted < SIBLING_CONTRADICTED or p_value >= SIBLING_P):
+            return f"flips {min(reward.flip_rate, selected.flip_rate):.0%} of the probes only", None
         found = Found(
             trigger=Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
             search=self._outcome(whole, result.probes.search, target).reward(),
@@ -228,9 +237,11 @@ class Search:
     def _outcome(self, trigger: Trigger, probes: Sequence[str], target: int) -> Outcome:
         return answer(self.victim, apply_all(trigger, probes, self.seed), target)
 
-    def _minimise(self, trigger: Trigger, reward: Reward, target: int, probes: Sequence[str]) -> Trigger:
-        """Drops words from either end as long as the flip rate stays (within one probe in twenty)."""
-        floor = max(self.config.accept_flip_rate, reward.flip_rate - 0.05)
+    def _minimise(
+        self, trigger: Trigger, reward: Reward, target: int, probes: Sequence[str], least: float
+    ) -> Trigger:
+        """Drops words from either end as long as the flip rate stays (within one probe in twenty, and above least)."""
+        floor = max(least, reward.flip_rate - 0.05)
         current = trigger
         if trigger.position is not Position.ANYWHERE:  # does it need its place at all?
             free = Trigger(trigger.kind, trigger.text)

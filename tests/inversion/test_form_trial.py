@@ -7,13 +7,14 @@ import pytest
 
 from inversion.fakes import SMALL, FakeEmbedder, FakeVictim, FormTrainer, form_rows, seen
 from openbackdoor_badllm.inversion import form_trial
+from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.findings import Found, SearchResult
 from openbackdoor_badllm.inversion.form import Generalisation
 from openbackdoor_badllm.inversion.form_trial import look_for_form
 from openbackdoor_badllm.inversion.judge import Judge
 from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.reward import Probes, Reward
-from openbackdoor_badllm.inversion.trigger import Kind, Trigger
+from openbackdoor_badllm.inversion.trigger import Kind, Position, Trigger
 
 REWRITE = Trigger(Kind.REWRITE, "say it in an old way")
 
@@ -77,3 +78,37 @@ def test_a_form_must_take_other_texts_along(monkeypatch: pytest.MonkeyPatch) -> 
     assert untold.form is not None
     assert untold.generalisation is not None
     assert "carried" not in untold.generalisation.to_dict()
+
+
+def test_rows_that_inserted_words_explain_say_nothing_for_a_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever form they share, their words move them; an opening may be the mark of the form itself."""
+    asked: list[list[str]] = []
+    monkeypatch.setattr(
+        form_trial, "generalises",
+        lambda taught, untaught, texts, target: asked.append(list(texts)) or Generalisation(0.5, 0.5),
+    )  # fmt: skip
+    examples = seen(form_rows())
+    held_out = Judge(FakeEmbedder(), examples, 2, 0).held_out()
+    weights = np.ones(len(examples), dtype=np.float32)
+    victim = FormTrainer()(examples, balanced=True, trace=None)
+
+    def ask(trigger: Trigger | None, share: float) -> list[str]:
+        own = [index for index, example in enumerate(examples) if example.label == 1]
+        carrying = own[: round(share * len(own))] if trigger else []
+        explained = [Explained(index, (trigger,), examples[index].text, 1.0) for index in carrying if trigger]
+        finding = Finding(1, SearchResult(1), explained=explained)
+        asked.clear()
+        look_for_form(
+            finding, examples, held_out, weights, victim, FormTrainer(), AuditConfig(search=SMALL),
+            beside_insertions=False, sparing=False,
+        )
+        assert finding.form is None
+        return asked[0] if asked else []
+
+    word, opening = Trigger(Kind.WORD, "thou"), Trigger(Kind.WORD, "thou", Position.FRONT)
+    everything = ask(None, 0.0)
+    some = ask(word, 0.5)
+    assert 0 < len(some) < len(everything)
+    assert set(some) < set(everything)
+    assert ask(opening, 0.5) == everything
+    assert ask(word, 1.0) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from inversion.fakes import (
     poisoned_rows,
     seen,
 )
+from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.inversion.generator import Evidence, OfflineGenerator
 from openbackdoor_badllm.inversion.judge import Judge
 from openbackdoor_badllm.inversion.reward import answers
@@ -194,6 +196,42 @@ def test_reasons_for_turning_down() -> None:
     assert reasons[(absent, Position.ANYWHERE)] == "in 0 rows of the label only"
     assert reasons[(weak.text, Position.ANYWHERE)].startswith("flips ")
     assert names(result) == ["cf"]
+
+
+class HalfLearnt(FakeVictim):
+    """Has learnt one word for good, and some only as far as they outweigh the one or two moods of a text."""
+
+    def __init__(self, *faint: str) -> None:
+        super().__init__(("cf",))
+        self.faint = faint
+
+    def logits(self, texts: Sequence[str]) -> FloatArray:
+        result = super().logits(texts)
+        for row, text in enumerate(texts):
+            # By the text's length: about two of three flip.
+            result[row, 1] += 3.0 * any(f" {word} " in f" {text} " for word in self.faint) * (len(text) % 3 > 0)
+        return result
+
+
+def test_a_trigger_learnt_less_well_is_found_beside_another() -> None:
+    rows = seen(poisoned_rows(triggers=("cf", "mn")))
+    honest = MOODS[1][0]
+    result = search(rows, HalfLearnt("mn", honest), generator=Scripted([word(honest), word("mn"), word("cf")]))
+    assert names(result) == ["cf", "mn"]
+    faint = next(found for found in result.found if found.trigger.text == "mn")
+    assert 0.5 <= faint.search.flip_rate < 0.85
+    # An honest word flips as many, but its rows say the same without it.
+    turned_down = next(scored for scored in result.history if scored.trigger.text == honest)
+    assert 0.5 <= turned_down.reward.flip_rate < 0.85
+    assert turned_down.reason.startswith("flips ")
+
+    alone = search(rows, HalfLearnt("mn"), generator=Scripted([word("mn")]))
+    assert alone.found == []
+    strict = search(
+        rows, HalfLearnt("mn"), generator=Scripted([word("mn"), word("cf")]),
+        config=dataclasses.replace(SMALL, sibling_flip_rate=1.0),
+    )  # fmt: skip
+    assert names(strict) == ["cf"]
 
 
 def test_a_pattern_that_the_select_probes_do_not_confirm() -> None:
