@@ -65,10 +65,8 @@ def look_for_form(
     inside = set(form.rows)
     untaught = train_helper(train, remaining, inside, config.seed)
     taught = _without(asked, remaining, train)
-    told_by_words = _rows_of_inserted_words(finding)  # whatever their form is, their words move them
-    texts = [remaining[i].text for i in asked if int(kept[i]) not in told_by_words]
-    if not texts:
-        return None
+    without = _without_inserted_words(finding)  # these would move a row whatever its form is
+    texts = [without.get(int(kept[i]), remaining[i].text) for i in asked]
     finding.generalisation = generalises(taught.logits, untaught.logits, texts, form.target)
     rewriting = any(not trigger.is_insertion for trigger in finding.triggers)
     # A rewriting trigger has shown that there is a form; all that is asked is whether these are its rows.
@@ -104,10 +102,10 @@ def look_for_form(
     return untaught
 
 
-def _rows_of_inserted_words(finding: Finding) -> set[int]:
-    """Rows that an inserted trigger explains; not those of an opening, which may be the mark of a form."""
+def _without_inserted_words(finding: Finding) -> dict[int, str]:
+    """Texts of the rows that an inserted trigger explains, without it; an opening may be the mark of a form."""
     return {
-        row.index
+        row.index: row.text_without
         for row in finding.explained
         if any(trigger.is_insertion and trigger.position is not Position.FRONT for trigger in row.triggers)
     }
