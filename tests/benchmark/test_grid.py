@@ -98,7 +98,7 @@ def test_a_pair_is_that_of_the_json_configs(dataset: str, attack: str) -> None:
 def test_the_grids_that_ship(file: Path, tmp_path: Path) -> None:
     made = load_grid(file)
     present = [label for label in made.defenders if made.defender(label)["name"] in {*REFERENCES, *DEFENDERS}]
-    assert made.ours in present
+    assert made.ours in present or file.stem == "modes"  # baselines alone
     for dataset, options in ((name, made.datasets[name]) for name in made.datasets):
         target = made.base_config(dataset, "badnets", 0.2, "dirty")["attacker"]["poisoner"]["target_label"]
         for attack in made.attacks:
@@ -110,8 +110,8 @@ def test_the_grids_that_ship(file: Path, tmp_path: Path) -> None:
 
 
 def test_the_grids_are_there() -> None:
-    wanted = {"smoke", "desk", "ours", "clean", "table1", "robustness", "ablation", "full"}
-    assert {file.stem for file in GRIDS} == wanted
+    here = {"smoke", "desk", "ours", "clean", "rates", "modes", "ablation-offline"}
+    assert {file.stem for file in GRIDS} == here | {"table1", "robustness", "ablation", "full"}
 
 
 def test_the_readme_explains_every_key_of_a_grid() -> None:
