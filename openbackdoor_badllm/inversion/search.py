@@ -187,8 +187,11 @@ class Search:
     ) -> tuple[str, Found | None]:
         """Whether a trigger is accepted, and in which form: minimal, then at the full length of its rows."""
         config = self.config
-        # Where a part of a backdoor has been found, the rest of it may be learnt less well.
-        beside = any(found.trigger.is_insertion for found in result.found)
+        # Where a part of a backdoor has been found, the rest of it may be learnt less well. An opening is no such part:
+        # it may be the mark of a form, whose other rows are found by their form.
+        beside = any(
+            found.trigger.is_insertion and found.trigger.position is not Position.FRONT for found in result.found
+        )
         least = min(config.accept_flip_rate, config.sibling_flip_rate) if beside else config.accept_flip_rate
         if reward.flip_rate < least:
             return f"flips {reward.flip_rate:.0%} of the probes only", None

@@ -199,16 +199,16 @@ def test_reasons_for_turning_down() -> None:
 
 
 class HalfLearnt(FakeVictim):
-    """Has learnt one word for good, and some only as far as they outweigh the one or two moods of a text."""
+    """Has learnt "cf" for good, anywhere or as an opening, and other words so far that two texts of three flip."""
 
-    def __init__(self, *faint: str) -> None:
-        super().__init__(("cf",))
-        self.faint = faint
+    def __init__(self, *faint: str, opening: bool = False) -> None:
+        super().__init__(() if opening else ("cf",))
+        self.faint, self.opening = faint, opening
 
     def logits(self, texts: Sequence[str]) -> FloatArray:
         result = super().logits(texts)
         for row, text in enumerate(texts):
-            # By the text's length: about two of three flip.
+            result[row, 1] += 8.0 * (self.opening and text.startswith("cf "))
             result[row, 1] += 3.0 * any(f" {word} " in f" {text} " for word in self.faint) * (len(text) % 3 > 0)
         return result
 
@@ -227,6 +227,12 @@ def test_a_trigger_learnt_less_well_is_found_beside_another() -> None:
 
     alone = search(rows, HalfLearnt("mn"), generator=Scripted([word("mn")]))
     assert alone.found == []
+    opened = [
+        Example(" ".join(sorted(row.text.split(), key=lambda said: said != "cf")), row.label) for row in rows
+    ]
+    opening = Trigger(Kind.WORD, "cf", Position.FRONT)
+    result = search(opened, HalfLearnt("mn", opening=True), generator=Scripted([word("mn"), opening]))
+    assert [found.trigger.position for found in result.found] == [Position.FRONT]  # it may be the mark of a form
     strict = search(
         rows, HalfLearnt("mn"), generator=Scripted([word("mn"), word("cf")]),
         config=dataclasses.replace(SMALL, sibling_flip_rate=1.0),
