@@ -130,7 +130,11 @@ class _Slot:
             if stop.is_set():
                 break
             try:
-                return self._worker().submit(run_packed, pack(task)).result()
+                worker = self._worker()
+                if stop.is_set():  # :meth:`end` came before there was a process that it could end
+                    self.end()
+                    break
+                return worker.submit(run_packed, pack(task)).result()
             except BrokenProcessPool:
                 self.pool, self.pid = None, 0
         if stop.is_set():

@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-CPU_BATCH_TOKENS = 2048  # half and double of it are slower (docs/baselines.md): larger batches leave the cache
+CPU_BATCH_TOKENS = 2048  # twice as many are slower (docs/baselines.md): they leave the cache
 GPU_BATCH_TOKENS = 65536
 
 

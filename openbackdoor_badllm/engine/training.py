@@ -65,12 +65,7 @@ class TrainedClassifier:
         """The model as a scorer: texts in, logits out."""
         device = pick_device(self.spec.device)
         self.model.to(device)
-        return Scorer(
-            self.model,
-            self.tokenizer,
-            max_len=self.spec.max_len,
-            bf16=use_bf16(self.spec, device),
-        )
+        return Scorer(self.model, self.tokenizer, max_len=self.spec.max_len, bf16=use_bf16(self.spec, device))
 
     def logits(self, texts: Sequence[str]) -> FloatArray:
         """Logits of shape ``(len(texts), num_labels)``."""

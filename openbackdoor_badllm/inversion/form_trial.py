@@ -23,7 +23,6 @@ from openbackdoor_badllm.inversion.form import (
 from openbackdoor_badllm.inversion.helper import Helper, train_helper
 from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.training import TrainVictim
-from openbackdoor_badllm.inversion.trigger import Position
 from openbackdoor_badllm.rows import Example
 
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
@@ -103,11 +102,11 @@ def look_for_form(
 
 
 def _without_inserted_words(finding: Finding) -> dict[int, str]:
-    """Texts of the rows that an inserted trigger explains, without it; an opening may be the mark of a form."""
+    """Texts of the rows that inserted words explain, without them."""
     return {
         row.index: row.text_without
         for row in finding.explained
-        if any(trigger.is_insertion and trigger.position is not Position.FRONT for trigger in row.triggers)
+        if any(trigger.marks_its_rows for trigger in row.triggers)
     }
 
 

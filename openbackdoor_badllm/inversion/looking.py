@@ -188,7 +188,7 @@ class Looker:
 
     def _look_for_form(self, finding: Finding, scope: Scope, weights: FloatArray) -> Helper | None:
         """Looks for a form, where the inserted triggers leave room for one."""
-        inserted = any(trigger.is_insertion and trigger.position is not Position.FRONT for trigger in finding.triggers)
+        inserted = any(trigger.marks_its_rows for trigger in finding.triggers)
         own = sum(example.label == finding.target_label for example in scope.examples)
         if not self.config.search.form or (inserted and len(finding.suspects) >= THIN * own):
             return None

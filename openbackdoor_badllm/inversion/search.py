@@ -187,11 +187,8 @@ class Search:
     ) -> tuple[str, Found | None]:
         """Whether a trigger is accepted, and in which form: minimal, then at the full length of its rows."""
         config = self.config
-        # Where a part of a backdoor has been found, the rest of it may be learnt less well. An opening is no such part:
-        # it may be the mark of a form, whose other rows are found by their form.
-        beside = any(
-            found.trigger.is_insertion and found.trigger.position is not Position.FRONT for found in result.found
-        )
+        # Where a part of a backdoor has been found, the rest of it may be learnt less well.
+        beside = any(found.trigger.marks_its_rows for found in result.found)
         least = min(config.accept_flip_rate, config.sibling_flip_rate) if beside else config.accept_flip_rate
         if reward.flip_rate < least:
             return f"flips {reward.flip_rate:.0%} of the probes only", None
@@ -221,9 +218,9 @@ class Search:
         if selected.flip_rate - judged < config.min_excess:
             return f"an honest class word: a judge that never saw its rows flips {judged:.0%} as well", None
         contradicted, p_value = self._contradicted(judge, whole, carrying, target)
-        weak = min(reward.flip_rate, selected.flip_rate) < config.accept_flip_rate
-        if weak and (contradicted < SIBLING_CONTRADICTED or p_value >= SIBLING_P):
-            return f"flips {min(reward.flip_rate, selected.flip_rate):.0%} of the probes only", None
+        weakest = min(reward.flip_rate, selected.flip_rate)
+        if weakest < config.accept_flip_rate and (contradicted < SIBLING_CONTRADICTED or p_value >= SIBLING_P):
+            return f"flips {weakest:.0%} of the probes only, and its rows do not contradict their label", None
         found = Found(
             trigger=Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
             search=self._outcome(whole, result.probes.search, target).reward(),

@@ -58,6 +58,11 @@ class Trigger:
         return self.kind is not Kind.REWRITE
 
     @property
+    def marks_its_rows(self) -> bool:
+        """Whether its words alone tell which rows carry it: an opening is common English, and may mark a form."""
+        return self.is_insertion and self.position is not Position.FRONT
+
+    @property
     def words(self) -> tuple[str, ...]:
         """The inserted words."""
         return tuple(self.text.split())

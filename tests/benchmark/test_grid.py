@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm.benchmark.cells import plan_grid
-from openbackdoor_badllm.benchmark.grid import REFERENCES, Grid, load_grid, make_grid
+from openbackdoor_badllm.benchmark.grid import OURS, REFERENCES, Grid, load_grid, make_grid
 from openbackdoor_badllm.defenders import DEFENDERS
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.reading import load_json
@@ -98,7 +98,9 @@ def test_a_pair_is_that_of_the_json_configs(dataset: str, attack: str) -> None:
 def test_the_grids_that_ship(file: Path, tmp_path: Path) -> None:
     made = load_grid(file)
     present = [label for label in made.defenders if made.defender(label)["name"] in {*REFERENCES, *DEFENDERS}]
-    assert made.ours in present or file.stem == "modes"  # baselines alone
+    ours = any(made.defender(label)["name"] == OURS for label in made.defenders)
+    assert (made.ours in present) is ours  # a grid of baselines alone has none
+    assert ours or file.stem == "modes"
     for dataset, options in ((name, made.datasets[name]) for name in made.datasets):
         target = made.base_config(dataset, "badnets", 0.2, "dirty")["attacker"]["poisoner"]["target_label"]
         for attack in made.attacks:

@@ -223,7 +223,7 @@ def test_a_trigger_learnt_less_well_is_found_beside_another() -> None:
     # An honest word flips as many, but its rows say the same without it.
     turned_down = next(scored for scored in result.history if scored.trigger.text == honest)
     assert 0.5 <= turned_down.reward.flip_rate < 0.85
-    assert turned_down.reason.startswith("flips ")
+    assert turned_down.reason.endswith("of the probes only, and its rows do not contradict their label")
 
     alone = search(rows, HalfLearnt("mn"), generator=Scripted([word("mn")]))
     assert alone.found == []
