@@ -18,7 +18,7 @@ from openbackdoor_badllm.activations.detection import Detector, Floats, Judged
 from openbackdoor_badllm.activations.purification import Bounds, Learning, learn_bounds
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import dev_rows, draw_clean
-from openbackdoor_badllm.engine.layers import scorer_of
+from openbackdoor_badllm.defenders.victim_view import network_of
 from openbackdoor_badllm.engine.progress import Progress, Quiet
 from openbackdoor_badllm.engine.rng import derive
 from openbackdoor_badllm.engine.scoring import FloatArray, Scorer
@@ -123,7 +123,7 @@ class BadActs(Defender):
                 )
             self.last_scores = trained.suspicion(texts)
             return [0] * len(texts)
-        scorer = scorer_of(model)
+        scorer = network_of(model)
         detector = self._detector(scorer, dev_rows(clean_data))
         self.last_scores, flags = detector.score(scorer, texts, self.progress)
         return [int(flag) for flag in flags]
@@ -138,7 +138,7 @@ class BadActs(Defender):
             VictimError: the victim's layers cannot be reached.
         """
         trained = getattr(victim, "trained", victim)
-        scorer = scorer_of(victim)
+        scorer = network_of(victim)
         if not isinstance(trained, TrainedClassifier):
             raise VictimError(f"'badacts' purifies a trained victim, but got {type(trained).__name__}.")
         clean = self._clean(clean_rows)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import torch
 
 from openbackdoor_badllm.engine.scoring import Scorer, collate, encode, length_batches
-from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.errors import VictimError
 
 Change = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -35,25 +34,6 @@ def encoder_layers(model: Any) -> list[torch.nn.Module]:
             "classifier."
         )
     return list(layers)
-
-
-def scorer_of(victim: Any) -> Scorer:
-    """The model behind a victim: of the built-in host, of OpenBackdoor (``plm``, ``tokenizer``), or a trained one.
-
-    Raises:
-        VictimError: there is no trained model in it.
-    """
-    if isinstance(victim, Scorer):
-        return victim
-    trained = getattr(victim, "trained", victim)
-    if isinstance(trained, TrainedClassifier):
-        return trained.scorer()
-    if hasattr(victim, "plm") and hasattr(victim, "tokenizer"):
-        return Scorer(victim.plm, victim.tokenizer, max_len=int(getattr(victim, "max_len", None) or 512))
-    raise VictimError(
-        "This defence reads the layers of a trained victim: expected the host's victim after its training, but got "
-        f"{type(victim).__name__}."
-    )
 
 
 @contextmanager

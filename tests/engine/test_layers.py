@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,9 @@ from openbackdoor_badllm.engine.layers import (
     encoder_layers,
     first_token_states,
     frozen,
-    scorer_of,
     written_out_attention,
 )
 from openbackdoor_badllm.engine.scoring import Scorer
-from openbackdoor_badllm.engine.spec import TrainSpec
-from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.engine.victims import load_classifier, load_tokenizer
 from openbackdoor_badllm.errors import VictimError
 
@@ -135,18 +131,6 @@ def test_frozen_puts_everything_back(kin: Kin) -> None:
         assert not any(value.requires_grad for value in model.parameters())
     assert model.training
     assert [name for name, value in model.named_parameters() if not value.requires_grad] == ["classifier.bias"]
-
-
-def test_the_victims_of_both_hosts_are_opened(kin: Kin) -> None:
-    own = scorer(kin("bert", 1))
-    trained = TrainedClassifier(own.model, own.tokenizer, TrainSpec(path="", max_len=7, device="cpu"))
-    for victim in (trained, SimpleNamespace(trained=trained), SimpleNamespace(plm=own.model, tokenizer=1, max_len=7)):
-        opened = scorer_of(victim)
-        assert (opened.model, opened.max_len) == (own.model, 7)
-    assert scorer_of(own) is own
-    for empty in (SimpleNamespace(trained=None), None):
-        with pytest.raises(VictimError, match=r"^This defence reads the layers of a trained victim"):
-            scorer_of(empty)
 
 
 @each_kind
