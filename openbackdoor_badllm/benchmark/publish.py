@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openbackdoor_badllm.benchmark.digest import digest
-from openbackdoor_badllm.benchmark.tables import digest_lines, to_markdown
+from openbackdoor_badllm.benchmark.tables import page_lines, to_markdown
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.run.folder import as_json, write_whole
 
@@ -16,7 +15,7 @@ TABLE, READABLE = "table.json", "README.md"
 
 
 def publish(table: Mapping[str, Any], folder: Path, page: Path | None = None) -> None:
-    """Writes ``table.json`` and ``README.md`` (all tables) to a folder, and the digest into a page.
+    """Writes ``table.json`` and ``README.md`` (all tables) to a folder, and what matters of it into a page.
 
     Args:
         table: the content of ``table.json``.
@@ -32,13 +31,13 @@ def publish(table: Mapping[str, Any], folder: Path, page: Path | None = None) ->
         write_whole(folder / TABLE, as_json(table))
         write_whole(folder / READABLE, to_markdown(table))
         if page is not None:
-            write_whole(page, _with_part(page, folder.name, "\n".join(digest_lines(digest(table)))))
+            write_whole(page, _with_part(page, folder.name, "\n".join(page_lines(table))))
     except OSError as error:
         raise ConfigError(f"'{error.filename or folder}' cannot be written or read: {error.strerror}.") from None
 
 
 def check_page(page: Path, folder: Path) -> None:
-    """Refuses a page that has no place for a folder's digest: before hours of work, not after them.
+    """Refuses a page that has no place for a folder's part: before hours of work, not after them.
 
     Raises:
         ConfigError: as :func:`publish`.

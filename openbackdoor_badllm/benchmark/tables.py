@@ -56,23 +56,20 @@ def to_markdown(table: Table) -> str:
     if glance:
         parts += ["## At a glance\n", *glance, ""]
     for group, records in _groups(table["records"]).items():
-        parts.append(f"## {_markdown(_title(group, records))}\n")
         averages = [item for item in table["averages"] if group_of(item) == group]
-        parts.append("CACC / ASR in percent, mean ± standard deviation over the seeds. Best defence in bold, second "
-                     "underlined; `none`, `oracle` and `clean` are no defences and are not ranked.\n")  # fmt: skip
-        parts.append(_markdown_table(*_main(records, averages, ("CACC", "ASR"), MARKDOWN)))
-        if any(record["paper"] for record in records):
-            parts.append(f"\n*Rows in italics are the paper's own numbers ({SOURCE}), not measured here.*\n")
+        parts.append(f"## {_markdown(_title(group, records))}\n")
+        parts.append(_by_pair(records, averages) + "\n")
         if any("excess ASR" in record["figures"] for record in records):
             parts.append("\nExcess ASR: points above the ASR of a victim trained on clean rows (0 is the aim; far "
                          "below 0, the trigger points away from its target).\n")  # fmt: skip
             parts.append(_markdown_table(*_main(records, averages, ("excess ASR",), MARKDOWN)))
+        if len(dict.fromkeys(map(_pair, records))) > 1 and averages:
+            parts.append(f"\n{_of_means(averages)}")
         parts.append("\nEach line: shares in percent, seconds of the run, peak memory in MiB.\n")
         parts.append(_markdown_table(*_details(records, MARKDOWN)))
-        comparisons = [item for item in table["comparisons"] if group_of(item) == group]
-        if comparisons:
-            parts.append("")
-            parts += [f"- {sentence(item)}" for item in comparisons]
+        compared = _comparisons(table, group)
+        if compared:
+            parts += ["", *compared]
         parts.append("")
     failures = [
         f"- {_markdown(_pair(record))}, {_markdown(record['defender'])}, seed {item['seed']}: "
@@ -85,6 +82,17 @@ def to_markdown(table: Table) -> str:
     if len(table["versions"]) > 1:
         parts.append("The cells were made with different versions or on different machines; table.json lists them.\n")
     return "\n".join(parts)
+
+
+def page_lines(table: Table) -> list[str]:
+    """What a page tells of a benchmark: its digest; where defences are compared, each pair and their means, too."""
+    lines = digest_lines(digest(table))
+    for group, records in _groups(table["records"]).items():
+        averages = [item for item in table["averages"] if group_of(item) == group]
+        if sum(not item["reference"] for item in averages) > 1:
+            lines += ["", f"**{_markdown(_title(group, records))}**", "", _by_pair(records, averages), "",
+                      _of_means(averages), "", *_comparisons(table, group)]  # fmt: skip
+    return lines
 
 
 def digest_lines(told: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -204,6 +212,38 @@ def _main(
     return header, rows
 
 
+def _by_pair(records: Sequence[Mapping[str, Any]], averages: Sequence[Mapping[str, Any]]) -> str:
+    """CACC and ASR of each pair and defender, as Markdown."""
+    parts = [
+        "CACC / ASR in percent, mean ± standard deviation over the seeds. Best defence in bold, second underlined; "
+        "`none`, `oracle` and `clean` are no defences and are not ranked.",
+        _markdown_table(*_main(records, averages, ("CACC", "ASR"), MARKDOWN)),
+    ]
+    if any(record["paper"] for record in records):
+        parts.append(f"*Rows in italics are the paper's own numbers ({SOURCE}), not measured here.*")
+    return "\n\n".join(parts)
+
+
+def _of_means(averages: Sequence[Mapping[str, Any]]) -> str:
+    """Every figure of each defender, the mean of the pairs that have it, as Markdown."""
+    named = [figure for figure in FIGURES if any(figure in item["figures"] for item in averages)]
+    placed = {figure: ranks([item for item in averages if item["complete"]], figure) for figure in named}
+    members = {item["defender"]: item for item in averages}
+    rows = []
+    for name in _defenders(averages):
+        shown = {figure: _shown(members[name], figure, MARKDOWN) for figure in named}
+        cells = [_placed(text, placed[figure].get(name), MARKDOWN) for figure, text in shown.items()]
+        rows.append([_markdown(name), str(members[name]["pairs"]), *cells])
+    return (
+        "Mean of the pairs that have the figure: shares in percent, seconds of a run, peak memory in MiB.\n\n"
+        + _markdown_table(("", "pairs", *named), rows)
+    )
+
+
+def _comparisons(table: Table, group: tuple[Any, ...]) -> list[str]:
+    return [f"- {sentence(item)}" for item in table["comparisons"] if group_of(item) == group]
+
+
 def _cells(
     members: Mapping[str, Mapping[str, Any]], defenders: Sequence[str], figures: Sequence[str], style: Style
 ) -> list[str]:
@@ -216,19 +256,21 @@ def _cells(
             continue
         shown = []
         for figure in figures:
-            text = _only_mean(record, figure, style)
-            place = placed[figure].get(name)
-            shown.append(style.bold(text) if place == 1 else style.underline(text) if place == 2 else text)
+            shown.append(_placed(_shown(record, figure, style), placed[figure].get(name), style))
         cells.append(" / ".join(shown))
     return cells
 
 
-def _only_mean(record: Mapping[str, Any], figure: str, style: Style) -> str:
-    """An average's spread is over the pairs, which says nothing here: its mean alone."""
+def _shown(record: Mapping[str, Any], figure: str, style: Style) -> str:
+    """A figure; of an average its mean alone, as its spread is over the pairs, which says nothing here."""
     spread = record["figures"].get(figure)
     if spread and "pairs" in record:
         spread = {**spread, "values": [spread["mean"]]}
-    return percent(spread, style.plus_minus)
+    return percent(spread, style.plus_minus, share=figure in SHARES)
+
+
+def _placed(text: str, place: int | None, style: Style) -> str:
+    return style.bold(text) if place == 1 else style.underline(text) if place == 2 else text
 
 
 def _theirs(
@@ -249,10 +291,7 @@ def _details(records: Sequence[Mapping[str, Any]], style: Style) -> tuple[list[s
     for record in records:
         if not record["figures"]:
             continue
-        shown = [
-            percent(record["figures"].get(figure), style.plus_minus, share=figure in SHARES) for figure in header[2:5]
-        ]
-        shown += [percent(record["figures"].get(name), style.plus_minus, share=name in SHARES) for name in named]
+        shown = [_shown(record, figure, style) for figure in (*header[2:5], *named)]
         texts = [" · ".join(dict.fromkeys(record.get("found", [])))] if found else []
         rows.append([style.escape(_pair(record)), style.escape(record["defender"]), *shown,
                      *(style.escape(text[:200]) or ABSENT for text in texts)])  # fmt: skip

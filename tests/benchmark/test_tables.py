@@ -14,10 +14,20 @@ import pytest
 
 from openbackdoor_badllm.benchmark.cells import Cell, plan_grid
 from openbackdoor_badllm.benchmark.compare import compare, paired
+from openbackdoor_badllm.benchmark.digest import digest
 from openbackdoor_badllm.benchmark.figures import FIGURES, table
 from openbackdoor_badllm.benchmark.grid import make_grid
 from openbackdoor_badllm.benchmark.published import DEFENDERS, MEANS, TABLE, theirs
-from openbackdoor_badllm.benchmark.tables import percent, ranks, sentence, to_csv, to_latex, to_markdown
+from openbackdoor_badllm.benchmark.tables import (
+    digest_lines,
+    page_lines,
+    percent,
+    ranks,
+    sentence,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 from openbackdoor_badllm.run.folder import as_json
 
 GRID: dict[str, Any] = {
@@ -144,6 +154,28 @@ def test_absent_figures_are_dashes_and_present_ones_shown(made: dict[str, Any]) 
         "1.0 ± 0.0", "20.0 ± 0.0", "97.0 ± 0.0", "900 ± 0"
     )  # fmt: skip
     assert (onion["FRR"], onion["AUROC"], onion["LLM calls"], onion["R-Acc"]) == ("-", "-", "-", "-")
+
+
+def test_the_means_of_every_figure_are_told(made: dict[str, Any]) -> None:
+    text = to_markdown(made).split("Mean of the pairs that have the figure")[1]
+    header, _, *rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    lines = {row[0]: dict(zip(["", *header], row, strict=False)) for row in rows[:6]}
+    assert list(lines) == ["none", "badllmtg", "onion", "rap", "oracle", "clean"]
+    average = next(item for item in made["averages"] if item["defender"] == "badllmtg")
+    assert lines["badllmtg"]["ASR"] == f"**{100 * average['figures']['ASR']['mean']:.1f}**"
+    assert (lines["badllmtg"]["pairs"], lines["badllmtg"]["memory"]) == ("6", "900")
+    assert lines["onion"]["FRR"] == "-"
+
+
+def test_a_page_compares_defences_where_there_are_several(made: dict[str, Any]) -> None:
+    lines = "\n".join(page_lines(made))
+    assert "| demo badnets | 92.1 ± 1.4 / 98.1 ± 1.4 | **91.1 ± 1.4** / **10.1 ± 1.4** |" in lines
+    assert "Mean of the pairs that have the figure" in lines
+    assert "ASR: badllmtg minus" in lines
+    alone = dict(made)
+    for key in ("records", "averages"):
+        alone[key] = [item for item in made[key] if item["defender"] in ("badllmtg", "none", "clean")]
+    assert page_lines(alone) == digest_lines(digest(alone))
 
 
 def test_equal_figures_share_a_place() -> None:
