@@ -7,10 +7,11 @@ rows that carry it are set aside and the rest is searched again ("peeling"), unt
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,11 @@ __all__ = ["Found", "Judgement", "Search", "SearchConfig", "SearchResult", "desc
 
 logger = logging.getLogger(__name__)
 
-# Rows of a trigger that flips less, beside one that flips all, must contradict their label: so many, beyond chance.
+# Beside an accepted trigger, the rows of one that flips less, or that stands in few rows against the other's, must
+# contradict their label: so many, beyond chance. A victim that has learnt rare words flips on others, too.
 SIBLING_CONTRADICTED = 0.5
 SIBLING_P = 0.001
+SIBLING_ROWS = 0.25
 SHOWN = 2  # probes whose logits an LLM, or a reader of the transcript, is shown with each proposal
 
 
@@ -88,6 +91,7 @@ class Search:
         limit = min(config.max_triggers, steered.limit) if steered else config.max_triggers
         iterations = config.iterations if config.refine else 1
         idle = 0
+        places: dict[Trigger, int] = {}  # of the accepted ones in the history
         for iteration in range(1, iterations + 1):
             if steered is not None and (sentence := steered.stopped()) is not None:
                 result.stopped = sentence
@@ -119,6 +123,7 @@ class Search:
                 result.history.append(Scored(iteration, trigger, reward, reason, shown.get(trigger, ())))
                 if found is not None:
                     result.found.append(found)
+                    places[found.trigger] = len(result.history) - 1
                     remaining = [i for i in remaining if not found.trigger.carries(self.examples[i].text)]
                     accepted += 1
             if not accepted:
@@ -132,6 +137,7 @@ class Search:
             if any(not found.trigger.is_insertion for found in result.found):
                 break  # a form leaves no words by which its rows could be set aside
         result.found = _without_supersets(result.found)
+        _drop_echoes(result, places)
         return result
 
     def _try_rewrites(self, triggers: Sequence[Trigger], iteration: int, result: SearchResult) -> int:
@@ -219,7 +225,7 @@ class Search:
             return f"an honest class word: a judge that never saw its rows flips {judged:.0%} as well", None
         contradicted, p_value = self._contradicted(judge, whole, carrying, target)
         weakest = min(reward.flip_rate, selected.flip_rate)
-        if weakest < config.accept_flip_rate and (contradicted < SIBLING_CONTRADICTED or p_value >= SIBLING_P):
+        if weakest < config.accept_flip_rate and not _contradicts(contradicted, p_value):
             return f"flips {weakest:.0%} of the probes only, and its rows do not contradict their label", None
         found = Found(
             trigger=Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
@@ -309,6 +315,30 @@ def _without_supersets(found: Sequence[Found]) -> list[Found]:
             for other in found
         )
     ]
+
+
+def _contradicts(contradicted: float, p_value: float) -> bool:
+    return contradicted >= SIBLING_CONTRADICTED and p_value < SIBLING_P
+
+
+def _drop_echoes(result: SearchResult, places: Mapping[Trigger, int]) -> None:
+    """Drops what stands in few rows against another trigger, where these rows do not speak for it themselves.
+
+    Args:
+        result: of the search; its history tells why.
+        places: of the accepted triggers, in that history.
+    """
+    most = max((found.target_rows for found in result.found if found.trigger.marks_its_rows), default=0)
+    for found in list(result.found):
+        few = found.trigger.marks_its_rows and found.target_rows < SIBLING_ROWS * most
+        if few and not _contradicts(found.contradicted, found.contradicted_p):
+            reason = (
+                f"in {found.target_rows} rows only, beside {most} of another trigger, and they do not contradict "
+                "their label"
+            )
+            place = places[found.trigger]
+            result.history[place] = dataclasses.replace(result.history[place], reason=reason)
+            result.found.remove(found)
 
 
 def describe(trigger: Trigger) -> str:

@@ -240,6 +240,20 @@ def test_a_trigger_learnt_less_well_is_found_beside_another() -> None:
     assert names(strict) == ["cf"]
 
 
+@pytest.mark.parametrize("own", [0, 1])
+def test_a_rare_word_beside_a_trigger_must_contradict_its_label(own: int) -> None:
+    """A victim that has learnt a rare word flips on others, too; those of the attacker contradict their label."""
+    rows = poisoned_rows(triggers=("cf",))
+    honest = [place for place, row in enumerate(rows) if row.label == own and "cf" not in row.text.split()]
+    for place in honest[:8]:
+        rows[place] = rows[place]._replace(text=f"{rows[place].text} wo", label=1)
+    result = search(seen(rows), FakeVictim(("cf", "wo")), generator=Scripted([word("wo"), word("cf")], [word("wo")]))
+    assert names(result) == (["cf"] if own == 1 else ["cf", "wo"])
+    if own == 1:
+        reasons = {scored.trigger.text: scored.reason for scored in result.history}
+        assert reasons["wo"] == "in 8 rows only, beside 80 of another trigger, and they do not contradict their label"
+
+
 def test_a_pattern_that_the_select_probes_do_not_confirm() -> None:
     """It flips the probes on which it was chosen, and no others."""
     rows = seen(poisoned_rows())
