@@ -80,7 +80,8 @@ def audit(
     progress.stage("(b) trigger search")
     everything = Scope.everything(judge, suspects.weights, suspects.views, held_out)
     asked: Victim = probe.victim if victim is None else victim
-    first = Looker(asked, train, generator, config, progress).look(everything, suspects.labels)
+    surprise = suspects.surprise
+    first = Looker(asked, train, generator, config, progress, surprise).look(everything, suspects.labels)
     report = Audit(
         [first.finding], generator.name, suspects.nomination, first.searches, trace=probe.trace, watched=probe.watched,
         tries=probe.tries, llm=generator.report() if isinstance(generator, LLMGenerator) else None, seconds=clock.laps,
@@ -93,7 +94,7 @@ def audit(
     # What an LLM was asked for the first backdoor, mining answers for the others, at no cost.
     miner = _miner(config) if isinstance(generator, Steered) else generator
     helper = first.helper
-    looker = Looker(asked, train, miner, config, progress)
+    looker = Looker(asked, train, miner, config, progress, surprise)
     for further in _look_further(report, everything, suspects.labels, looker):
         helper = further.helper
     clock.lap("further")
@@ -154,6 +155,14 @@ class _Suspects(NamedTuple):
     nomination: Nomination | None
     weights: FloatArray
     views: list[FloatArray]
+
+    @property
+    def surprise(self) -> dict[int, float]:
+        """Of each label; none where it was not asked for. Eq. 4 has another measure."""
+        nomination = self.nomination
+        if nomination is None or nomination.method != "robust":
+            return {}
+        return {item.label: item.surprise for item in nomination.evidence}
 
 
 def _suspects(

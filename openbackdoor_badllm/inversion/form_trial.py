@@ -26,7 +26,8 @@ from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
 
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
-REWRITING = 0.5  # of `min_moved` is enough where a rewriting trigger has been accepted
+HALF = 0.5  # of `min_moved` is enough where something else speaks for a form, too
+LOUD = 0.8  # from this surprise of stage (a) on it does: clean sets reached 0.62, the forms of AG News 0.89 to 0.96
 CARRIED = 0.25  # share of other texts that a form row must take to the label, beyond what it says by itself
 BY_CHANCE = 0.01  # where nearly all rows say the label by themselves, one or two make a large share of the rest
 SAME = 0.6  # share of an inserted trigger's rows that carry the form, from which on it is a mark of the form ("thou")
@@ -43,11 +44,13 @@ def look_for_form(
     *,
     beside_insertions: bool,
     sparing: bool,
+    surprise: float = 0.0,
 ) -> Helper | None:
     """Looks for a shared form, tests whether it teaches the label, and writes both into the finding.
 
     Args:
         victim: trained on all rows.
+        surprise: of the label in stage (a) (:mod:`.target`).
         beside_insertions: an inserted trigger was found; its rows are left out unless they carry the form, too.
         sparing: spend the two trainings of the test only on a form whose rows clearly contradict their label.
 
@@ -70,7 +73,8 @@ def look_for_form(
     rewriting = any(not trigger.is_insertion for trigger in finding.triggers)
     # A rewriting trigger has shown that there is a form; all that is asked is whether these are its rows.
     told = finding.generalisation
-    if told.moved < config.search.min_moved * (REWRITING if rewriting else 1.0) or told.p_value >= BY_CHANCE:
+    least = config.search.min_moved * (HALF if rewriting or surprise >= LOUD else 1.0)
+    if told.moved < least or told.p_value >= BY_CHANCE:
         return None
     if not rewriting:  # that one has been tried on texts of other labels
         texts = [remaining[index].text for index in form.rows]

@@ -7,7 +7,7 @@ that have none yet.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,13 +103,20 @@ class Looker:
         generator: proposes triggers.
         config: as in :func:`~openbackdoor_badllm.inversion.audit.audit`.
         progress: listener.
+        surprise: of each label in stage (a), where it looked.
     """
 
     def __init__(
-        self, victim: Victim, train: TrainVictim, generator: Generator, config: AuditConfig, progress: Progress
+        self,
+        victim: Victim,
+        train: TrainVictim,
+        generator: Generator,
+        config: AuditConfig,
+        progress: Progress,
+        surprise: Mapping[int, float],
     ) -> None:
         self.victim, self.train, self.generator = victim, train, generator
-        self.config, self.progress = config, progress
+        self.config, self.progress, self.surprise = config, progress, surprise
 
     def look(self, scope: Scope, labels: Sequence[int]) -> Look:
         """Searches the labels until one has a trigger that stands, or a form that teaches the label.
@@ -196,6 +203,7 @@ class Looker:
         return look_for_form(
             finding, scope.examples, scope.held_out, weights, self.victim, self.train, self.config,
             beside_insertions=inserted, sparing=inserted or not scope.first,
+            surprise=self.surprise.get(finding.target_label, 0.0),
         )
 
 

@@ -28,6 +28,7 @@ from inversion.fakes import (
 from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.inversion import looking
 from openbackdoor_badllm.inversion.audit import audit
 from openbackdoor_badllm.inversion.report import Audit, AuditConfig
 from openbackdoor_badllm.inversion.trigger import Kind, Trigger
@@ -498,3 +499,19 @@ def test_a_probe_that_never_learns_is_reported() -> None:
     assert trainer.tried == [(1, 0), (2, 1), (2, 2)]
     assert report.blind
     assert report.to_dict()["blind"] is True
+
+
+def test_what_stage_a_says_of_a_label_reaches_the_trial_of_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, float]] = []
+    monkeypatch.setattr(
+        looking, "look_for_form", lambda finding, *_, surprise, **__: told.append((finding.target_label, surprise))
+    )
+    no_words = dataclasses.replace(SMALL, min_rows=500)
+    report = look(poisoned_rows(), search=no_words)
+    assert report.nomination is not None
+    first = report.nomination.evidence[0]
+    assert told == [(first.label, first.surprise)]
+    assert first.surprise > 0
+    told.clear()
+    look(poisoned_rows(), target="paper", search=no_words)
+    assert [surprise for _, surprise in told] == [0.0]  # Eq. 4 has another measure

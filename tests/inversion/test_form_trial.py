@@ -24,6 +24,7 @@ def looked(
     monkeypatch: pytest.MonkeyPatch,
     *,
     rewriting: bool = False,
+    surprise: float = 0.0,
     p_value: float = 1e-6,
     victim: FakeVictim | None = None,
     probes: tuple[str, ...] = ("a dull film", "the plot is awful", "it was stale and bleak"),
@@ -41,7 +42,7 @@ def looked(
     victim = victim or FormTrainer()(examples, balanced=True, trace=None)
     look_for_form(
         finding, examples, held_out, weights, victim, FormTrainer(), AuditConfig(search=SMALL),
-        beside_insertions=False, sparing=False,
+        beside_insertions=False, sparing=False, surprise=surprise,
     )
     return finding
 
@@ -56,6 +57,14 @@ def test_a_form_must_teach_less_where_a_rewriting_trigger_speaks_for_it(
     assert (finding.form is not None) is taken
     assert bool(finding.explained) is taken
     assert finding.backdoor is (taken or rewriting)
+
+
+@pytest.mark.parametrize(("moved", "surprise", "taken"), [(0.5, 0.9, True), (0.5, 0.7, False), (0.2, 0.9, False)])
+def test_a_form_must_teach_less_where_stage_a_speaks_loud(
+    moved: float, surprise: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert looked(moved, monkeypatch, surprise=surprise).backdoor is taken
+    assert not looked(moved, monkeypatch, surprise=surprise, victim=FakeVictim()).backdoor  # it must carry over, too
 
 
 def test_what_one_row_does_is_chance(monkeypatch: pytest.MonkeyPatch) -> None:
