@@ -56,7 +56,7 @@ def to_markdown(table: Table) -> str:
     if glance:
         parts += ["## At a glance\n", *glance, ""]
     for group, records in _groups(table["records"]).items():
-        averages = [item for item in table["averages"] if group_of(item) == group]
+        averages = _of_group(table["averages"], group)
         parts.append(f"## {_markdown(_title(group, records))}\n")
         parts.append(_by_pair(records, averages) + "\n")
         if any("excess ASR" in record["figures"] for record in records):
@@ -88,7 +88,7 @@ def page_lines(table: Table) -> list[str]:
     """What a page tells of a benchmark: its digest; where defences are compared, each pair and their means, too."""
     lines = digest_lines(digest(table))
     for group, records in _groups(table["records"]).items():
-        averages = [item for item in table["averages"] if group_of(item) == group]
+        averages = _of_group(table["averages"], group)
         if sum(not item["reference"] for item in averages) > 1:
             lines += ["", f"**{_markdown(_title(group, records))}**", "", _by_pair(records, averages), "",
                       _of_means(averages), "", *_comparisons(table, group)]  # fmt: skip
@@ -110,7 +110,7 @@ def to_latex(table: Table) -> str:
     r"""A ``tabular`` for each rate, setting and victim; needs ``\usepackage{booktabs}``."""
     parts = []
     for group, records in _groups(table["records"]).items():
-        averages = [item for item in table["averages"] if group_of(item) == group]
+        averages = _of_group(table["averages"], group)
         header, rows = _main(records, averages, ("CACC", "ASR"), LATEX)
         parts.append(f"% {_title(group, records)}. Host: {_latex(_host(table))}.")
         parts.append("% CACC / ASR in percent; best bold, second underlined.")
@@ -241,7 +241,7 @@ def _of_means(averages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _comparisons(table: Table, group: tuple[Any, ...]) -> list[str]:
-    return [f"- {sentence(item)}" for item in table["comparisons"] if group_of(item) == group]
+    return [f"- {sentence(item)}" for item in _of_group(table["comparisons"], group)]
 
 
 def _cells(
@@ -254,9 +254,7 @@ def _cells(
         if record is None or not record["figures"]:
             cells.append("failed" if record is not None and record.get("failures") else ABSENT)
             continue
-        shown = []
-        for figure in figures:
-            shown.append(_placed(_shown(record, figure, style), placed[figure].get(name), style))
+        shown = (_placed(_shown(record, figure, style), placed[figure].get(name), style) for figure in figures)
         cells.append(" / ".join(shown))
     return cells
 
@@ -314,6 +312,10 @@ def _groups(records: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], list[
     for record in records:
         groups.setdefault(group_of(record), []).append(record)
     return groups
+
+
+def _of_group(items: Sequence[Mapping[str, Any]], group: tuple[Any, ...]) -> list[Mapping[str, Any]]:
+    return [item for item in items if group_of(item) == group]
 
 
 def _title(group: tuple[Any, ...], records: Sequence[Mapping[str, Any]]) -> str:

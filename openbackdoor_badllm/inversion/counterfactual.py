@@ -18,7 +18,7 @@ import numpy as np
 from openbackdoor_badllm.engine.scoring import FloatArray, Victim, log_odds
 from openbackdoor_badllm.inversion.findings import Found
 from openbackdoor_badllm.inversion.report import Finding
-from openbackdoor_badllm.inversion.trigger import Position, Trigger, apply_all
+from openbackdoor_badllm.inversion.trigger import Trigger, apply_all
 
 KNOWN = 0.3  # of its force: whatever keeps more is honest
 # Of its force: what keeps more is honest unless its rows read like those of other labels. Measured: attackers' words
@@ -77,7 +77,7 @@ def honest_words(
     return {
         item.trigger: forces[item.trigger]
         for item in found
-        if item.trigger.position is not Position.FRONT
+        if item.trigger.marks_its_rows
         and (
             forces.get(item.trigger, 0.0) >= KNOWN
             or (forces.get(item.trigger, 0.0) >= DOUBTFUL and item.contradicted < ALIKE * usual)

@@ -15,7 +15,7 @@ import numpy as np
 
 from openbackdoor_badllm.engine.scoring import Victim, softmax
 from openbackdoor_badllm.inversion.search import Found
-from openbackdoor_badllm.inversion.trigger import Position, Trigger
+from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.rows import Example
 
 
@@ -79,10 +79,7 @@ def explain(
     rows = []
     for (index, carried), text, high, low in zip(carriers, without, before, after, strict=True):
         fall = float(np.clip(high - low, 0.0, 1.0))
-        pure = max(
-            (purity[item.trigger] for item in carried if item.trigger.position is not Position.FRONT),
-            default=0.0,
-        )
+        pure = max((purity[item.trigger] for item in carried if item.trigger.marks_its_rows), default=0.0)
         triggers = tuple(item.trigger for item in carried)
         rows.append(Explained(index, triggers, text, max(fall, pure)))
     return rows

@@ -27,7 +27,6 @@ from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.rewrite_trial import rewritten_copies
 from openbackdoor_badllm.inversion.search import Search
 from openbackdoor_badllm.inversion.training import TrainVictim
-from openbackdoor_badllm.inversion.trigger import Position
 from openbackdoor_badllm.inversion.verdict import Control, keep_standing
 from openbackdoor_badllm.rows import Example
 
@@ -164,7 +163,7 @@ class Looker:
             weights = self._explain(finding, scope)
             helper = self._look_for_form(finding, scope, weights)
             inserted = [trigger for trigger in finding.triggers if trigger.is_insertion]
-            if all(trigger.position is Position.FRONT for trigger in inserted):
+            if not any(trigger.marks_its_rows for trigger in inserted):
                 break
             if helper is None:
                 self.progress.stage("(b) verdict: train a victim without the rows of the triggers")

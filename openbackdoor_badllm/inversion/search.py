@@ -144,7 +144,7 @@ class Search:
         """Tries a few rewriting triggers, until one is accepted; how many were."""
         if not isinstance(self.generator, Rewriter) or not self.config.rewrites:
             return 0
-        if any(found.trigger.position is not Position.FRONT for found in result.found):
+        if any(found.trigger.marks_its_rows for found in result.found):
             return 0  # inserted words explain the label; an opening may be the mark of a form
         for trigger in triggers[: self.config.rewrites_per_round]:
             if self._trial is None or self._trial.target != result.target:

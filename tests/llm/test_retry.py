@@ -149,7 +149,7 @@ def test_no_wait_is_begun_that_ends_after_the_deadline() -> None:
     begun = time.monotonic()
     with pytest.raises(AttemptError):
         _run(course, [LATER._replace(retry_after=3600.0), "yes"])
-    assert time.monotonic() - begun < 0.9
+    assert time.monotonic() - begun < 0.5
     assert "llm.deadline" in course.gave_up
 
 
@@ -157,7 +157,7 @@ def test_it_never_comes_back_earlier_than_told() -> None:
     course = _course()
     begun = time.monotonic()
     assert _run(course, [LATER._replace(retry_after=0.2), "yes"]) == "yes"
-    assert 0.2 <= time.monotonic() - begun < 2
+    assert 0.2 <= time.monotonic() - begun < 0.6
 
 
 def test_waits_grow_and_scatter() -> None:
