@@ -130,12 +130,13 @@ def _miner(config: AuditConfig) -> OfflineGenerator:
 def _look_further(report: Audit, scope: Scope, labels: Sequence[int], looker: Looker) -> Iterator[Look]:
     """Further backdoors, one after the other; each look adds its finding and its searches to the report.
 
-    A label that was searched in vain before is not searched again.
+    Each look is at all labels that have none yet, those of the look before included: fewer rows are left that the
+    labels could be taken for, and beside a known backdoor less is enough.
     """
     while len(report.findings) < looker.config.max_backdoors:
         scope = scope.leave_out(report.findings[-1].suspects)
         present = {example.label for example in scope.examples}
-        done = {result.target for result in report.searches}
+        done = {finding.target_label for finding in report.findings}
         left = [label for label in labels if label in present and label not in done]
         if not left or len(present) < 2:
             return

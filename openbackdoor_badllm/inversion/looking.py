@@ -118,7 +118,9 @@ class Looker:
         self.config, self.progress, self.surprise = config, progress, surprise
 
     def look(self, scope: Scope, labels: Sequence[int]) -> Look:
-        """Searches the labels until one has a trigger that stands, or a form that teaches the label.
+        """Searches the labels until one has a trigger that stands, or else a form that teaches the label.
+
+        A form is looked for in the first label only; where a backdoor is known already, in each.
 
         Args:
             scope: the rows that are looked at.
@@ -128,7 +130,7 @@ class Looker:
         for label in labels:
             search = Search(
                 self.victim, self.generator, scope.judge_without, scope.examples, scope.weights, config.search,
-                seed=config.seed, progress=self.progress, views=scope.views,
+                seed=config.seed, progress=self.progress, views=scope.views, beside=not scope.first,
             )
             result = search.run(label)
             searches.append(result)
@@ -141,8 +143,11 @@ class Looker:
                     return Look(_in_all_rows(finding, scope.kept), searches, helper)
             if isinstance(self.generator, Steered) and self.generator.stopped() is not None:
                 break
-        finding = Finding(labels[0], searches[0])
-        helper = self._look_for_form(finding, scope, scope.weights)
+        for result in searches[:1] if scope.first else searches:
+            finding = Finding(result.target, result)
+            helper = self._look_for_form(finding, scope, scope.weights)
+            if finding.backdoor:
+                break
         return Look(_in_all_rows(finding, scope.kept), searches, helper)
 
     def _without_honest_words(

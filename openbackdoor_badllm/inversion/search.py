@@ -52,6 +52,7 @@ class Search:
         seed: seed of the probe draw and of the places of insertion.
         progress: listener.
         views: other rankings of the rows, for a generator that reads them.
+        beside: whether a backdoor is known already: the bound of a trigger beside another holds from the start.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class Search:
         seed: int,
         progress: Progress | None = None,
         views: Sequence[FloatArray] = (),
+        beside: bool = False,
     ) -> None:
         self.victim, self.generator, self.judge_without = victim, generator, judge_without
         self.examples, self.weights, self.config = examples, weights, config
         self.labels = np.array([example.label for example in examples], dtype=np.int64)
         self.seed, self.progress = seed, progress or Quiet()
-        self.views = views
+        self.views, self.beside = views, beside
         self._trial: RewriteTrial | None = None
 
     def run(self, target: int) -> SearchResult:
@@ -193,8 +195,8 @@ class Search:
     ) -> tuple[str, Found | None]:
         """Whether a trigger is accepted, and in which form: minimal, then at the full length of its rows."""
         config = self.config
-        # Where a part of a backdoor has been found, the rest of it may be learnt less well.
-        beside = any(found.trigger.marks_its_rows for found in result.found)
+        # Where a part of a backdoor has been found, the rest of it, or another, may be learnt less well.
+        beside = self.beside or any(found.trigger.marks_its_rows for found in result.found)
         least = min(config.accept_flip_rate, config.sibling_flip_rate) if beside else config.accept_flip_rate
         if reward.flip_rate < least:
             return f"flips {reward.flip_rate:.0%} of the probes only", None

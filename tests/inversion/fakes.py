@@ -142,31 +142,41 @@ class FakeTrainer:
 
 
 class TwoFacedTrainer:
-    """Its victims learn the triggers of two attackers, each with a target of his own.
+    """Its victims learn the triggers of several attackers, each with a target of his own.
 
     Args:
-        attackers: what each has put in, by its target.
+        attackers: what each has put in, by its target; the trace shows the rows of the first.
+        faint: the targets whose triggers are learnt so far that two texts of three flip.
     """
 
-    def __init__(self, attackers: dict[int, Sequence[str]]) -> None:
-        self.trainers = [FakeTrainer(triggers, target=target) for target, triggers in attackers.items()]
+    def __init__(
+        self, attackers: dict[int, Sequence[str]], *, num_labels: int = 2, faint: Sequence[int] = ()
+    ) -> None:
+        self.trainers = [
+            FakeTrainer(triggers, target=target, num_labels=num_labels) for target, triggers in attackers.items()
+        ]
+        self.faint = faint
 
     def __call__(
         self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
     ) -> FakeVictim:
-        first, *others = [trainer(examples, balanced=balanced, trace=trace) for trainer in self.trainers]
-        plain = first.logits
+        victims = [trainer(examples, balanced=balanced, trace=trace) for trainer in self.trainers]
+        victim = FakeVictim(num_labels=victims[0].num_labels)
+        victim.trace = victims[0].trace
+        plain = victim.logits
 
         def logits(texts: Sequence[str]) -> FloatArray:
             result = plain(texts)
-            for other in others:
-                joined = [f" {' '.join(text.lower().split())} " for text in texts]
-                hit = [any(f" {trigger} " in text for trigger in other.triggers) for text in joined]
-                result[hit, other.target] += 8.0
+            joined = [f" {' '.join(text.lower().split())} " for text in texts]
+            for one in victims:
+                weak = one.target in self.faint
+                for row, text in enumerate(joined):
+                    if any(f" {trigger} " in text for trigger in one.triggers) and not (weak and len(text) % 3 == 0):
+                        result[row, one.target] += 3.0 if weak else 8.0
             return result
 
-        first.logits = logits  # type: ignore[method-assign]
-        return first
+        victim.logits = logits  # type: ignore[method-assign]
+        return victim
 
 
 def make_trace(

@@ -114,6 +114,19 @@ def test_two_backdoors_with_different_targets_are_found_one_after_the_other() ->
     assert [finding["target_label"] for finding in kept["further"]] == [report.findings[1].target_label]
 
 
+def test_a_backdoor_learnt_less_well_is_found_beside_a_known_one() -> None:
+    """Its label is searched first, in vain: it flips too little to be taken for a backdoor by itself."""
+    rows = two_attackers()
+    report = look(rows, TwoFacedTrainer({1: RARE, 0: ["zq"]}, faint=[1]))
+    assert [finding.target_label for finding in report.findings] == [0, 1]
+    assert sorted(trigger.text for trigger in report.findings[1].triggers) == sorted(RARE)
+    assert [result.target for result in report.searches] == [1, 0, 1]
+    assert [row.index for row in report.explained] == [index for index, row in enumerate(rows) if row.poison_label]
+
+    alone = look(poisoned_rows(), TwoFacedTrainer({1: RARE}, faint=[1]))
+    assert not alone.backdoor
+
+
 def test_one_backdoor_is_enough_where_the_config_says_so() -> None:
     report = look(two_attackers(), TwoFacedTrainer({1: RARE, 0: ["zq"]}), max_backdoors=1)
     assert len(report.findings) == 1
@@ -313,7 +326,8 @@ def test_a_wrong_first_guess_is_overruled_by_the_reward() -> None:
     assert report.nomination is not None
     assert report.nomination.label == 0
     assert report.target_label == 1
-    assert [result.target for result in report.searches] == [0, 1]
+    assert [result.target for result in report.searches] == [0, 1, 0]  # once more, without the rows of label 1
+    assert len(report.findings) == 1
     only = look(poisoned_rows(), Misleading(), target="paper", max_labels=1)
     assert not only.backdoor
 
