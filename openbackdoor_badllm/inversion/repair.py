@@ -14,11 +14,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logit
 
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.helper import Helper, fresh_labels
 from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.rows import Example
+
+# A row of a form is never taken for poisoned with more than this: of those that seemed certain 73 to 91 % were. With a
+# higher one HSOL and SST-2 ended up to 15 points of ASR below a clean victim, without it up to 33 above.
+SUREST = 0.95
 
 STRATEGIES = ("relabel", "purge", "stamp-non-target", "paper", "none")
 
@@ -142,8 +147,10 @@ def _labels_for(rows: Sequence[Explained], helper: Helper, target: int) -> npt.N
     """A label for each explained row.
 
     Where the trigger is taken out, the likely label: see :func:`fresh_labels`. A form stays in its text, so its rows
-    must not all get other labels than the target's, or it would point the other way afterwards: they get what a
-    victim says that never saw the form, mistakes included.
+    must not all get other labels than the target's, or it would point the other way afterwards. What a victim that
+    never saw them says of their texts decides, together with how likely each row is to be poisoned: the log-odds of
+    the target label and those of an honest row are added. The victim alone will not do: rows of the form that were not
+    found may have taught it.
     """
     labels = np.zeros(len(rows), dtype=np.int64)
     form = np.array([row.form for row in rows], dtype=bool)
@@ -156,7 +163,10 @@ def _labels_for(rows: Sequence[Explained], helper: Helper, target: int) -> npt.N
             target,
         )
     if form.any():
-        labels[form] = helper.logits([row.text_without for row in rows if row.form]).argmax(axis=1)
+        said = helper.logits([row.text_without for row in rows if row.form]).copy()
+        poisoned = np.array([row.probability for row in rows if row.form])
+        said[:, target] -= logit(np.clip(poisoned, 1 - SUREST, SUREST)).astype(said.dtype)
+        labels[form] = said.argmax(axis=1)
     return labels
 
 
