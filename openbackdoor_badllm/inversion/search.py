@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 SIBLING_CONTRADICTED = 0.5
 SIBLING_P = 0.001
 SIBLING_ROWS = 0.25
+# Beside a backdoor of another label they must also stand in that label's rows alone, but for so many: in the sets
+# measured an attacker's insertion was in none of the others, an insult that its label does not explain in 2 of 11.
+STRANGERS = 0.05
 SHOWN = 2  # probes whose logits an LLM, or a reader of the transcript, is shown with each proposal
 
 
@@ -229,6 +232,9 @@ class Search:
         weakest = min(reward.flip_rate, selected.flip_rate)
         if weakest < config.accept_flip_rate and not _contradicts(contradicted, p_value):
             return f"flips {weakest:.0%} of the probes only, and its rows do not contradict their label", None
+        strangers = int((carrying & (self.labels != target)).sum())
+        if weakest < config.accept_flip_rate and not result.found and strangers > STRANGERS * (support + strangers):
+            return f"flips {weakest:.0%} of the probes only, and is in {strangers} rows of other labels", None
         found = Found(
             trigger=Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
             search=self._outcome(whole, result.probes.search, target).reward(),
@@ -236,7 +242,7 @@ class Search:
             report=self._outcome(whole, result.probes.report, target).reward(),
             judged_flip_rate=judged,
             target_rows=support,
-            other_rows=int((carrying & (self.labels != target)).sum()),
+            other_rows=strangers,
             contradicted=contradicted,
             contradicted_p=p_value,
         )

@@ -18,6 +18,7 @@ from inversion.fakes import (
     SMALL,
     FakeEmbedder,
     FakeTrainer,
+    FakeVictim,
     FormTrainer,
     TwoFacedTrainer,
     clean_rows,
@@ -273,6 +274,17 @@ def test_a_word_of_the_form_does_not_hide_the_form() -> None:
     assert all(row.text_without == rows[row.index].text for row in report.explained if row.form)
 
 
+def test_a_form_of_another_label_than_the_first_guess() -> None:
+    rows = form_rows()
+    report = look(rows, Misled(FormTrainer()), target="paper")
+    assert report.nomination is not None
+    assert report.nomination.label == 0
+    assert report.target_label == 1
+    assert report.first.form is not None
+    poisoned = {k for k, row in enumerate(rows) if row.poison_label}
+    assert len(poisoned & report.suspects) >= 0.9 * len(poisoned)
+
+
 def test_a_form_that_teaches_nothing_is_no_backdoor() -> None:
     """Half of class 1 writes like that, and means what it says."""
     rows = clean_rows(300)
@@ -308,27 +320,32 @@ def test_a_given_target_label_is_not_overruled() -> None:
     assert report.triggers == []
 
 
+class Misled:
+    """A trainer whose trace speaks against label 0: some of its honest rows rise late, all at once."""
+
+    def __init__(self, trainer: FakeTrainer) -> None:
+        self.trainer = trainer
+
+    def __call__(self, examples: Sequence[Example], *, trace: TraceRequest | None, **how: Any) -> FakeVictim:
+        victim = self.trainer(examples, trace=trace, **how)
+        if victim.trace is not None and trace is not None:
+            confidence = victim.trace.confidence.copy()
+            dull = [any(word in row.text for word in MOODS[0][:3]) and row.label == 0 for row in trace.examples]
+            confidence[:, dull] = 0.01
+            confidence[len(confidence) // 2 :, dull] = 0.99
+            victim.trace = Trace(victim.trace.steps, confidence, victim.trace.labels)
+        return victim
+
+
 def test_a_wrong_first_guess_is_overruled_by_the_reward() -> None:
     """Stage (a) names label 0 here; only label 1 has triggers."""
-
-    class Misleading(FakeTrainer):
-        def __call__(self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **_: Any) -> Any:
-            victim = super().__call__(examples, balanced=balanced, trace=trace)
-            if victim.trace is not None:
-                confidence = victim.trace.confidence.copy()
-                dull = [any(word in row.text for word in MOODS[0][:3]) and row.label == 0 for row in trace.examples]
-                confidence[:, dull] = 0.01
-                confidence[len(confidence) // 2 :, dull] = 0.99
-                victim.trace = Trace(victim.trace.steps, confidence, victim.trace.labels)
-            return victim
-
-    report = look(poisoned_rows(), Misleading(), target="paper")
+    report = look(poisoned_rows(), Misled(FakeTrainer()), target="paper")
     assert report.nomination is not None
     assert report.nomination.label == 0
     assert report.target_label == 1
     assert [result.target for result in report.searches] == [0, 1, 0]  # once more, without the rows of label 1
     assert len(report.findings) == 1
-    only = look(poisoned_rows(), Misleading(), target="paper", max_labels=1)
+    only = look(poisoned_rows(), Misled(FakeTrainer()), target="paper", max_labels=1)
     assert not only.backdoor
 
 
@@ -516,16 +533,18 @@ def test_a_probe_that_never_learns_is_reported() -> None:
 
 
 def test_what_stage_a_says_of_a_label_reaches_the_trial_of_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, float]] = []
-    monkeypatch.setattr(
-        looking, "look_for_form", lambda finding, *_, surprise, **__: told.append((finding.target_label, surprise))
-    )
+    told: list[tuple[int, float, bool]] = []
+
+    def trial(finding: Any, *_: Any, surprise: float, sparing: bool, **__: Any) -> None:
+        told.append((finding.target_label, surprise, sparing))
+
+    monkeypatch.setattr(looking, "look_for_form", trial)
     no_words = dataclasses.replace(SMALL, min_rows=500)
     report = look(poisoned_rows(), search=no_words)
     assert report.nomination is not None
-    first = report.nomination.evidence[0]
-    assert told == [(first.label, first.surprise)]
+    first, second = report.nomination.evidence
+    assert told == [(first.label, first.surprise, False), (second.label, second.surprise, True)]
     assert first.surprise > 0
     told.clear()
     look(poisoned_rows(), target="paper", search=no_words)
-    assert [surprise for _, surprise in told] == [0.0]  # Eq. 4 has another measure
+    assert {surprise for _, surprise, _ in told} == {0.0}  # Eq. 4 has another measure

@@ -57,11 +57,12 @@ def search(
     generator: OfflineGenerator | Scripted | None = None,
     config: SearchConfig = SMALL,
     seed: int = 0,
+    beside: bool = False,
 ) -> SearchResult:
     judge = Judge(FakeEmbedder(), rows, victim.num_labels, 0)
     proposer = generator or OfflineGenerator(config.candidates, config.min_rows)
     weights = np.ones(len(rows), dtype=np.float32)
-    return Search(victim, proposer, judge.without, rows, weights, config, seed=seed).run(target)
+    return Search(victim, proposer, judge.without, rows, weights, config, seed=seed, beside=beside).run(target)
 
 
 def names(result: SearchResult) -> list[str]:
@@ -238,6 +239,17 @@ def test_a_trigger_learnt_less_well_is_found_beside_another() -> None:
         config=dataclasses.replace(SMALL, sibling_flip_rate=1.0),
     )  # fmt: skip
     assert names(strict) == ["cf"]
+
+
+@pytest.mark.parametrize("strangers", [0, 8])
+def test_beside_a_backdoor_of_another_label_a_weak_trigger_stands_in_its_own_label_alone(strangers: int) -> None:
+    rows = seen(poisoned_rows(triggers=("mn",)))
+    for place in [place for place, row in enumerate(rows) if row.label == 0][:strangers]:
+        rows[place] = rows[place]._replace(text=f"{rows[place].text} mn")
+    result = search(rows, HalfLearnt("mn"), generator=Scripted([word("mn")]), beside=True)
+    assert names(result) == ([] if strangers else ["mn"])
+    if strangers:
+        assert result.history[0].reason.endswith("of the probes only, and is in 8 rows of other labels")
 
 
 @pytest.mark.parametrize("own", [0, 1])
