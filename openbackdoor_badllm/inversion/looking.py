@@ -120,8 +120,7 @@ class Looker:
     def look(self, scope: Scope, labels: Sequence[int]) -> Look:
         """Searches the labels until one has a trigger that stands, or else a form that teaches the label.
 
-        A form is told by its rows, and the most suspicious label has them mostly, but not always; in the others one is
-        tried only where its rows clearly contradict their label.
+        A form is looked for in the most suspicious label only; where a backdoor is known already, in each.
 
         Args:
             scope: the rows that are looked at.
@@ -145,9 +144,9 @@ class Looker:
             if isinstance(self.generator, Steered) and self.generator.stopped() is not None:
                 break
         fruitless: list[Finding] = []
-        for result in searches:
+        for result in searches[:1] if scope.first else searches:
             finding = Finding(result.target, result)
-            helper = self._look_for_form(finding, scope, scope.weights, likely=scope.first and not fruitless)
+            helper = self._look_for_form(finding, scope, scope.weights)
             if finding.backdoor:
                 return Look(_in_all_rows(finding, scope.kept), searches, helper)
             fruitless.append(finding)
@@ -169,7 +168,7 @@ class Looker:
             kept = [control for control in controls if control.trigger in left]
             finding = Finding(result.target, result, backdoor=bool(left), controls=kept)
             weights = self._explain(finding, scope)
-            helper = self._look_for_form(finding, scope, weights, likely=scope.first)
+            helper = self._look_for_form(finding, scope, weights)
             inserted = [trigger for trigger in finding.triggers if trigger.is_insertion]
             if not any(trigger.marks_its_rows for trigger in inserted):
                 break
@@ -200,8 +199,8 @@ class Looker:
             )
         return form_weights(finding.rewritten, scope.examples, scope.weights)
 
-    def _look_for_form(self, finding: Finding, scope: Scope, weights: FloatArray, *, likely: bool) -> Helper | None:
-        """Looks for a form, where the inserted triggers leave room for one; a likely one is tried at any rate."""
+    def _look_for_form(self, finding: Finding, scope: Scope, weights: FloatArray) -> Helper | None:
+        """Looks for a form, where the inserted triggers leave room for one."""
         inserted = any(trigger.marks_its_rows for trigger in finding.triggers)
         own = sum(example.label == finding.target_label for example in scope.examples)
         if not self.config.search.form or (inserted and len(finding.suspects) >= THIN * own):
@@ -209,7 +208,7 @@ class Looker:
         self.progress.stage("(b) look for rows that share a form")
         return look_for_form(
             finding, scope.examples, scope.held_out, weights, self.victim, self.train, self.config,
-            beside_insertions=inserted, sparing=inserted or not likely,
+            beside_insertions=inserted, sparing=inserted or not scope.first,
             surprise=self.surprise.get(finding.target_label, 0.0),
         )
 

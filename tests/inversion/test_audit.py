@@ -128,6 +128,14 @@ def test_a_backdoor_learnt_less_well_is_found_beside_a_known_one() -> None:
     assert not alone.backdoor
 
 
+def test_beside_a_known_backdoor_a_form_is_looked_for_in_every_other_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(looking, "look_for_form", lambda finding, *_, **__: asked.append(finding.target_label))
+    report = look(poisoned_rows(450, classes=3), FakeTrainer(num_labels=3), num_labels=3)
+    assert report.target_label == 1
+    assert sorted(asked) == [0, 2]
+
+
 def test_one_backdoor_is_enough_where_the_config_says_so() -> None:
     report = look(two_attackers(), TwoFacedTrainer({1: RARE, 0: ["zq"]}), max_backdoors=1)
     assert len(report.findings) == 1
@@ -272,17 +280,6 @@ def test_a_word_of_the_form_does_not_hide_the_form() -> None:
     marked = [row for row in report.explained if row.index in poisoned[:12]]
     assert sum(row.form for row in marked) >= 10  # one thing, not two
     assert all(row.text_without == rows[row.index].text for row in report.explained if row.form)
-
-
-def test_a_form_of_another_label_than_the_first_guess() -> None:
-    rows = form_rows()
-    report = look(rows, Misled(FormTrainer()), target="paper")
-    assert report.nomination is not None
-    assert report.nomination.label == 0
-    assert report.target_label == 1
-    assert report.first.form is not None
-    poisoned = {k for k, row in enumerate(rows) if row.poison_label}
-    assert len(poisoned & report.suspects) >= 0.9 * len(poisoned)
 
 
 def test_a_form_that_teaches_nothing_is_no_backdoor() -> None:
@@ -533,18 +530,16 @@ def test_a_probe_that_never_learns_is_reported() -> None:
 
 
 def test_what_stage_a_says_of_a_label_reaches_the_trial_of_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, float, bool]] = []
-
-    def trial(finding: Any, *_: Any, surprise: float, sparing: bool, **__: Any) -> None:
-        told.append((finding.target_label, surprise, sparing))
-
-    monkeypatch.setattr(looking, "look_for_form", trial)
+    told: list[tuple[int, float]] = []
+    monkeypatch.setattr(
+        looking, "look_for_form", lambda finding, *_, surprise, **__: told.append((finding.target_label, surprise))
+    )
     no_words = dataclasses.replace(SMALL, min_rows=500)
     report = look(poisoned_rows(), search=no_words)
     assert report.nomination is not None
-    first, second = report.nomination.evidence
-    assert told == [(first.label, first.surprise, False), (second.label, second.surprise, True)]
+    first = report.nomination.evidence[0]
+    assert told == [(first.label, first.surprise)]
     assert first.surprise > 0
     told.clear()
     look(poisoned_rows(), target="paper", search=no_words)
-    assert {surprise for _, surprise, _ in told} == {0.0}  # Eq. 4 has another measure
+    assert [surprise for _, surprise in told] == [0.0]  # Eq. 4 has another measure
