@@ -113,6 +113,7 @@ def audit(
             [trigger for trigger in finding.triggers if trigger.is_insertion],
             finding.explained,
             [copy for _, copy in finding.rewritten],
+            finding.generalisation.moved if finding.generalisation is not None else 0.0,
         )
         for finding in report.findings
     ]

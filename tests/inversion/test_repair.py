@@ -37,7 +37,8 @@ def made(strategy: str, **options: object) -> Repair:
     explained = arguments.pop("explained", EXPLAINED)
     triggers = arguments.pop("triggers", TRIGGERS)
     rewritten = arguments.pop("rewritten", ())
-    part = Part(1, triggers, explained, rewritten)  # type: ignore[arg-type]
+    moved = arguments.pop("moved", 0.0)
+    part = Part(1, triggers, explained, rewritten, moved)  # type: ignore[arg-type]
     return repair(ROWS, [part], strategy=strategy, **arguments)  # type: ignore[arg-type]
 
 
@@ -142,19 +143,23 @@ def test_a_form_without_a_trigger_is_repaired_without_stamps(strategy: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "poisoned", "label"),
+    ("said", "poisoned", "moved", "label"),
     [
-        (2.0, 0.80, 1),  # log-odds 2.0 - 1.4: the text speaks louder
-        (2.0, 0.90, 0),  # 2.0 - 2.2: the doubt does
-        (4.0, 0.9999, 1),  # 4.0 - 2.9: no row is surely poisoned
-        (-1.0, 0.50, 0),
-        (-1.0, 0.20, 1),  # most likely an honest row that reads oddly
+        (2.0, 0.80, 0.5, 1),  # log-odds 2.0 - 1.4: the text speaks louder
+        (2.0, 0.90, 0.5, 0),  # 2.0 - 2.2: the doubt does
+        (2.0, 0.90, 0.9, 1),  # the form was found nearly whole: half of the doubt counts
+        (2.0, 0.90, 0.8, 0),
+        (4.0, 0.9999, 0.5, 1),  # 4.0 - 2.9: no row is surely poisoned
+        (-1.0, 0.50, 0.5, 0),
+        (-1.0, 0.20, 0.5, 1),  # most likely an honest row that reads oddly
     ],
 )
-def test_the_label_of_a_form_row_weighs_its_text_against_the_doubt(said: float, poisoned: float, label: int) -> None:
+def test_the_label_of_a_form_row_weighs_its_text_against_the_doubt(
+    said: float, poisoned: float, moved: float, label: int
+) -> None:
     rows = [Explained(row.index, (), f"form {row.index}", poisoned, form=True) for row in EXPLAINED]
     helper = Helper(lambda texts: np.tile(np.array([[0.0, said]], dtype=np.float32), (len(texts), 1)), REST[:60])
-    result = made("relabel", explained=rows, triggers=[], helper=helper)
+    result = made("relabel", explained=rows, triggers=[], helper=helper, moved=moved)
     assert {example.label for example in result.examples if example.text.startswith("form ")} == {label}
     assert result.changed_label == (0 if label == 1 else len(rows))
 
