@@ -85,13 +85,16 @@ def to_markdown(table: Table) -> str:
 
 
 def page_lines(table: Table) -> list[str]:
-    """What a page tells of a benchmark: its digest; where defences are compared, each pair and their means, too."""
+    """What a page tells of a benchmark: its digest; each pair, where defences are compared or seeds deviate; means."""
     lines = digest_lines(digest(table))
     for group, records in _groups(table["records"]).items():
         averages = _of_group(table["averages"], group)
-        if sum(not item["reference"] for item in averages) > 1:
-            lines += ["", f"**{_markdown(_title(group, records))}**", "", _by_pair(records, averages), "",
-                      _of_means(averages), "", *_comparisons(table, group)]  # fmt: skip
+        compared = sum(not item["reference"] for item in averages) > 1
+        poisoned = group[0] > 0
+        if compared or (poisoned and any(len(record["seeds"]) > 1 for record in records)):
+            lines += ["", f"**{_markdown(_title(group, records))}**", "", _by_pair(records, averages)]
+        if compared:
+            lines += ["", _of_means(averages), "", *_comparisons(table, group)]
     return lines
 
 
@@ -214,9 +217,12 @@ def _main(
 
 def _by_pair(records: Sequence[Mapping[str, Any]], averages: Sequence[Mapping[str, Any]]) -> str:
     """CACC and ASR of each pair and defender, as Markdown."""
+    ranked = sum(not item["reference"] for item in averages) > 1
     parts = [
-        "CACC / ASR in percent, mean ± standard deviation over the seeds. Best defence in bold, second underlined; "
-        "`none`, `oracle` and `clean` are no defences and are not ranked.",
+        "CACC / ASR in percent, mean ± standard deviation over the seeds. "
+        + ("Best defence in bold, second underlined; " if ranked else "")
+        + "`none`, `oracle` and `clean` are no defences"
+        + (" and are not ranked." if ranked else "."),
         _markdown_table(*_main(records, averages, ("CACC", "ASR"), MARKDOWN)),
     ]
     if any(record["paper"] for record in records):

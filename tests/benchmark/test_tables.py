@@ -167,7 +167,7 @@ def test_the_means_of_every_figure_are_told(made: dict[str, Any]) -> None:
     assert lines["onion"]["FRR"] == "-"
 
 
-def test_a_page_compares_defences_where_there_are_several(made: dict[str, Any]) -> None:
+def test_a_page_compares_defences_where_there_are_several(made: dict[str, Any], tmp_path: Path) -> None:
     lines = "\n".join(page_lines(made))
     assert "| demo badnets | 92.1 ± 1.4 / 98.1 ± 1.4 | **91.1 ± 1.4** / **10.1 ± 1.4** |" in lines
     assert "Mean of the pairs that have the figure" in lines
@@ -175,7 +175,13 @@ def test_a_page_compares_defences_where_there_are_several(made: dict[str, Any]) 
     alone = dict(made)
     for key in ("records", "averages"):
         alone[key] = [item for item in made[key] if item["defender"] in ("badllmtg", "none", "clean")]
-    assert page_lines(alone) == digest_lines(digest(alone))
+    told = "\n".join(page_lines(alone))
+    assert "| demo badnets | 92.1 ± 1.4 / 98.1 ± 1.4 | 91.1 ± 1.4 / 10.1 ± 1.4 |" in told  # seeds deviate: each pair
+    assert not any(word in told for word in ("bold", "minus", "Mean of the pairs"))
+    once = plan_grid(make_grid({**GRID, "defenders": ["badllmtg"], "seeds": [1]}))
+    fill(tmp_path / "once", once)
+    single = table(once, tmp_path / "once", name="once", ours="badllmtg")
+    assert page_lines(single) == digest_lines(digest(single))
 
 
 def test_equal_figures_share_a_place() -> None:
