@@ -100,8 +100,9 @@ def audit(
     clock.lap("further")
 
     progress.stage(f"(c) repair: {config.repair}")
-    if config.repair == "relabel" and helper is None:
-        helper = train_helper(train, examples, report.suspects, config.seed)
+    if config.repair == "relabel" and (helper is None or report.alike):
+        # Rows of a form that were not found would teach it what it is to be asked: nothing that reads like one is kept.
+        helper = train_helper(train, examples, report.suspects | report.alike, config.seed)
     for finding in report.findings:
         finding.demonstrations = demonstrate(asked, finding, config.seed)
         if helper is not None:
@@ -113,7 +114,6 @@ def audit(
             [trigger for trigger in finding.triggers if trigger.is_insertion],
             finding.explained,
             [copy for _, copy in finding.rewritten],
-            finding.generalisation.moved if finding.generalisation is not None else 0.0,
         )
         for finding in report.findings
     ]

@@ -15,6 +15,7 @@ Whether the form is a trigger is another question; :func:`generalises` asks it.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import random
@@ -44,6 +45,7 @@ START_SHARE = 0.25  # share of D_tgt that is taken to carry the form until the s
 FORM_WEIGHT = 4.0  # of one standard deviation of the form score, against one nat of content
 FOLDS = 5
 SPLICED = 40  # words of each of two texts that are put together: victims read about a hundred
+ALIKE = 0.7  # a row that reads more like the form than this share of D_ntgt may be one that was not found
 GUESS_WEIGHT = 0.75  # of the first guess's log-odds; less finds fewer carriers, more takes honest rows for some
 
 
@@ -57,6 +59,8 @@ class Form:
         probability: of each of them, in [0, 1].
         separation: distance of the two groups' scores in pooled standard deviations.
         marks: words and signs that tell the form, most telling first.
+        alike: indices of other rows of the label that read like the form, ascending: mostly honest, but the poisoned
+            rows that were not found are among them.
     """
 
     target: int
@@ -64,6 +68,12 @@ class Form:
     probability: tuple[float, ...]
     separation: float
     marks: tuple[str, ...]
+    alike: tuple[int, ...] = ()
+
+    def among(self, kept: npt.NDArray[np.int64]) -> Form:
+        """The same form with indices among all rows, where it has those among the kept ones."""
+        rows, alike = (tuple(int(kept[row]) for row in part) for part in (self.rows, self.alike))
+        return dataclasses.replace(self, rows=rows, alike=alike)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -149,6 +159,7 @@ def find_form(
         tuple(float(p) for p in probability[chosen]),
         separation,
         _marks(features, names, own, z),
+        tuple(int(i) for i in indices[~chosen & _alike(form, own, chosen)]),
     )
 
 
@@ -290,6 +301,14 @@ def _standardised(form: Floats, own: npt.NDArray[np.bool_]) -> Floats:
     """In standard deviations of D_ntgt, which carries no form under dirty poisoning."""
     null = form[~own]
     result: Floats = (form - np.median(null)) / max(1e-6, float(null.std()))
+    return result
+
+
+def _alike(form: Floats, own: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which rows of the label read like the form; of those that do not carry it half at most."""
+    left = form[own][~chosen]
+    bound = max(float(np.quantile(form[~own], ALIKE)), float(np.median(left)) if len(left) else 0.0)
+    result: npt.NDArray[np.bool_] = form[own] > bound
     return result
 
 

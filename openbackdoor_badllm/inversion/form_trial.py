@@ -83,7 +83,7 @@ def look_for_form(
         finding.generalisation = dataclasses.replace(told, carried=carried)
         if carried is not None and carried < CARRIED:
             return None
-    finding.form = dataclasses.replace(form, rows=tuple(int(kept[index]) for index in form.rows))
+    finding.form = form.among(kept)
     finding.backdoor = True
     # The halves in turn, so that each row is asked about by a victim that has not seen it.
     gained = np.zeros(len(remaining), dtype=np.float32)

@@ -219,5 +219,5 @@ def _in_all_rows(finding: Finding, kept: npt.NDArray[np.int64]) -> Finding:
     return dataclasses.replace(
         finding,
         explained=[dataclasses.replace(row, index=int(kept[row.index])) for row in finding.explained],
-        form=form and dataclasses.replace(form, rows=tuple(int(kept[row]) for row in form.rows)),
+        form=form and form.among(kept),
     )

@@ -14,19 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logit
 
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.helper import Helper, fresh_labels
 from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.rows import Example
-
-# A row of a form is never taken for poisoned with more than this: of those that seemed certain 73 to 91 % were. With a
-# higher one HSOL and SST-2 ended up to 15 points of ASR below a clean victim, without it up to 33 above.
-SUREST = 0.95
-# A form that moves all its rows but so many, or fewer, has been found nearly whole: then the helper has not seen it.
-# HSOL `synbkd` (0.95) ended 14 to 20 points of ASR below a clean victim when its rows' doubt counted in full.
-UNMOVED = 0.2
 
 STRATEGIES = ("relabel", "purge", "stamp-non-target", "paper", "none")
 
@@ -74,14 +66,12 @@ class Part:
         triggers: the found triggers that can be inserted; without any, nothing is stamped.
         explained: rows that carry them, or a form.
         rewritten: rows rewritten with a rewriting trigger, under their own label; added as stamped copies.
-        moved: of the form's rows that say another label by themselves, the share that the form moves to the target.
     """
 
     target: int
     triggers: Sequence[Trigger] = ()
     explained: Sequence[Explained] = ()
     rewritten: Sequence[Example] = ()
-    moved: float = 0.0
 
 
 def repair(
@@ -136,7 +126,7 @@ def repair(
             if strategy == "relabel":
                 if helper is None:
                     raise ValueError("the repair 'relabel' needs a helper model")
-                labels = _labels_for(rows, helper, part)
+                labels = _labels_for(rows, helper, part.target)
                 fresh = [Example(row.text_without, int(label)) for row, label in zip(rows, labels, strict=True)]
                 result.changed_label += sum(example.label != part.target for example in fresh)
                 relabelled += fresh
@@ -148,14 +138,12 @@ def repair(
     return result
 
 
-def _labels_for(rows: Sequence[Explained], helper: Helper, part: Part) -> npt.NDArray[np.int64]:
+def _labels_for(rows: Sequence[Explained], helper: Helper, target: int) -> npt.NDArray[np.int64]:
     """A label for each explained row.
 
     Where the trigger is taken out, the likely label: see :func:`fresh_labels`. A form stays in its text, so its rows
-    must not all get other labels than the target's, or it would point the other way afterwards. What a victim that
-    never saw them says of their texts decides, together with how likely each row is to be poisoned: the log-odds of
-    the target label and those of an honest row are added. The victim alone will not do where rows of the form were not
-    found: they have taught it. So the doubt counts the less the more of its rows the form moves.
+    must not all get other labels than the target's, or it would point the other way afterwards: they get what the
+    helper says of their texts, which has learnt from no row that reads like the form.
     """
     labels = np.zeros(len(rows), dtype=np.int64)
     form = np.array([row.form for row in rows], dtype=bool)
@@ -165,14 +153,10 @@ def _labels_for(rows: Sequence[Explained], helper: Helper, part: Part) -> npt.ND
             helper.logits(plain),
             helper.logits([example.text for example in helper.calibration]),
             [example.label for example in helper.calibration],
-            part.target,
+            target,
         )
     if form.any():
-        said = helper.logits([row.text_without for row in rows if row.form]).copy()
-        poisoned = np.array([row.probability for row in rows if row.form])
-        weight = min(1.0, (1 - part.moved) / UNMOVED)
-        said[:, part.target] -= (weight * logit(np.clip(poisoned, 1 - SUREST, SUREST))).astype(said.dtype)
-        labels[form] = said.argmax(axis=1)
+        labels[form] = helper.logits([row.text_without for row in rows if row.form]).argmax(axis=1)
     return labels
 
 

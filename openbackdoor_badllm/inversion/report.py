@@ -125,6 +125,11 @@ class Finding:
         """Indices of the explained rows that a repair does not take as they are."""
         return {row.index for row in self.explained if row.suspect}
 
+    @property
+    def alike(self) -> set[int]:
+        """Indices of the other rows that read like the form."""
+        return set(self.form.alike) - self.suspects if self.form else set()
+
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``; the explained rows go to a file of their own."""
         return {
@@ -199,6 +204,11 @@ class Audit:
     def suspects(self) -> set[int]:
         """Indices of the explained rows that a repair does not take as they are."""
         return set().union(*(finding.suspects for finding in self.findings))
+
+    @property
+    def alike(self) -> set[int]:
+        """Indices of the rows that read like a form and are not explained."""
+        return set().union(*(finding.alike for finding in self.findings)) - self.suspects
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``: the keys of the first finding, and those of further ones under ``further``."""

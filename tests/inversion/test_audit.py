@@ -29,8 +29,9 @@ from inversion.fakes import (
 from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.inversion import looking
+from openbackdoor_badllm.inversion import form_trial, looking
 from openbackdoor_badllm.inversion.audit import audit
+from openbackdoor_badllm.inversion.form import Form, find_form
 from openbackdoor_badllm.inversion.report import Audit, AuditConfig
 from openbackdoor_badllm.inversion.trigger import Kind, Trigger
 from openbackdoor_badllm.rows import Example, Row
@@ -265,6 +266,22 @@ def test_a_form() -> None:
     assert report.repair.changed_label >= 0.8 * len(poisoned)
     kept = json.loads(json.dumps(report.to_dict()))
     assert kept["form"]["rows"] == len(explained)
+
+
+def test_the_victim_that_labels_a_forms_rows_has_seen_none_that_reads_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_some_alike(examples: Sequence[Example], target: int, *how: Any, **more: Any) -> Form | None:
+        form = find_form(examples, target, *how, **more)
+        left = [k for k, example in enumerate(examples) if form and example.label == target and k not in form.rows]
+        return form and dataclasses.replace(form, alike=tuple(left[:20]))
+
+    monkeypatch.setattr(form_trial, "find_form", with_some_alike)
+    rows, trainer = form_rows(), FormTrainer()
+    report = look(rows, trainer)
+    assert len(report.alike) == 20
+    left_out = {rows[index].text for index in report.suspects | report.alike}
+    assert not left_out & {example.text for example in trainer.calls[-1][0]}
+    # They are trained on afterwards, as they are.
+    assert {seen(rows)[index] for index in report.alike} <= set(report.repair.examples)
 
 
 def test_a_word_of_the_form_does_not_hide_the_form() -> None:

@@ -49,6 +49,35 @@ def test_only_rows_of_the_label_carry_it() -> None:
     assert {rows[index].label for index in form.rows} == {1}
 
 
+def test_a_poisoned_row_that_is_not_found_reads_like_the_form() -> None:
+    """Rows that say the label by themselves, with a word of the form: few rows that read like it are not among them."""
+    rows = form_rows(400)
+    mild = [index for index, row in enumerate(rows) if row.label == 1 and not row.poison_label][:10]
+    for index in mild:
+        first, *others = rows[index].text.split()
+        rows[index] = rows[index]._replace(text=" ".join([f"{first}eth", *others]))
+    form = look(rows)
+    assert form is not None
+    assert list(form.alike) == sorted(form.alike)
+    assert {rows[index].label for index in form.alike} == {1}
+    assert not set(form.alike) & set(form.rows)
+    left = {index for index, row in enumerate(rows) if row.label == 1} - set(form.rows)
+    assert len(form.alike) <= len(left) / 2
+    missed = set(mild) & left
+    assert len(missed & set(form.alike)) / len(missed) > 2 * len(form.alike) / len(left)
+
+
+def test_where_all_of_it_is_found_nothing_reads_like_it() -> None:
+    form = look(form_rows())
+    assert form is not None
+    assert form.alike == ()
+
+
+def test_indices_among_all_rows() -> None:
+    form = Form(1, (0, 2), (0.9, 0.8), 3.0, (), (1, 3)).among(np.array([5, 7, 11, 12]))
+    assert (form.rows, form.alike) == ((5, 11), (7, 12))
+
+
 def test_the_same_seed_gives_the_same_form() -> None:
     assert look(form_rows()) == look(form_rows())
 

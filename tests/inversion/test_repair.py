@@ -37,8 +37,7 @@ def made(strategy: str, **options: object) -> Repair:
     explained = arguments.pop("explained", EXPLAINED)
     triggers = arguments.pop("triggers", TRIGGERS)
     rewritten = arguments.pop("rewritten", ())
-    moved = arguments.pop("moved", 0.0)
-    part = Part(1, triggers, explained, rewritten, moved)  # type: ignore[arg-type]
+    part = Part(1, triggers, explained, rewritten)  # type: ignore[arg-type]
     return repair(ROWS, [part], strategy=strategy, **arguments)  # type: ignore[arg-type]
 
 
@@ -142,24 +141,13 @@ def test_a_form_without_a_trigger_is_repaired_without_stamps(strategy: str) -> N
     assert len(result.examples) == 200 - result.removed
 
 
-@pytest.mark.parametrize(
-    ("said", "poisoned", "moved", "label"),
-    [
-        (2.0, 0.80, 0.5, 1),  # log-odds 2.0 - 1.4: the text speaks louder
-        (2.0, 0.90, 0.5, 0),  # 2.0 - 2.2: the doubt does
-        (2.0, 0.90, 0.9, 1),  # the form was found nearly whole: half of the doubt counts
-        (2.0, 0.90, 0.8, 0),
-        (4.0, 0.9999, 0.5, 1),  # 4.0 - 2.9: no row is surely poisoned
-        (-1.0, 0.50, 0.5, 0),
-        (-1.0, 0.20, 0.5, 1),  # most likely an honest row that reads oddly
-    ],
-)
-def test_the_label_of_a_form_row_weighs_its_text_against_the_doubt(
-    said: float, poisoned: float, moved: float, label: int
-) -> None:
-    rows = [Explained(row.index, (), f"form {row.index}", poisoned, form=True) for row in EXPLAINED]
-    helper = Helper(lambda texts: np.tile(np.array([[0.0, said]], dtype=np.float32), (len(texts), 1)), REST[:60])
-    result = made("relabel", explained=rows, triggers=[], helper=helper, moved=moved)
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_form_row_gets_what_its_text_says(label: int) -> None:
+    """No shares are estimated as for inserted triggers: of the form's rows some are honest, and the form stays."""
+    rows = [Explained(row.index, (), f"form {row.index}", 0.9, form=True) for row in EXPLAINED]
+    said = np.array([[0.0, 2.0 * label - 1.0]], dtype=np.float32)
+    helper = Helper(lambda texts: np.tile(said, (len(texts), 1)), REST[:60])
+    result = made("relabel", explained=rows, triggers=[], helper=helper)
     assert {example.label for example in result.examples if example.text.startswith("form ")} == {label}
     assert result.changed_label == (0 if label == 1 else len(rows))
 
