@@ -101,8 +101,9 @@ def audit(
 
     progress.stage(f"(c) repair: {config.repair}")
     if config.repair == "relabel" and (helper is None or report.alike):
-        # Rows of a form that were not found would teach it what it is to be asked: nothing that reads like one is kept.
-        helper = train_helper(train, examples, report.suspects | report.alike, config.seed)
+        helper = train_helper(
+            train, examples, report.suspects, config.seed, alike=report.alike, opposed=report.opposed
+        )
     for finding in report.findings:
         finding.demonstrations = demonstrate(asked, finding, config.seed)
         if helper is not None:

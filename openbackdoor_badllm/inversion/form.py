@@ -61,6 +61,7 @@ class Form:
         marks: words and signs that tell the form, most telling first.
         alike: indices of other rows of the label that read like the form, ascending: mostly honest, but the poisoned
             rows that were not found are among them.
+        opposed: indices of rows of other labels that read like the form as much, ascending.
     """
 
     target: int
@@ -69,11 +70,14 @@ class Form:
     separation: float
     marks: tuple[str, ...]
     alike: tuple[int, ...] = ()
+    opposed: tuple[int, ...] = ()
 
     def among(self, kept: npt.NDArray[np.int64]) -> Form:
         """The same form with indices among all rows, where it has those among the kept ones."""
-        rows, alike = (tuple(int(kept[row]) for row in part) for part in (self.rows, self.alike))
-        return dataclasses.replace(self, rows=rows, alike=alike)
+        rows, alike, opposed = (
+            tuple(int(kept[row]) for row in part) for part in (self.rows, self.alike, self.opposed)
+        )
+        return dataclasses.replace(self, rows=rows, alike=alike, opposed=opposed)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -153,13 +157,16 @@ def find_form(
     chosen = probability > 0.5
     if chosen.sum() < max(5, 0.005 * len(own)):
         return None
+    carrying = np.isin(np.arange(len(own)), indices[chosen])
+    alike = _alike(form, own, carrying)
     return Form(
         target,
         tuple(int(i) for i in indices[chosen]),
         tuple(float(p) for p in probability[chosen]),
         separation,
         _marks(features, names, own, z),
-        tuple(int(i) for i in indices[~chosen & _alike(form, own, chosen)]),
+        tuple(int(i) for i in np.flatnonzero(alike & own)),
+        tuple(int(i) for i in np.flatnonzero(alike & ~own)),
     )
 
 
@@ -304,11 +311,13 @@ def _standardised(form: Floats, own: npt.NDArray[np.bool_]) -> Floats:
     return result
 
 
-def _alike(form: Floats, own: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which rows of the label read like the form; of those that do not carry it half at most."""
-    left = form[own][~chosen]
+def _alike(
+    form: Floats, own: npt.NDArray[np.bool_], carrying: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Which rows read like the form and do not carry it; half of those of the label at most."""
+    left = form[own & ~carrying]
     bound = max(float(np.quantile(form[~own], ALIKE)), float(np.median(left)) if len(left) else 0.0)
-    result: npt.NDArray[np.bool_] = form[own] > bound
+    result: npt.NDArray[np.bool_] = (form > bound) & ~carrying
     return result
 
 

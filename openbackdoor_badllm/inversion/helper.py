@@ -36,15 +36,48 @@ class Helper:
 
 
 def train_helper(
-    train: TrainVictim, examples: Sequence[Example], left_out: Collection[int], seed: int
+    train: TrainVictim,
+    examples: Sequence[Example],
+    left_out: Collection[int],
+    seed: int,
+    *,
+    alike: Collection[int] = (),
+    opposed: Collection[int] = (),
 ) -> Helper:
-    """A victim trained without some rows (their indices), and without a few more on which it can be checked."""
-    rest = [example for index, example in enumerate(examples) if index not in left_out]
+    """A victim trained without some rows, and without a few more on which it can be checked.
+
+    Rows of a form that were not found would teach it what it is to be asked, so it learns from no row of the label that
+    reads like the form. That alone makes it call the form another label's, since rows of those that read like it are
+    still there. A second victim goes without these, too: it knows nothing of the form, but leans to the target by what
+    is left of it. The helper says the mean of both.
+
+    Args:
+        train: trains a victim.
+        examples: all rows.
+        left_out: indices of the explained rows.
+        seed: seed of the draw of the rows to check it on.
+        alike: indices of rows of the target label that read like a form.
+        opposed: indices of rows of other labels that do.
+    """
+    rest = [
+        (index, example) for index, example in enumerate(examples) if index not in left_out and index not in alike
+    ]
     random.Random(f"{seed}:calibration").shuffle(rest)
     size = min(CALIBRATION_ROWS, round(CALIBRATION_SHARE * len(rest)))
-    if len({example.label for example in rest[size:]}) < 2:
+    if len({example.label for _, example in rest[size:]}) < 2:
         size = 0
-    return Helper(train(rest[size:], balanced=True, trace=None).logits, rest[:size])
+    calibration = [example for _, example in rest[:size]]
+    first = train([example for _, example in rest[size:]], balanced=True, trace=None)
+    fewer = [example for index, example in rest[size:] if index not in opposed]
+    if not alike or len(fewer) == len(rest) - size or len({example.label for example in fewer}) < 2:
+        return Helper(first.logits, calibration)
+    second = train(fewer, balanced=True, trace=None)
+
+    def logits(texts: Sequence[str]) -> FloatArray:
+        mean: FloatArray = (log_softmax(first.logits(texts)) + log_softmax(second.logits(texts))) / np.float32(2)
+        return mean
+
+    return Helper(logits, calibration)
 
 
 def fresh_labels(

@@ -143,7 +143,7 @@ def _labels_for(rows: Sequence[Explained], helper: Helper, target: int) -> npt.N
 
     Where the trigger is taken out, the likely label: see :func:`fresh_labels`. A form stays in its text, so its rows
     must not all get other labels than the target's, or it would point the other way afterwards: they get what the
-    helper says of their texts, which has learnt from no row that reads like the form.
+    helper says of their texts, which has learnt from no other row of the label that reads like the form.
     """
     labels = np.zeros(len(rows), dtype=np.int64)
     form = np.array([row.form for row in rows], dtype=bool)

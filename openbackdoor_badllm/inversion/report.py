@@ -130,6 +130,11 @@ class Finding:
         """Indices of the other rows that read like the form."""
         return set(self.form.alike) - self.suspects if self.form else set()
 
+    @property
+    def opposed(self) -> set[int]:
+        """Indices of the rows of other labels that read like the form."""
+        return set(self.form.opposed) if self.form else set()
+
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``; the explained rows go to a file of their own."""
         return {
@@ -207,8 +212,13 @@ class Audit:
 
     @property
     def alike(self) -> set[int]:
-        """Indices of the rows that read like a form and are not explained."""
+        """Indices of the rows that read like the form of their label and are not explained."""
         return set().union(*(finding.alike for finding in self.findings)) - self.suspects
+
+    @property
+    def opposed(self) -> set[int]:
+        """Indices of the rows that read like the form of another label."""
+        return set().union(*(finding.opposed for finding in self.findings))
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``: the keys of the first finding, and those of further ones under ``further``."""

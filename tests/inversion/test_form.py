@@ -61,6 +61,7 @@ def test_a_poisoned_row_that_is_not_found_reads_like_the_form() -> None:
     assert list(form.alike) == sorted(form.alike)
     assert {rows[index].label for index in form.alike} == {1}
     assert not set(form.alike) & set(form.rows)
+    assert {rows[index].label for index in form.opposed} == {0}
     left = {index for index, row in enumerate(rows) if row.label == 1} - set(form.rows)
     assert len(form.alike) <= len(left) / 2
     missed = set(mild) & left
@@ -74,8 +75,8 @@ def test_where_all_of_it_is_found_nothing_reads_like_it() -> None:
 
 
 def test_indices_among_all_rows() -> None:
-    form = Form(1, (0, 2), (0.9, 0.8), 3.0, (), (1, 3)).among(np.array([5, 7, 11, 12]))
-    assert (form.rows, form.alike) == ((5, 11), (7, 12))
+    form = Form(1, (0, 2), (0.9, 0.8), 3.0, (), (1,), (3,)).among(np.array([5, 7, 11, 12]))
+    assert (form.rows, form.alike, form.opposed) == ((5, 11), (7,), (12,))
 
 
 def test_the_same_seed_gives_the_same_form() -> None:
