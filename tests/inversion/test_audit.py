@@ -268,18 +268,24 @@ def test_a_form() -> None:
     assert kept["form"]["rows"] == len(explained)
 
 
-def test_the_victim_that_labels_a_forms_rows_has_seen_none_that_reads_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_victims_that_label_a_forms_rows_have_seen_none_that_reads_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def with_some_alike(examples: Sequence[Example], target: int, *how: Any, **more: Any) -> Form | None:
         form = find_form(examples, target, *how, **more)
         left = [k for k, example in enumerate(examples) if form and example.label == target and k not in form.rows]
-        return form and dataclasses.replace(form, alike=tuple(left[:20]))
+        others = [k for k, example in enumerate(examples) if example.label != target]
+        return form and dataclasses.replace(form, alike=tuple(left[:20]), opposed=tuple(others[:20]))
 
     monkeypatch.setattr(form_trial, "find_form", with_some_alike)
     rows, trainer = form_rows(), FormTrainer()
     report = look(rows, trainer)
     assert len(report.alike) == 20
     left_out = {rows[index].text for index in report.suspects | report.alike}
-    assert not left_out & {example.text for example in trainer.calls[-1][0]}
+    opposed = {rows[index].text for index in report.opposed}
+    assert len(opposed) == 20
+    first, second = ({example.text for example in call[0]} for call in trainer.calls[-2:])
+    assert not left_out & (first | second)
+    assert second == first - opposed
+    assert opposed & first
     # They are trained on afterwards, as they are.
     assert {seen(rows)[index] for index in report.alike} <= set(report.repair.examples)
 
