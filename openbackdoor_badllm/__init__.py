@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from openbackdoor_badllm.host.upstream.importing import hook
+from openbackdoor_badllm.openbackdoor.importing import hook
 
 __version__ = "0.1.0"
 

@@ -20,12 +20,12 @@ import openbackdoor_badllm
 from openbackdoor_badllm.benchmark.command import add_arguments
 from openbackdoor_badllm.benchmark.command import run as run_benchmark
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, ConfigError, UserError
-from openbackdoor_badllm.host.options import add_host, take_host
+from openbackdoor_badllm.evaluation.console import printable
+from openbackdoor_badllm.openbackdoor.host_options import add_host, take_host
 from openbackdoor_badllm.reading import load_json
-from openbackdoor_badllm.run.console import printable
 
 if TYPE_CHECKING:
-    from openbackdoor_badllm.engine.store import Store
+    from openbackdoor_badllm.training.store import Store
 
 EXIT_CODES = "exit codes: 0 done; 1 a defect of this program; 2 bad input, told in one sentence; 130 interrupted"
 
@@ -155,10 +155,10 @@ def _add_run(command: argparse.ArgumentParser, *, example: str, out: str) -> Non
 def _defend(options: argparse.Namespace) -> int:
     config = load_json(options.config)
     # Imported here: torch and transformers take seconds, and a misspelt file name should not wait for them.
-    from openbackdoor_badllm.run.console import ConsoleProgress
-    from openbackdoor_badllm.run.experiment import Experiment, resolve
-    from openbackdoor_badllm.run.folder import RunFolder, config_hash
-    from openbackdoor_badllm.run.summary import print_summary
+    from openbackdoor_badllm.evaluation.console import ConsoleProgress
+    from openbackdoor_badllm.evaluation.experiment import Experiment, resolve
+    from openbackdoor_badllm.evaluation.folder import RunFolder, config_hash
+    from openbackdoor_badllm.evaluation.summary import print_summary
 
     config = resolve(
         config,
@@ -187,10 +187,10 @@ def _defend(options: argparse.Namespace) -> int:
 
 def _audit(options: argparse.Namespace) -> int:
     # Imported here for the same reason as above.
-    from openbackdoor_badllm.run.audit import AuditRun
-    from openbackdoor_badllm.run.console import ConsoleProgress
-    from openbackdoor_badllm.run.folder import RunFolder, config_hash, file_hash, safe_name
-    from openbackdoor_badllm.run.summary import print_summary
+    from openbackdoor_badllm.evaluation.audit_run import AuditRun
+    from openbackdoor_badllm.evaluation.console import ConsoleProgress
+    from openbackdoor_badllm.evaluation.folder import RunFolder, config_hash, file_hash, safe_name
+    from openbackdoor_badllm.evaluation.summary import print_summary
 
     config = audit_config(options)
     store = _open_store(options.cache)
@@ -220,7 +220,7 @@ def audit_config(options: argparse.Namespace) -> dict[str, Any]:
     for file in (options.rows, options.test):
         if file is not None and not file.is_file():
             raise ConfigError(f"There is no file '{file}': name one with labelled rows (CSV, TSV, JSONL or Parquet).")
-    from openbackdoor_badllm.run.audit import resolve_audit
+    from openbackdoor_badllm.evaluation.audit_run import resolve_audit
 
     rows: dict[str, Any] = {"train_file": str(options.rows.resolve())}
     if options.test is not None:
@@ -241,7 +241,7 @@ def audit_config(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _dry_run(config: dict[str, Any], *, as_json: bool) -> int:
-    from openbackdoor_badllm.run.dry_run import estimate_run
+    from openbackdoor_badllm.evaluation.dry_run import estimate_run
 
     estimate = estimate_run(config)
     if as_json:
@@ -254,7 +254,7 @@ def _dry_run(config: dict[str, Any], *, as_json: bool) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from openbackdoor_badllm.run.show import as_markdown, as_text, story
+    from openbackdoor_badllm.evaluation.show import as_markdown, as_text, story
 
     told = story(options.run_folder)
     if options.json:
@@ -267,7 +267,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from openbackdoor_badllm.report.command import write_report
+    from openbackdoor_badllm.html_report.writer import write_report
 
     written = write_report(options.folder, options.out)
     sys.stdout.write(f"{written.page}\n")
@@ -275,7 +275,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from openbackdoor_badllm.run.doctor import examine
+    from openbackdoor_badllm.evaluation.doctor import examine
 
     found = examine(options.data_root)
     if options.json:
@@ -295,13 +295,13 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _print_json(value: Any) -> None:
-    from openbackdoor_badllm.run.folder import as_json
+    from openbackdoor_badllm.evaluation.folder import as_json
 
     sys.stdout.write(as_json(value))
 
 
 def _open_store(folder: Path | None) -> Store:
-    from openbackdoor_badllm.engine.store import Store
+    from openbackdoor_badllm.training.store import Store
 
     store = Store(folder)
     try:

@@ -506,7 +506,7 @@ def test_interrupt_is_130_and_one_line(world: World, capsys: Capture, monkeypatc
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("openbackdoor_badllm.host.builtin.trainer.train_classifier", interrupt)
+    monkeypatch.setattr("openbackdoor_badllm.attacks.victim_trainer.train_classifier", interrupt)
     assert main(world.arguments(world.config())) == EXIT_INTERRUPTED
     told = capsys.readouterr()
     assert told.out == ""
@@ -518,6 +518,6 @@ def test_a_defect_of_ours_keeps_its_traceback(world: World, monkeypatch: pytest.
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("openbackdoor_badllm.host.builtin.trainer.train_classifier", fail)
+    monkeypatch.setattr("openbackdoor_badllm.attacks.victim_trainer.train_classifier", fail)
     with pytest.raises(ZeroDivisionError):
         main(world.arguments(world.config()))

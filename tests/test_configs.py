@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm.config import VictimConfig
+from openbackdoor_badllm.data.dataset_config import DatasetConfig
+from openbackdoor_badllm.data.demo import CLASSES
+from openbackdoor_badllm.data.layouts import LAYOUTS
 from openbackdoor_badllm.defenders import DEFENDERS, load_defender
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.host.builtin import load_attacker, set_config
-from openbackdoor_badllm.host.builtin.data.config import DatasetConfig
-from openbackdoor_badllm.host.builtin.data.layouts import LAYOUTS
-from openbackdoor_badllm.host.builtin.demo import CLASSES
+from openbackdoor_badllm.evaluation.experiment import resolve
+from openbackdoor_badllm.evaluation.profiles import PROFILES
+from openbackdoor_badllm.openbackdoor.builtin import load_attacker, set_config
 from openbackdoor_badllm.reading import load_json, read
-from openbackdoor_badllm.run.experiment import resolve
-from openbackdoor_badllm.run.profiles import PROFILES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.json"))

@@ -14,12 +14,12 @@ from typing import Any
 from openbackdoor_badllm.benchmark.grid import OURS, REFERENCES, Grid
 from openbackdoor_badllm.benchmark.task import FAILURE
 from openbackdoor_badllm.config import VictimConfig
+from openbackdoor_badllm.data.dataset_config import DatasetConfig
 from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.host import BUILTIN, Host, open_host
-from openbackdoor_badllm.host.builtin.data.config import DatasetConfig
+from openbackdoor_badllm.evaluation.experiment import resolve
+from openbackdoor_badllm.evaluation.folder import RESULTS, config_hash, safe_name
+from openbackdoor_badllm.openbackdoor.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.reading import load_json, one_of, read
-from openbackdoor_badllm.run.experiment import resolve
-from openbackdoor_badllm.run.folder import RESULTS, config_hash, safe_name
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,15 @@ from openbackdoor_badllm.errors import (
     ConfigError,
     UserError,
 )
-from openbackdoor_badllm.host import BUILTIN
-from openbackdoor_badllm.host.options import add_host, take_host
-from openbackdoor_badllm.run.console import ConsoleProgress, printable
+from openbackdoor_badllm.evaluation.console import ConsoleProgress, printable
+from openbackdoor_badllm.openbackdoor.host import BUILTIN
+from openbackdoor_badllm.openbackdoor.host_options import add_host, take_host
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.benchmark.cells import Cell
     from openbackdoor_badllm.benchmark.figures import Results
     from openbackdoor_badllm.benchmark.grid import Grid
-    from openbackdoor_badllm.host import Host
+    from openbackdoor_badllm.openbackdoor.host import Host
 
 TABLES_LOCK = ".tables.lock"
 EXIT_CODES = "exit codes: 0 done; 1 a cell failed; 2 bad input, told in one sentence; 130 interrupted"
@@ -129,8 +129,8 @@ def run(options: argparse.Namespace) -> int:
     from openbackdoor_badllm.benchmark.runner import missing, run_cells, state, write_plan
     from openbackdoor_badllm.benchmark.spending import asks_llm, bound_of
     from openbackdoor_badllm.benchmark.tables import to_markdown
-    from openbackdoor_badllm.engine.store import Store
-    from openbackdoor_badllm.run.folder import write_changed
+    from openbackdoor_badllm.evaluation.folder import write_changed
+    from openbackdoor_badllm.training.store import Store
 
     complaints = Console(stderr=True)
     host = take_host(options, complaints)
@@ -259,7 +259,7 @@ def _write_tables(cells: Sequence[Cell], out: Path, name: str, ours: str, result
     """All tables anew; called after every cell, so that an interrupted run leaves what it has."""
     from openbackdoor_badllm.benchmark.figures import table
     from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
-    from openbackdoor_badllm.run.folder import as_json, write_changed
+    from openbackdoor_badllm.evaluation.folder import as_json, write_changed
 
     with FileLock(out / TABLES_LOCK):  # a second runner on the folder writes the same files
         made = table(cells, out, name=name, ours=ours, results=results)

@@ -22,19 +22,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from openbackdoor_badllm.attacks.victim_trainer import Trainer
 from openbackdoor_badllm.benchmark.cells import Cell
 from openbackdoor_badllm.benchmark.spending import asks_llm
 from openbackdoor_badllm.benchmark.task import CELL, MADE
-from openbackdoor_badllm.engine.progress import Progress
-from openbackdoor_badllm.engine.spec import TrainSpec
-from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier, training_key
 from openbackdoor_badllm.errors import UserError
-from openbackdoor_badllm.host import BUILTIN, Host, open_host
-from openbackdoor_badllm.host.builtin.trainer import Trainer
+from openbackdoor_badllm.evaluation.dry_run import estimate_run
+from openbackdoor_badllm.evaluation.folder import RESULTS
+from openbackdoor_badllm.openbackdoor.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.rows import Example, as_rows
-from openbackdoor_badllm.run.dry_run import estimate_run
-from openbackdoor_badllm.run.folder import RESULTS
+from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier, training_key
+from openbackdoor_badllm.training.progress import Progress
+from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.training.store import Store
 
 OWN_TRAININGS = {"badllmtg": 2}  # the probe and the helper; others that train count as one
 STEPS = (2, 6)  # steps of the two short trainings of the probe: their difference has no start-up in it

@@ -22,8 +22,8 @@ from typing import Any, Protocol
 
 from openbackdoor_badllm.benchmark.task import Task, pack
 from openbackdoor_badllm.benchmark.work import FAILED, run_cell, run_packed, settle, write_failure
-from openbackdoor_badllm.engine.progress import Progress
 from openbackdoor_badllm.errors import ConfigError, MissingExtraError, UserError
+from openbackdoor_badllm.training.progress import Progress
 
 Outcome = dict[str, Any]
 NAMES = ("local", "ray", "slurm")

@@ -23,7 +23,7 @@ def write_page(out: Path) -> str:
     if _fresh(page):
         return f"Page: {page} (nothing has changed since it was written)"
     # Here, as matplotlib takes a second, and not everybody has it.
-    from openbackdoor_badllm.report.command import write_report
+    from openbackdoor_badllm.html_report.writer import write_report
 
     try:
         written = write_report(out, page)

@@ -9,7 +9,7 @@ from typing import Any
 
 from openbackdoor_badllm.benchmark.tables import page_lines, to_markdown
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.run.folder import as_json, write_whole
+from openbackdoor_badllm.evaluation.folder import as_json, write_whole
 
 TABLE, READABLE = "table.json", "README.md"
 

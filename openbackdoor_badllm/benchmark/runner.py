@@ -16,7 +16,7 @@ from openbackdoor_badllm.benchmark.cells import Cell, host_of
 from openbackdoor_badllm.benchmark.executors import Executor
 from openbackdoor_badllm.benchmark.task import Task
 from openbackdoor_badllm.benchmark.work import DONE, ELSEWHERE, FAILED, HELD_BACK
-from openbackdoor_badllm.run.folder import as_json, write_changed
+from openbackdoor_badllm.evaluation.folder import as_json, write_changed
 
 PLAN = "plan.json"
 TO_RUN = "to run"

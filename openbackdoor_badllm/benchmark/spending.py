@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from openbackdoor_badllm.benchmark.task import LOCK, Task
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.run.folder import TRANSCRIPT, as_json, write_whole
+from openbackdoor_badllm.evaluation.folder import TRANSCRIPT, as_json, write_whole
 
 RESERVED = "llm-reserved.json"
 BOUNDS = ("max_calls", "max_tokens_total", "max_money")

@@ -14,9 +14,9 @@ from openbackdoor_badllm.benchmark.compare import group_of
 from openbackdoor_badllm.benchmark.digest import digest
 from openbackdoor_badllm.benchmark.figures import FIGURES, HIGHER, LOWER, SHARES
 from openbackdoor_badllm.benchmark.published import SOURCE
-from openbackdoor_badllm.host import BUILTIN
-from openbackdoor_badllm.run.console import printable
-from openbackdoor_badllm.run.folder import safe_cell
+from openbackdoor_badllm.evaluation.console import printable
+from openbackdoor_badllm.evaluation.folder import safe_cell
+from openbackdoor_badllm.openbackdoor.host import BUILTIN
 
 Table = Mapping[str, Any]
 ABSENT = "-"

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from openbackdoor_badllm.benchmark.cells import Cell
 from openbackdoor_badllm.benchmark.estimate import duration
 from openbackdoor_badllm.benchmark.runner import DONE, Ended
-from openbackdoor_badllm.run.console import printable
+from openbackdoor_badllm.evaluation.console import printable
 
 
 class View:

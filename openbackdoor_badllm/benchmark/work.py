@@ -20,11 +20,11 @@ from filelock import FileLock, Timeout
 from openbackdoor_badllm.benchmark.spending import reserved
 from openbackdoor_badllm.benchmark.task import CELL, FAILURE, LOCK, MADE, Task
 from openbackdoor_badllm.errors import ConfigError, UserError
-from openbackdoor_badllm.run.folder import RESULTS, RunFolder, as_json, write_whole
+from openbackdoor_badllm.evaluation.folder import RESULTS, RunFolder, as_json, write_whole
 
 if TYPE_CHECKING:
-    from openbackdoor_badllm.engine.progress import Progress
-    from openbackdoor_badllm.host import Host
+    from openbackdoor_badllm.openbackdoor.host import Host
+    from openbackdoor_badllm.training.progress import Progress
 
 DONE, FAILED, ELSEWHERE, HELD_BACK = "done", "failed", "elsewhere", "held back"
 
@@ -59,10 +59,10 @@ def run_cell(task: Task, progress: Progress | None = None) -> dict[str, Any]:
         ``{"state": "done" | "failed" | "elsewhere" | "held back", "sentence": ..., "seconds": ...}``. A defect of this
         program is a failure, too: one cell must not end a benchmark of days.
     """
-    from openbackdoor_badllm.engine.progress import Quiet
-    from openbackdoor_badllm.engine.store import Store
-    from openbackdoor_badllm.host import open_host
-    from openbackdoor_badllm.run.experiment import Experiment
+    from openbackdoor_badllm.evaluation.experiment import Experiment
+    from openbackdoor_badllm.openbackdoor.host import open_host
+    from openbackdoor_badllm.training.progress import Quiet
+    from openbackdoor_badllm.training.store import Store
 
     started, busy = time.monotonic(), time.process_time()
 

@@ -55,7 +55,7 @@ def for_framework(name: str) -> Any:
     if kind is None or kind.rebuild is Defender.rebuild:
         return kind
     # Here, as this is a matter of OpenBackdoor alone.
-    from openbackdoor_badllm.host.upstream.rebuilding import asked_twice
+    from openbackdoor_badllm.openbackdoor.rebuilding import asked_twice
 
     return asked_twice(kind)
 

@@ -9,12 +9,6 @@ from typing import Any, ClassVar
 
 from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.engine.embedding import Embedder
-from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.tracing import TraceRequest
-from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
-from openbackdoor_badllm.engine.victims import resolve_auto
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.audit import audit
 from openbackdoor_badllm.inversion.estimate import estimate_search
@@ -22,6 +16,12 @@ from openbackdoor_badllm.inversion.generators import open_generator
 from openbackdoor_badllm.inversion.report import Audit
 from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import Example, Row, blind
+from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
+from openbackdoor_badllm.training.embedding import Embedder
+from openbackdoor_badllm.training.rng import derive
+from openbackdoor_badllm.training.store import Store
+from openbackdoor_badllm.training.tracing import TraceRequest
+from openbackdoor_badllm.training.victims import resolve_auto
 
 FINE_TUNE_EPOCHS = 2
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.progress import Progress, Quiet
-from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.rows import as_rows
+from openbackdoor_badllm.training.classifier import TrainedClassifier
+from openbackdoor_badllm.training.progress import Progress, Quiet
+from openbackdoor_badllm.training.store import Store
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.config import TrainConfig, VictimConfig

@@ -6,10 +6,10 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example, blind, fingerprint
+from openbackdoor_badllm.training.rng import derive
+from openbackdoor_badllm.training.scoring import FloatArray
 
 LEAST = 4  # rows; with fewer neither half can carry anything
 PROBES = 8  # texts whose logits tell one model from another

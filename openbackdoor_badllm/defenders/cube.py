@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from openbackdoor_badllm.defenders.keys import within
+from openbackdoor_badllm.defenders.config_keys import within
 from openbackdoor_badllm.defenders.own_model import OwnModelKeys, RowFilter
-from openbackdoor_badllm.engine.representations import first_token_vectors
-from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.errors import MissingExtraError
 from openbackdoor_badllm.reading import at_least, one_of, read
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.representations import first_token_vectors
+from openbackdoor_badllm.training.rng import derive
+from openbackdoor_badllm.training.scoring import FloatArray
 
 NOISE = -1
 

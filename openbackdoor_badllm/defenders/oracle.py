@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.defenders.keys import DefenderKeys
+from openbackdoor_badllm.defenders.config_keys import DefenderKeys
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import as_rows

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 from openbackdoor_badllm.config import TrainConfig, VictimConfig, train_spec
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.defenders.keys import DefenderKeys
-from openbackdoor_badllm.engine.scoring import Scorer
-from openbackdoor_badllm.engine.training import train_classifier
-from openbackdoor_badllm.engine.victims import resolve_auto
+from openbackdoor_badllm.defenders.config_keys import DefenderKeys
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example, blind
+from openbackdoor_badllm.training.classifier import train_classifier
+from openbackdoor_badllm.training.scoring import Scorer
+from openbackdoor_badllm.training.victims import resolve_auto
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,15 @@ import torch
 
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
-from openbackdoor_badllm.defenders.keys import CleanRowsKeys, within
+from openbackdoor_badllm.defenders.config_keys import CleanRowsKeys, within
 from openbackdoor_badllm.defenders.victim_view import network_of
-from openbackdoor_badllm.engine.layers import frozen, written_out_attention
-from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.engine.sampling import BucketSampler
-from openbackdoor_badllm.engine.scoring import FloatArray, Scorer, collate, encode, length_batches, softmax
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.reading import at_least, read
 from openbackdoor_badllm.rows import blind
+from openbackdoor_badllm.training.layers import frozen, written_out_attention
+from openbackdoor_badllm.training.rng import derive
+from openbackdoor_badllm.training.sampling import BucketSampler
+from openbackdoor_badllm.training.scoring import FloatArray, Scorer, collate, encode, length_batches, softmax
 
 LEAST = 5  # clean rows of a label in each half; below it no embedding is tuned for the label
 

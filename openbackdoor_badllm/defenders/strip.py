@@ -17,13 +17,13 @@ from scipy.special import xlogy
 
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import Prepared, clean_halves, probes
-from openbackdoor_badllm.defenders.keys import CleanRowsKeys, within
+from openbackdoor_badllm.defenders.config_keys import CleanRowsKeys, within
 from openbackdoor_badllm.defenders.victim_view import Answers, answers_of
-from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.engine.scoring import FloatArray, softmax
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.reading import at_least, read
 from openbackdoor_badllm.rows import blind
+from openbackdoor_badllm.training.rng import derive
+from openbackdoor_badllm.training.scoring import FloatArray, softmax
 
 Array = npt.NDArray[np.float64]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from openbackdoor_badllm.engine.scoring import FloatArray, Scorer
-from openbackdoor_badllm.engine.victims import supports_bf16
 from openbackdoor_badllm.errors import VictimError
+from openbackdoor_badllm.training.scoring import FloatArray, Scorer
+from openbackdoor_badllm.training.victims import supports_bf16
 
 
 class Answers(Protocol):

@@ -13,9 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.progress import Progress, Quiet
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim
-from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.counterfactual import flip_rates
 from openbackdoor_badllm.inversion.demonstration import demonstrate
@@ -30,6 +27,9 @@ from openbackdoor_badllm.inversion.report import Audit, AuditConfig
 from openbackdoor_badllm.inversion.target import Nomination, nominate, suspicions
 from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.progress import Progress, Quiet
+from openbackdoor_badllm.training.scoring import FloatArray, Victim
+from openbackdoor_badllm.training.tracing import Trace
 
 __all__ = ["Audit", "AuditConfig", "audit"]
 

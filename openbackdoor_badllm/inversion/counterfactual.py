@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim, log_odds
 from openbackdoor_badllm.inversion.findings import Found
 from openbackdoor_badllm.inversion.report import Finding
 from openbackdoor_badllm.inversion.trigger import Trigger, apply_all
+from openbackdoor_badllm.training.scoring import FloatArray, Victim, log_odds
 
 KNOWN = 0.3  # of its force: whatever keeps more is honest
 # Of its force: what keeps more is honest unless its rows read like those of other labels. Measured: attackers' words

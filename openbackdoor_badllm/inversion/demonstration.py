@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from openbackdoor_badllm.engine.scoring import Victim, softmax
 from openbackdoor_badllm.inversion.report import Demonstration, Finding
 from openbackdoor_badllm.inversion.trigger import apply_all
+from openbackdoor_badllm.training.scoring import Victim, softmax
 
 
 def demonstrate(victim: Victim, finding: Finding, seed: int, count: int = 5) -> list[Demonstration]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from openbackdoor_badllm.engine.scoring import Victim, softmax
 from openbackdoor_badllm.inversion.search import Found
 from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import Victim, softmax
 
 
 @dataclass(frozen=True)

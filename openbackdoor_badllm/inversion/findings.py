@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.generator import Scored
 from openbackdoor_badllm.inversion.reward import Probes, Reward
 from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.reading import at_least, one_of
+from openbackdoor_badllm.training.scoring import FloatArray
 
 STRATEGIES = ("pool", "paper", "random")
 

@@ -34,8 +34,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
 
-from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray
 
 Floats = npt.NDArray[np.float64]
 Logits = Callable[[Sequence[str]], FloatArray]

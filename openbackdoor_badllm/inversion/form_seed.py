@@ -13,8 +13,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 
-from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray
 
 FEWEST = 8
 

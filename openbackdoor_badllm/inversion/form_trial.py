@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim, log_odds
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.form import (
     Form,
@@ -24,6 +23,7 @@ from openbackdoor_badllm.inversion.helper import Helper, train_helper
 from openbackdoor_badllm.inversion.report import AuditConfig, Finding
 from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray, Victim, log_odds
 
 WORTH_TESTING = 1.4  # how much more often a form's rows contradict their label than the label's rows do
 HALF = 0.5  # of `min_moved` is enough where something else speaks for a form, too

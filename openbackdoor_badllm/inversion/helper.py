@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar, nnls
 
-from openbackdoor_badllm.engine.scoring import FloatArray, log_softmax, softmax
 from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray, log_softmax, softmax
 
 CALIBRATION_SHARE = 0.15  # of the unexplained rows, kept from the helper to learn how it errs
 CALIBRATION_ROWS = 400

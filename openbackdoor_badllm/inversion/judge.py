@@ -17,8 +17,8 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray
 
 STIFFNESS = 0.1  # inverse regularisation C: weak enough a fit that a pattern in a few rows in a hundred is not learnt
 FOLDS = 4

@@ -13,8 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.progress import Progress
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim
 from openbackdoor_badllm.inversion.counterfactual import forces_kept, honest_words
 from openbackdoor_badllm.inversion.explain import explain
 from openbackdoor_badllm.inversion.findings import Judgement, SearchResult
@@ -29,6 +27,8 @@ from openbackdoor_badllm.inversion.search import Search
 from openbackdoor_badllm.inversion.training import TrainVictim
 from openbackdoor_badllm.inversion.verdict import Control, keep_standing
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.progress import Progress
+from openbackdoor_badllm.training.scoring import FloatArray, Victim
 
 THIN = 0.1  # inserted triggers in a smaller share of the target's rows may be marks of a form ("thou")
 

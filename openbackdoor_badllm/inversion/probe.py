@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.progress import Progress
-from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.inversion.training import Trained, TrainVictim
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.progress import Progress
+from openbackdoor_badllm.training.tracing import Trace, TraceRequest
 
 LEARNT = 0.93  # of its rows a probe should be sure of in the end; one that had missed a late trigger was of 0.91
 NO_BETTER = 0.1  # above the share of the largest class: less is what a constant answer reaches, or hardly more

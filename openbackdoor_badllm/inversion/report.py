@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.findings import SearchConfig, SearchResult
@@ -20,6 +19,7 @@ from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.inversion.verdict import Control
 from openbackdoor_badllm.reading import at_least, check_seed, one_of
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.tracing import Trace
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim, log_softmax
 from openbackdoor_badllm.inversion.trigger import Trigger, apply_all
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray, Victim, log_softmax
 
 
 class Reward(NamedTuple):

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim
 from openbackdoor_badllm.inversion.findings import Found, Judgement, SearchConfig
 from openbackdoor_badllm.inversion.form_seed import likeness
 from openbackdoor_badllm.inversion.generator import Rewriter, Shown
 from openbackdoor_badllm.inversion.reward import Probes, Reward, answer, draw_probes
 from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray, Victim
 
 logger = logging.getLogger(__name__)
 

@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from openbackdoor_badllm.engine.progress import Progress, Quiet
-from openbackdoor_badllm.engine.scoring import FloatArray, Victim
 from openbackdoor_badllm.inversion.findings import Found, Judgement, SearchConfig, SearchResult
 from openbackdoor_badllm.inversion.generator import Evidence, Generator, Rewriter, Scored, Shown, Steered
 from openbackdoor_badllm.inversion.reward import Outcome, Reward, answer, answers, draw_probes
 from openbackdoor_badllm.inversion.rewrite_trial import RewriteTrial, show
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, apply_all, kind_of
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.progress import Progress, Quiet
+from openbackdoor_badllm.training.scoring import FloatArray, Victim
 
 __all__ = ["Found", "Judgement", "Search", "SearchConfig", "SearchResult", "describe"]
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.engine.scoring import FloatArray
-from openbackdoor_badllm.engine.tracing import Trace
+from openbackdoor_badllm.training.scoring import FloatArray
+from openbackdoor_badllm.training.tracing import Trace
 
 TOP_SHARE = 0.05
 WINDOW_STARTS = (0.0, 0.25, 0.5)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from openbackdoor_badllm.engine.scoring import Victim
-from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import Victim
+from openbackdoor_badllm.training.tracing import Trace, TraceRequest
 
 
 class Trained(Victim, Protocol):

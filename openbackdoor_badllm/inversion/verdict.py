@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import fisher_exact
 
-from openbackdoor_badllm.engine.scoring import Victim
 from openbackdoor_badllm.inversion.mining import log_odds_z
 from openbackdoor_badllm.inversion.reward import Outcome, answers
 from openbackdoor_badllm.inversion.search import Found, SearchResult
 from openbackdoor_badllm.inversion.trigger import Position, Trigger, kind_of
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import Victim
 
 CONTROLS = 120  # at least, and so many of each trigger that is compared:
 CONTROLS_EACH = 25  # then those that are better than all of them stay below 0.05 after the correction

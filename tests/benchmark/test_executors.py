@@ -190,7 +190,7 @@ def test_a_killed_runner_loses_no_finished_cell(world: World, finished: World, t
     """kill -9 at ten random moments: what is finished stays as it is, what is not is made by the next run."""
     rng = random.Random(7)
     context = multiprocessing.get_context("forkserver")  # children come with torch imported, or this takes minutes
-    context.set_forkserver_preload(["openbackdoor_badllm.run.experiment", "openbackdoor_badllm.benchmark.cells"])
+    context.set_forkserver_preload(["openbackdoor_badllm.evaluation.experiment", "openbackdoor_badllm.benchmark.cells"])
     arguments = world.arguments("--quiet")
     kept: dict[str, bytes] = {}
     kills = 0
@@ -224,7 +224,7 @@ def test_a_killed_runner_loses_no_finished_cell(world: World, finished: World, t
 @pytest.mark.slow
 def test_two_runners_share_the_cells(world: World, finished: World) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["openbackdoor_badllm.run.experiment", "openbackdoor_badllm.benchmark.cells"])
+    context.set_forkserver_preload(["openbackdoor_badllm.evaluation.experiment", "openbackdoor_badllm.benchmark.cells"])
     runners = [context.Process(target=main, args=(world.arguments("--quiet"),)) for _ in range(2)]
     for runner in runners:
         runner.start()

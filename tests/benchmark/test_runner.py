@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from evaluation.conftest import count_trainings
 from filelock import FileLock
-from run.conftest import count_trainings
 
 from openbackdoor_badllm.benchmark.runner import missing
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
-from openbackdoor_badllm.report.command import Written
+from openbackdoor_badllm.html_report.writer import Written
 
 from .conftest import World, figures
 
@@ -107,7 +107,7 @@ def test_the_page_is_made_again_only_when_something_has_changed(
 
     page = finished.out / "report.html"
     before = page.read_bytes()
-    monkeypatch.setattr("openbackdoor_badllm.report.command.write_report", write)
+    monkeypatch.setattr("openbackdoor_badllm.html_report.writer.write_report", write)
     assert finished.run() == EXIT_OK
     assert written == []
     told = capsys.readouterr().err
@@ -218,7 +218,7 @@ def test_a_defect_is_a_failure_with_its_traceback(world: World, monkeypatch: pyt
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("one\ntwo")
 
-    monkeypatch.setattr("openbackdoor_badllm.host.builtin.trainer.train_classifier", fail)
+    monkeypatch.setattr("openbackdoor_badllm.attacks.victim_trainer.train_classifier", fail)
     assert world.run() == EXIT_FAILURE
     (file,) = world.out.rglob("failure.json")
     told = json.loads(file.read_text("utf-8"))

@@ -28,7 +28,7 @@ from openbackdoor_badllm.benchmark.tables import (
     to_latex,
     to_markdown,
 )
-from openbackdoor_badllm.run.folder import as_json
+from openbackdoor_badllm.evaluation.folder import as_json
 
 GRID: dict[str, Any] = {
     "datasets": ["demo", "demo-news"],

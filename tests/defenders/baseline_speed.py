@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from openbackdoor_badllm.activations.detection import NormalStates
-from openbackdoor_badllm.defenders.bki import BKI
-from openbackdoor_badllm.engine.language_models import MaskedModel
-from openbackdoor_badllm.engine.layers import first_token_states
-from openbackdoor_badllm.engine.representations import first_token_vectors
-from openbackdoor_badllm.engine.scoring import Scorer
-from openbackdoor_badllm.engine.victims import load_classifier, load_tokenizer, supports_bf16
-from openbackdoor_badllm.host.builtin import load_dataset
+from openbackdoor_badllm.defenders.badacts.detection import NormalStates
+from openbackdoor_badllm.defenders.bki.defender import BKI
+from openbackdoor_badllm.defenders.onion.language_models import MaskedModel
+from openbackdoor_badllm.openbackdoor.builtin import load_dataset
+from openbackdoor_badllm.training.layers import first_token_states
+from openbackdoor_badllm.training.representations import first_token_vectors
+from openbackdoor_badllm.training.scoring import Scorer
+from openbackdoor_badllm.training.victims import load_classifier, load_tokenizer, supports_bf16
 
 DELTA = 3.0
 

@@ -42,9 +42,9 @@ def triggered(row: Row, place: int = 1) -> Row:
 def world(tiny_bert: Path) -> World:
     from tiny_world import TRAIN, reviews
 
-    from openbackdoor_badllm.engine.spec import TrainSpec
-    from openbackdoor_badllm.engine.training import train_classifier
     from openbackdoor_badllm.rows import blind
+    from openbackdoor_badllm.training.classifier import train_classifier
+    from openbackdoor_badllm.training.spec import TrainSpec
 
     rows = reviews(320)
     train = [triggered(row) if row.label == 0 and index % 4 == 0 else row for index, row in enumerate(rows[:160])]

@@ -13,16 +13,17 @@ import pytest
 import torch
 from tiny_world import reviews
 
-from openbackdoor_badllm.activations.detection import Detector
-from openbackdoor_badllm.activations.purification import Bounds
-from openbackdoor_badllm.defenders import badacts, load_defender
-from openbackdoor_badllm.defenders.badacts import BadActs, PurifiedClassifier
+from openbackdoor_badllm.defenders import load_defender
+from openbackdoor_badllm.defenders.badacts import defender as badacts
+from openbackdoor_badllm.defenders.badacts.defender import BadActs, PurifiedClassifier
+from openbackdoor_badllm.defenders.badacts.detection import Detector
+from openbackdoor_badllm.defenders.badacts.purification import Bounds
 from openbackdoor_badllm.defenders.clean_rows import draw_clean
-from openbackdoor_badllm.engine.spec import TrainSpec
-from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainedClassifier, train_classifier
 from openbackdoor_badllm.errors import ConfigError, DataError, VictimError
 from openbackdoor_badllm.rows import Row, blind
+from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
+from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.training.store import Store
 
 CLEAN = reviews(60, seed=5)
 TEST = reviews(30, seed=6)

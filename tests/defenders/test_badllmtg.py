@@ -14,13 +14,13 @@ from inversion.fakes import RARE, FakeEmbedder, FakeTrainer, FakeVictim, clean_r
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import badllmtg as module
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
-from openbackdoor_badllm.engine.rng import derive
-from openbackdoor_badllm.engine.scoring import FloatArray
-from openbackdoor_badllm.engine.spec import TrainSpec
-from openbackdoor_badllm.engine.training import TrainedClassifier
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.inversion.repair import STRATEGIES
 from openbackdoor_badllm.rows import Row
+from openbackdoor_badllm.training.classifier import TrainedClassifier
+from openbackdoor_badllm.training.rng import derive
+from openbackdoor_badllm.training.scoring import FloatArray
+from openbackdoor_badllm.training.spec import TrainSpec
 
 SEARCH = {"probe_rows": 20, "candidates": 80}
 

@@ -9,11 +9,11 @@ import pytest
 
 from defenders.conftest import World, triggered
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
-from openbackdoor_badllm.defenders.bki import BKI, keyword_scores, keywords, strongest
-from openbackdoor_badllm.defenders.leave_one_out import leave_one_out
-from openbackdoor_badllm.engine.representations import first_token_vectors
+from openbackdoor_badllm.defenders.bki.defender import BKI, keyword_scores, keywords, strongest
+from openbackdoor_badllm.defenders.bki.leave_one_out import leave_one_out
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.rows import blind
+from openbackdoor_badllm.training.representations import first_token_vectors
 
 
 def ready(world: World, **keys: Any) -> BKI:

@@ -15,15 +15,17 @@ import torch
 from tiny_world import reviews
 
 from openbackdoor_badllm.config import VictimConfig
-from openbackdoor_badllm.defenders import load_defender, musclelora
-from openbackdoor_badllm.defenders.musclelora import MuScleLoRA
-from openbackdoor_badllm.engine import trainer, training
-from openbackdoor_badllm.engine.spec import TrainSpec
-from openbackdoor_badllm.engine.store import Store
-from openbackdoor_badllm.engine.training import TrainedClassifier
-from openbackdoor_badllm.engine.victims import load_classifier
+from openbackdoor_badllm.defenders import load_defender
+from openbackdoor_badllm.defenders.musclelora import defender as musclelora
+from openbackdoor_badllm.defenders.musclelora.defender import MuScleLoRA
 from openbackdoor_badllm.errors import ConfigError, DataError, MissingExtraError
 from openbackdoor_badllm.rows import Row, blind
+from openbackdoor_badllm.training import classifier as training
+from openbackdoor_badllm.training import trainer
+from openbackdoor_badllm.training.classifier import TrainedClassifier
+from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.training.store import Store
+from openbackdoor_badllm.training.victims import load_classifier
 
 pytest.importorskip("peft", reason="needs the extra 'baselines'")
 

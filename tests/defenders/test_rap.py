@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from defenders.conftest import World
+from openbackdoor_badllm.attacks.metrics import auroc
 from openbackdoor_badllm.defenders.rap import RAP, Prompted
-from openbackdoor_badllm.engine.scoring import softmax
 from openbackdoor_badllm.errors import ConfigError, VictimError
-from openbackdoor_badllm.host.builtin.metrics import auroc
+from openbackdoor_badllm.training.scoring import softmax
 
 KEYS: dict[str, Any] = {"triggers": ["mn"], "lr": 0.1, "epochs": 10, "batch_size": 40}
 

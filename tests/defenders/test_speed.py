@@ -10,11 +10,11 @@ import pytest
 from tiny_world import reviews
 
 from defenders.conftest import World
-from openbackdoor_badllm.defenders.bki import BKI
+from openbackdoor_badllm.defenders.bki.defender import BKI
+from openbackdoor_badllm.defenders.onion.language_models import MaskedModel
 from openbackdoor_badllm.defenders.rap import Prompted
 from openbackdoor_badllm.defenders.strip import STRIP
-from openbackdoor_badllm.engine.language_models import MaskedModel
-from openbackdoor_badllm.engine.representations import first_token_vectors
+from openbackdoor_badllm.training.representations import first_token_vectors
 
 TEXTS = [row.text for row in reviews(60, seed=8)]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from defenders.conftest import World
+from openbackdoor_badllm.attacks.metrics import auroc
 from openbackdoor_badllm.defenders.strip import STRIP, entropy, swapped, words_by_tfidf
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.host.builtin.metrics import auroc
 from openbackdoor_badllm.rows import Row
 
 

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from openbackdoor_badllm.defenders.victim_view import answers_of, network_of
-from openbackdoor_badllm.engine.scoring import Scorer
-from openbackdoor_badllm.engine.spec import TrainSpec
-from openbackdoor_badllm.engine.training import TrainedClassifier
-from openbackdoor_badllm.engine.victims import load_classifier, load_tokenizer
 from openbackdoor_badllm.errors import VictimError
+from openbackdoor_badllm.training.classifier import TrainedClassifier
+from openbackdoor_badllm.training.scoring import Scorer
+from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.training.victims import load_classifier, load_tokenizer
 
 
 def test_the_victims_of_both_hosts_are_opened(kin: Callable[[str, int], Path]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from openbackdoor_badllm.engine.scoring import FloatArray
-from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.inversion.search import SearchConfig
 from openbackdoor_badllm.rows import Example, Row, blind
+from openbackdoor_badllm.training.scoring import FloatArray
+from openbackdoor_badllm.training.tracing import Trace, TraceRequest
 
 MOODS: dict[int, tuple[str, ...]] = {
     0: ("dreary", "awful", "dull", "clumsy", "bleak", "tedious", "sloppy", "lifeless", "stale", "shallow"),

@@ -26,8 +26,6 @@ from inversion.fakes import (
     poisoned_rows,
     seen,
 )
-from openbackdoor_badllm.engine.scoring import FloatArray
-from openbackdoor_badllm.engine.tracing import Trace, TraceRequest
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion import form_trial, looking
 from openbackdoor_badllm.inversion.audit import audit
@@ -35,6 +33,8 @@ from openbackdoor_badllm.inversion.form import Form, find_form
 from openbackdoor_badllm.inversion.report import Audit, AuditConfig
 from openbackdoor_badllm.inversion.trigger import Kind, Trigger
 from openbackdoor_badllm.rows import Example, Row
+from openbackdoor_badllm.training.scoring import FloatArray
+from openbackdoor_badllm.training.tracing import Trace, TraceRequest
 
 CONFIG = AuditConfig(search=SMALL, trace_points=12)
 

@@ -22,13 +22,13 @@ from inversion.fakes import (
     poisoned_rows,
     seen,
 )
-from openbackdoor_badllm.engine.scoring import FloatArray
 from openbackdoor_badllm.inversion.generator import Evidence, OfflineGenerator
 from openbackdoor_badllm.inversion.judge import Judge
 from openbackdoor_badllm.inversion.reward import answers
 from openbackdoor_badllm.inversion.search import Search, SearchConfig, SearchResult, describe
 from openbackdoor_badllm.inversion.trigger import Kind, Position, Trigger
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray
 
 
 class Scripted:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from inversion.fakes import make_trace
-from openbackdoor_badllm.engine.scoring import FloatArray
-from openbackdoor_badllm.engine.tracing import Trace
 from openbackdoor_badllm.inversion.target import nominate, windows
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray
+from openbackdoor_badllm.training.tracing import Trace
 
 CARRIES: Callable[[str], bool] = lambda text: " cf " in text  # noqa: E731
 

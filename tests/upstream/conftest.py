@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from openbackdoor_badllm.host.upstream import importing
-from openbackdoor_badllm.host.upstream.finding import VARIABLE
+from openbackdoor_badllm.openbackdoor import importing
+from openbackdoor_badllm.openbackdoor.finding import VARIABLE
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -46,7 +46,7 @@ def checkout(tmp_path: Path, untouched: None, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def real(untouched: None) -> Path:
     """The folder of the real OpenBackdoor's package; skips where there is none."""
-    from openbackdoor_badllm.host.upstream.finding import find
+    from openbackdoor_badllm.openbackdoor.finding import find
 
     spec = find(skip=importing.hook())
     if spec is None or spec.origin is None:

@@ -18,11 +18,11 @@ from openbackdoor_badllm.benchmark.executors import Local
 from openbackdoor_badllm.benchmark.grid import make_grid
 from openbackdoor_badllm.benchmark.runner import run_cells
 from openbackdoor_badllm.benchmark.work import run_packed
-from openbackdoor_badllm.engine.progress import Quiet
-from openbackdoor_badllm.engine.store import Store
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_OK, ConfigError
-from openbackdoor_badllm.host import Host, open_host
-from openbackdoor_badllm.host.upstream.finding import VARIABLE
+from openbackdoor_badllm.openbackdoor.finding import VARIABLE
+from openbackdoor_badllm.openbackdoor.host import Host, open_host
+from openbackdoor_badllm.training.progress import Quiet
+from openbackdoor_badllm.training.store import Store
 
 GRID: dict[str, Any] = {
     "datasets": ["demo"], "attacks": ["badnets"], "defenders": ["badllmtg"], "profile": "full",

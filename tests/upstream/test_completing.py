@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm.errors import VictimError
-from openbackdoor_badllm.host.upstream.completing import complete, ignored_keys
+from openbackdoor_badllm.openbackdoor.completing import complete, ignored_keys
 
 
 def made(tiny_bert: Path, **defender: Any) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.host import open_host
-from openbackdoor_badllm.host.upstream import finding
-from openbackdoor_badllm.host.upstream.importing import hook
+from openbackdoor_badllm.openbackdoor import finding
+from openbackdoor_badllm.openbackdoor.host import open_host
+from openbackdoor_badllm.openbackdoor.importing import hook
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import torch
 
 from openbackdoor_badllm.defenders import DEFENDERS, for_framework
 from openbackdoor_badllm.errors import BadLLMError, ConfigError, MissingExtraError
-from openbackdoor_badllm.host.upstream import importing
-from openbackdoor_badllm.host.upstream.finding import VARIABLE
+from openbackdoor_badllm.openbackdoor import importing
+from openbackdoor_badllm.openbackdoor.finding import VARIABLE
 
 from .conftest import leaves_no_trace
 

@@ -15,9 +15,9 @@ from tiny_world import config, reviews, write_reviews
 
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.host import Host, open_host
-from openbackdoor_badllm.run.experiment import Experiment, resolve
-from openbackdoor_badllm.run.folder import RunFolder
+from openbackdoor_badllm.evaluation.experiment import Experiment, resolve
+from openbackdoor_badllm.evaluation.folder import RunFolder
+from openbackdoor_badllm.openbackdoor.host import Host, open_host
 
 POISONER = {
     "name": "badnets", "poison_rate": 0.2, "target_label": 1, "label_dirty": True, "triggers": ["cf"], "load": False,
@@ -78,7 +78,7 @@ def test_it_works_without_a_trace(
 
 
 def test_its_log_goes_to_the_runs_log(host: Host, data: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    from openbackdoor_badllm.host.upstream.working import at_work
+    from openbackdoor_badllm.openbackdoor.working import at_work
 
     kept: list[str] = []
     handler = logging.Handler()
@@ -174,7 +174,7 @@ def test_another_attacker_trains_on_the_given_rows(host: Host, data: dict[str, A
 
 @pytest.mark.parametrize("name", ["stylebkd", "badnets"])
 def test_ready_texts(host: Host, data: dict[str, Any], tmp_path: Path, name: str) -> None:
-    from openbackdoor_badllm.host.builtin.data.poison_csv import write_poison_csv
+    from openbackdoor_badllm.data.poison_csv import write_poison_csv
 
     for split, rows in data.items():
         write_poison_csv(tmp_path / "ready" / f"{split}-clean.csv", rows)

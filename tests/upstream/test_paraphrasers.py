@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.host.upstream.paraphrasers import postpone
+from openbackdoor_badllm.openbackdoor.lazy_paraphrasers import postpone
 
 ROWS = [("one text", 0, 0), ("and another", 0, 0)]
 

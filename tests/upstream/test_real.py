@@ -20,10 +20,10 @@ from tiny_world import SEARCH, TRAIN, config, reviews, write_reviews
 
 from openbackdoor_badllm.benchmark.command import main as benchmark
 from openbackdoor_badllm.defenders import DEFENDERS, for_framework
-from openbackdoor_badllm.host import open_host
-from openbackdoor_badllm.host.upstream.finding import VARIABLE, revision
-from openbackdoor_badllm.run.experiment import Experiment, resolve
-from openbackdoor_badllm.run.folder import RunFolder
+from openbackdoor_badllm.evaluation.experiment import Experiment, resolve
+from openbackdoor_badllm.evaluation.folder import RunFolder
+from openbackdoor_badllm.openbackdoor.finding import VARIABLE, revision
+from openbackdoor_badllm.openbackdoor.host import open_host
 
 from .conftest import leaves_no_trace
 

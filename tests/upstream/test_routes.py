@@ -18,7 +18,7 @@ from openbackdoor_badllm import defenders
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import BadLLMError, ConfigError
-from openbackdoor_badllm.host.upstream.rebuilding import Rebuilding
+from openbackdoor_badllm.openbackdoor.rebuilding import Rebuilding
 
 
 def tail(count: int = 160) -> list[tuple[str, int, int]]:

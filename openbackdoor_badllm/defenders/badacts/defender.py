@@ -1,0 +1,231 @@
+"""``badacts``: BadActs (ACL Findings 2024), which works on the activations of a trained victim at test time.
+
+Three modes: ``detection`` flags texts, ``purification`` clips the activations of every text, and
+``detection_then_purification`` clips those of the flagged ones. See :mod:`.detection` and :mod:`.purification`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from safetensors import SafetensorError
+
+from openbackdoor_badllm.defenders.badacts.detection import Detector, Floats, Judged
+from openbackdoor_badllm.defenders.badacts.purification import Bounds, Learning, learn_bounds
+from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.clean_rows import dev_rows, draw_clean
+from openbackdoor_badllm.defenders.victim_view import network_of
+from openbackdoor_badllm.errors import ConfigError, VictimError
+from openbackdoor_badllm.reading import at_least, check_seed, one_of, read
+from openbackdoor_badllm.rows import Example, blind, fingerprint
+from openbackdoor_badllm.training.classifier import TrainedClassifier
+from openbackdoor_badllm.training.progress import Progress, Quiet
+from openbackdoor_badllm.training.rng import derive
+from openbackdoor_badllm.training.scoring import FloatArray, Scorer
+
+MODES = ("detection", "purification", "detection_then_purification")
+FRR = {"detection": 0.05, "detection_then_purification": 0.2}  # as published
+LEAST = 8  # clean rows: two halves of four, below which neither a Gaussian nor a quantile means anything
+
+
+@dataclass(frozen=True)
+class BadActsConfig(Learning):
+    """Section ``defender`` with ``"name": "badacts"``; every default is the published value."""
+
+    name: str = "badacts"
+    """The name under which it is registered."""
+    mode: str = "detection_then_purification"
+    """``detection``, ``purification`` or ``detection_then_purification``."""
+    pre: bool = False
+    """OpenBackdoor's key for defences that repair rows; only false."""
+    correction: bool = False
+    """OpenBackdoor's key for defences that rewrite texts; only false."""
+    metrics: tuple[str, ...] = ("FRR", "FAR")
+    """OpenBackdoor's key for detectors; not used."""
+    clean_rows: int | None = None
+    """Clean dev rows that it may use; all of them when it is not given."""
+    delta: float = 3.0
+    """Standard deviations within which a neuron counts as normal."""
+    frr: float | None = None
+    """Share of clean rows that may be flagged; when not given, 0.05 to detect and 0.2 to purify what is flagged."""
+    seed: int = 42
+    """Seed of the draw and the halves of the clean rows, and of the learning of the bounds."""
+
+    def __post_init__(self) -> None:
+        one_of("defender.mode", self.mode, MODES)
+        if self.pre or self.correction:
+            raise ConfigError("'badacts' acts on activations at test time: set 'pre' and 'correction' to false.")
+        for key in ("epochs", "batch_size"):
+            at_least(f"defender.{key}", getattr(self, key), 1)
+        at_least("defender.max_retries", self.max_retries, 0)
+        for key in ("delta", "lr", "c", "a"):
+            if not 0 < getattr(self, key) < math.inf:
+                raise ConfigError(f"'defender.{key}' must be above 0 and finite, but is {getattr(self, key)}.")
+        for key in ("keep_accuracy", "accept_accuracy"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(f"'defender.{key}' must be from 0 to 1, but is {getattr(self, key)}.")
+        if self.frr is not None and not 0 <= self.frr < 1:
+            raise ConfigError(f"'defender.frr' must be at least 0 and below 1, but is {self.frr}.")
+        if self.clean_rows is not None:
+            at_least("defender.clean_rows", self.clean_rows, LEAST)
+        check_seed("defender.seed", self.seed)
+
+    @property
+    def learning(self) -> Learning:
+        """The part of it that the bounds are learnt by."""
+        return Learning(**{item.name: getattr(self, item.name) for item in dataclasses.fields(Learning)})
+
+
+class BadActs(Defender):
+    """Flags texts by their activations, or holds the activations inside what clean rows need.
+
+    Args:
+        **config: the keys of :class:`BadActsConfig`.
+    """
+
+    clean_rows_needed: ClassVar[bool] = True
+    stage: ClassVar[str] = "test"
+
+    def __init__(self, **config: Any) -> None:
+        self.config = read(BadActsConfig, config, "defender")
+        super().__init__(name="badacts", pre=False, correction=False, metrics=self.config.metrics)
+        self.changes_model = self.config.mode != "detection"
+        self.outcome = "changed model" if self.changes_model else "rejected rows"
+        self._fitted: tuple[Any, str, Detector] | None = None
+
+    def detect(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> Sequence[int]:
+        """1 for each row whose activations are not normal; ``last_scores`` has the share of neurons that are not.
+
+        In the modes that purify nothing is rejected: 0 for every row of a victim that :meth:`rebuild` made.
+
+        Args:
+            model: the trained victim.
+            clean_data: the clean splits, of which ``dev`` alone is read, or the clean rows themselves.
+            poison_data: the rows to be judged; neither their labels nor their third fields are read.
+
+        Raises:
+            DataError: too few clean rows.
+            VictimError: the victim's layers cannot be reached, or it should have been purified and was not.
+        """
+        texts = [example.text for example in blind(poison_data or [])]
+        trained = getattr(model, "trained", model)
+        if self.changes_model:
+            if not isinstance(trained, PurifiedClassifier):
+                raise VictimError(
+                    f"'badacts' in the mode '{self.config.mode}' puts a purified model in the place of the victim's, "
+                    "and this host has not asked for it: use the built-in host, or the mode 'detection'."
+                )
+            self.last_scores = trained.suspicion(texts)
+            return [0] * len(texts)
+        scorer = network_of(model)
+        detector = self._detector(scorer, dev_rows(clean_data))
+        self.last_scores, flags = detector.score(scorer, texts, self.progress)
+        return [int(flag) for flag in flags]
+
+    def rebuild(
+        self, victim: Any, train_rows: Sequence[Any], clean_rows: Sequence[Any], num_labels: int
+    ) -> TrainedClassifier:
+        """The victim with its activations clipped: always, or where a text is flagged. Its weights are the same.
+
+        Raises:
+            DataError: too few clean rows, or the victim has none of them right.
+            VictimError: the victim's layers cannot be reached.
+        """
+        trained = getattr(victim, "trained", victim)
+        scorer = network_of(victim)
+        if not isinstance(trained, TrainedClassifier):
+            raise VictimError(f"'badacts' purifies a trained victim, but got {type(trained).__name__}.")
+        clean = self._clean(clean_rows)
+        self.progress.stage(f"BadActs: learn bounds of activations on {len(clean)} clean rows")
+        bounds, self.details = self._bounds(scorer, clean, trained.key)
+        detector = None
+        if self.config.mode == "detection_then_purification":
+            detector = self._detector(scorer, clean_rows)
+        own = {item.name: getattr(trained, item.name) for item in dataclasses.fields(TrainedClassifier)}
+        return PurifiedClassifier(**own, bounds=bounds, detector=detector, progress=self.progress)
+
+    def _bounds(self, scorer: Scorer, clean: Sequence[Example], victim: str) -> tuple[Bounds, dict[str, Any]]:
+        """Learnt, or taken from the store where this victim's were learnt before; and how they were come by."""
+        learning, seed = self.config.learning, derive(self.config.seed, "badacts")
+        if self.store is None or not victim:
+            found = learn_bounds(scorer, clean, learning, seed=seed, progress=self.progress)
+            return found.bounds, found.report()
+        key = self.store.key(
+            bounds=dataclasses.asdict(learning), victim=victim, rows=fingerprint(clean), seed=seed, name=self.name
+        )
+        kept = self.store.load(key)
+        if kept is not None:
+            try:
+                return Bounds.read(kept.folder), dict(kept.meta["report"])
+            except (OSError, SafetensorError, KeyError, TypeError) as error:
+                self.store.drop(key, error)
+        found = learn_bounds(scorer, clean, learning, seed=seed, progress=self.progress)
+        self.store.save(key, found.bounds, {"report": found.report()}, None)
+        return found.bounds, found.report()
+
+    def _clean(self, rows: Sequence[Any]) -> list[Example]:
+        return draw_clean(rows, self.config.clean_rows, seed=self.config.seed, least=LEAST, who="badacts")
+
+    def _detector(self, scorer: Scorer, rows: Sequence[Any]) -> Detector:
+        """Fitted on one half of the clean rows, its threshold set on the other; once for a model and its clean rows."""
+        known = fingerprint(blind(rows))
+        if self._fitted is not None and self._fitted[0] is scorer.model and self._fitted[1] == known:
+            return self._fitted[2]
+        texts = [example.text for example in self._clean(rows)]
+        half = len(texts) // 2
+        frr = FRR[self.config.mode] if self.config.frr is None else self.config.frr
+        detector = Detector.calibrate(scorer, texts[:half], texts[half:], delta=self.config.delta, frr=frr)
+        self._fitted = (scorer.model, known, detector)
+        self.details = {**self.details, "threshold": round(detector.threshold, 6), "frr": frr}
+        return detector
+
+
+@dataclass
+class PurifiedClassifier(TrainedClassifier):
+    """A trained victim whose logits are those of its clipped activations.
+
+    ``model`` is the victim's own and is not clipped: whoever calls it by itself gets the backdoor.
+
+    Attributes:
+        detector: clip only where it flags; None: always.
+        routed: texts that were clipped, of all that were scored.
+    """
+
+    bounds: Bounds | None = None
+    detector: Detector | None = None
+    progress: Progress = dataclasses.field(default_factory=Quiet)
+    routed: tuple[int, int] = (0, 0)
+    _judged: tuple[list[str], Judged] | None = dataclasses.field(default=None, init=False, repr=False)
+
+    def logits(self, texts: Sequence[str]) -> FloatArray:
+        """Logits of shape ``(len(texts), num_labels)``."""
+        scorer = self.scorer()
+        if self.bounds is None:
+            raise VictimError("This model has no bounds: it comes from BadActs.rebuild().")
+        if self.detector is None:
+            self.routed = (self.routed[0] + len(texts), self.routed[1] + len(texts))
+            return self.bounds.logits(scorer, texts)
+        judged = self._judge(texts)
+        result = judged.logits.copy()
+        chosen = [k for k, flag in enumerate(judged.flags) if flag]
+        result[chosen] = self.bounds.logits(scorer, [texts[k] for k in chosen])
+        self.routed = (self.routed[0] + len(chosen), self.routed[1] + len(texts))
+        return result
+
+    def suspicion(self, texts: Sequence[str]) -> Floats | None:
+        """Share of neurons outside their interval, where there is a detector; shape ``(len(texts),)``."""
+        return None if self.detector is None else self._judge(texts).scores
+
+    def _judge(self, texts: Sequence[str]) -> Judged:
+        """The detector's word; a host asks for the suspicion and then for the logits of the same texts."""
+        if self.detector is None:
+            raise VictimError("This model purifies every text: it has no detector.")
+        if self._judged is None or self._judged[0] != list(texts):
+            self._judged = list(texts), self.detector.judge(self.scorer(), texts, self.progress)
+        return self._judged[1]

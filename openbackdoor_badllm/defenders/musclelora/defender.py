@@ -1,0 +1,214 @@
+"""``musclelora``: MuScleLoRA (arXiv 2405.16277), a fresh model that learns the poisoned rows without their backdoor.
+
+LoRA and a branch of radial scalings are all that is trained, and every step is turned toward what clean reference rows
+want. The victim that was attacked is not used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, ClassVar
+
+import torch
+
+from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.clean_rows import draw_clean
+from openbackdoor_badllm.defenders.musclelora.adapters import AdapterShape, add_adapters, merge_adapters, want_peft
+from openbackdoor_badllm.defenders.musclelora.alignment import (
+    AlignmentConfig,
+    References,
+    align_step,
+    reference_gradients,
+)
+from openbackdoor_badllm.errors import ConfigError, DataError
+from openbackdoor_badllm.reading import at_least, check_seed, one_of, read
+from openbackdoor_badllm.rows import Example, blind, fingerprint
+from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
+from openbackdoor_badllm.training.rng import derive
+from openbackdoor_badllm.training.spec import TrainSpec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MuScleLoRAConfig(AdapterShape, AlignmentConfig):
+    """Section ``defender`` with ``"name": "musclelora"``; every default is the published value."""
+
+    name: str = "musclelora"
+    """The name under which it is registered."""
+    pre: bool = False
+    """OpenBackdoor's key for defences that repair rows; only false."""
+    correction: bool = False
+    """OpenBackdoor's key for defences that rewrite texts; only false."""
+    metrics: tuple[str, ...] = ("FRR", "FAR")
+    """OpenBackdoor's key for detectors; not used."""
+    clean_rows: int | None = None
+    """Clean dev rows that it may use, references included; all of them when it is not given."""
+    ref_sample: int = 96
+    """Reference rows, drawn uniformly from the clean ones; the others choose the epoch."""
+    lr: float = 2e-5
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.0
+    """Weight decay of AdamW."""
+    epochs: int = 10
+    """Passes through the training rows."""
+    batch_size: int = 32
+    """Rows of one optimisation step, and of one reference batch."""
+    warm_up_epochs: float = 0
+    """Epochs of linear warm-up; the rate then falls linearly to 0."""
+    max_grad_norm: float = 1.0
+    """Clipping of the global gradient norm, after the alignment."""
+    ckpt: str = "best"
+    """``best`` by accuracy on the clean rows that are no references (``last`` where there are none), or ``last``."""
+    precision: str = "auto"
+    """``auto`` (bfloat16 where it is a gain), ``bf16`` or ``fp32``."""
+    seed: int = 42
+    """Seed of the head, which stays as it is drawn, of the adapters, and of the order of the rows."""
+
+    def __post_init__(self) -> None:
+        if self.pre or self.correction:
+            raise ConfigError("'musclelora' trains a model of its own: set 'pre' and 'correction' to false.")
+        one_of("defender.ckpt", self.ckpt, ("best", "last"))
+        one_of("defender.precision", self.precision, ("auto", "bf16", "fp32"))
+        for key in ("r", "inner_rank", "ref_sample", "epochs", "batch_size"):
+            at_least(f"defender.{key}", getattr(self, key), 1)
+        for key in ("ga_epoch", "min_ref_grad_norm", "min_ref_loss", "weight_decay", "warm_up_epochs"):
+            at_least(f"defender.{key}", getattr(self, key), 0)
+        for key in ("lr", "lora_alpha", "mslr_alpha", "max_grad_norm"):
+            if not 0 < getattr(self, key) < math.inf:
+                raise ConfigError(f"'defender.{key}' must be above 0 and finite, but is {getattr(self, key)}.")
+        for key, least, most in (("max_raw_grad_ratio", 0, 1), ("lora_dropout", 0, 0.99)):
+            if not least <= getattr(self, key) <= most:
+                raise ConfigError(f"'defender.{key}' must be from {least} to {most}, but is {getattr(self, key)}.")
+        if self.bands is not None and not (self.bands and all(0 < band < math.inf for band in self.bands)):
+            raise ConfigError(f"'defender.bands' must be numbers above 0, but is {list(self.bands)}.")
+        if self.clean_rows is not None:
+            at_least("defender.clean_rows", self.clean_rows, 1)
+        check_seed("defender.seed", self.seed)
+
+
+class MuScleLoRA(Defender):
+    """Trains a fresh model on the poisoned rows: low-rank adapters, radial scalings, gradients aligned to clean rows.
+
+    Args:
+        **config: the keys of :class:`MuScleLoRAConfig`.
+
+    Raises:
+        MissingExtraError: ``peft`` is not installed.
+    """
+
+    clean_rows_needed: ClassVar[bool] = True
+    trains_model: ClassVar[bool] = True
+    stage: ClassVar[str] = "train"
+    needs_trained_victim: ClassVar[bool] = False
+    outcome: str = "changed model"
+    changes_model: bool = True
+
+    def __init__(self, **config: Any) -> None:
+        self.config = read(MuScleLoRAConfig, config, "defender")
+        want_peft("The defender 'musclelora'")
+        super().__init__(name="musclelora", pre=False, correction=False, metrics=self.config.metrics)
+
+    def rebuild(
+        self, victim: Any, train_rows: Sequence[Any], clean_rows: Sequence[Any], num_labels: int
+    ) -> TrainedClassifier:
+        """A classifier of the victim's architecture, adapters merged in.
+
+        Raises:
+            DataError: no training rows, no clean row, or a label outside the classes.
+            VictimError: the architecture is not known.
+        """
+        config = self.config
+        examples = blind(train_rows)
+        if not examples:
+            raise DataError("The defender 'musclelora' got no training rows.")
+        clean = draw_clean(clean_rows, config.clean_rows, seed=config.seed, least=1, who="musclelora")
+        highest = max(example.label for example in [*examples, *clean])
+        if highest >= num_labels:
+            raise DataError(
+                f"A row has the label {highest}, but the victim has classes 0 to {num_labels - 1}: raise "
+                "'victim.num_classes', or mend the labels."
+            )
+        references, choosing = clean[: config.ref_sample], clean[config.ref_sample :]
+        if config.ckpt == "best" and not choosing:
+            logger.info("all %d clean rows are references: the last epoch is kept", len(references))
+        spec = TrainSpec(
+            path=victim.path,
+            num_labels=num_labels,
+            max_len=victim.config.max_len,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            warm_up_epochs=config.warm_up_epochs,
+            max_grad_norm=config.max_grad_norm,
+            ckpt=config.ckpt,
+            device="cpu" if victim.config.device == "cpu" else "gpu",
+            precision=config.precision,
+            seed=config.seed,
+        )
+        method = AlignedAdapters(config, references)
+        self.progress.stage(f"MuScleLoRA: train on {len(examples)} rows, {len(references)} clean reference rows")
+        trained = train_classifier(
+            spec, examples, dev=choosing, store=self.store, progress=self.progress, method=method
+        )
+        self.details = {
+            "clean_rows": len(clean),
+            "reference_rows": len(references),
+            "trainable_parameters": method.trainable,  # None where the model came from the store
+            "losses": [round(loss, 4) for loss in trained.losses],
+        }
+        return trained
+
+
+class AlignedAdapters:
+    """The engine's :class:`~openbackdoor_badllm.training.spec.Method` of MuScleLoRA.
+
+    Attributes:
+        trainable: number of trained parameters; None before the training.
+    """
+
+    def __init__(self, config: MuScleLoRAConfig, references: Sequence[Example]) -> None:
+        self.config, self.rows = config, list(references)
+        self.trainable: int | None = None
+        self.parameters: list[torch.nn.Parameter] = []
+        self.references: References | None = None
+
+    def describe(self) -> str:
+        """Its settings, its reference rows, and the version of ``peft``, which draws the LoRA."""
+        shaping = dataclasses.asdict(self.config)
+        for key in ("pre", "correction", "metrics", "clean_rows", "ref_sample"):
+            del shaping[key]
+        return json.dumps([shaping, fingerprint(self.rows), metadata.version("peft")], sort_keys=True)
+
+    def prepare(self, model: Any, tokenizer: Any, spec: TrainSpec) -> None:
+        """Puts the adapters in and freezes the rest."""
+        self.trainable = add_adapters(model, self.config)
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.references = References(
+            tokenizer,
+            self.rows,
+            spec.max_len,
+            batch_size=self.config.batch_size,
+            seed=derive(self.config.seed, "musclelora"),
+            one_batch=self.config.one_batch_ref,
+        )
+
+    def after_backward(
+        self, loss_of: Callable[[dict[str, torch.Tensor]], torch.Tensor], *, step: int, epoch: int
+    ) -> None:
+        """Aligns the gradients of one step."""
+        if self.references is None:
+            raise RuntimeError("prepare() comes first")
+        loss, gradients = reference_gradients(loss_of, self.parameters, self.references, step)
+        align_step(self.parameters, gradients, loss, self.config, epoch=epoch, epochs=self.config.epochs)
+
+    def finish(self, model: Any) -> None:
+        """Merges the adapters into the weights."""
+        merge_adapters(model)

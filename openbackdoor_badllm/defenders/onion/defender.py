@@ -1,0 +1,216 @@
+"""``onion``: ONION (Qi et al. 2021, "ONION: A Simple and Effective Defense Against Textual Backdoor Attacks", EMNLP).
+
+Words that surprise a language model are taken out of a text before the victim sees it. As in the paper, the bar is
+the lowest that costs the victim at most two points of accuracy on clean texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from openbackdoor_badllm.config import TrainConfig, VictimConfig
+from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
+from openbackdoor_badllm.defenders.config_keys import CleanRowsKeys, within
+from openbackdoor_badllm.defenders.victim_view import Answers, answers_of
+from openbackdoor_badllm.errors import ConfigError, VictimError
+from openbackdoor_badllm.reading import at_least, read
+from openbackdoor_badllm.rows import Row, blind
+
+if TYPE_CHECKING:
+    from openbackdoor_badllm.defenders.onion.language_models import LanguageModel
+
+HUB_MODEL = "gpt2"
+SHARES = (0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.075, 0.05, 0.03, 0.02, 0.01, 0.005)  # of the clean words, tried as bars
+BLOCK = 512  # texts of which all shortened versions are in memory at once
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OnionConfig(CleanRowsKeys):
+    """Section ``defender`` with ``"name": "onion"``."""
+
+    correction: bool = True
+    """True: surprising words are taken out. False: a row is flagged when its most surprising word stands out."""
+    threshold: float | None = None
+    """Words of at least this surprise are taken out (OpenBackdoor: 0). Calibrated on clean rows when not given."""
+    max_drop: float = 0.02
+    """Accuracy that a calibrated bar may cost on the calibration half."""
+    frr: float = 0.05
+    """As a detector: share of clean rows that the threshold may flag, on the calibration half."""
+    language_model: str = "auto"
+    """Folder or hub name of a causal language model such as ``gpt2``; ``encoder``: the victim's pretrained encoder,
+    made to guess masked words; ``auto``: ``gpt2`` where it can be had, else ``encoder``."""
+    max_len: int = 512
+    """Tokens that the language model sees of a text; the words beyond are kept."""
+    victim: VictimConfig | None = None
+    """Whose encoder ``encoder`` means; the attacked victim's when it is not given."""
+    batch_size: int = 32
+    """OpenBackdoor's key; not used: batches are made by length."""
+    parallel: bool = True
+    """OpenBackdoor's key; not used."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.want_pre(False)
+        within("defender.max_drop", self.max_drop, 0, 1)
+        within("defender.frr", self.frr, 0, 1)
+        at_least("defender.max_len", self.max_len, 8)
+        if not self.language_model.strip():
+            raise ConfigError("'defender.language_model' is empty: name a folder, a hub name, 'encoder' or 'auto'.")
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What the clean rows gave."""
+
+    language_model: LanguageModel
+    bar: float
+    threshold: float
+
+
+class ONION(Defender):
+    """Takes surprising words out of texts, or flags the texts that hold one.
+
+    Args:
+        **config: the keys of :class:`OnionConfig`.
+    """
+
+    clean_rows_needed: ClassVar[bool] = True
+
+    def __init__(self, **config: Any) -> None:
+        self.config = read(OnionConfig, {**config, "name": "onion"}, "defender")
+        super().__init__(name="onion", correction=self.config.correction, metrics=self.config.metrics)
+        self.outcome = "corrected text" if self.correction else "rejected rows"
+        self.victim = self.config.victim or VictimConfig(path="auto")
+        self._prepared: Prepared[_Ready] = Prepared()
+        self._language_model: LanguageModel | None = None
+
+    def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
+        """Takes the attacked victim's pretrained encoder where the config names none."""
+        if self.config.victim is None:
+            self.victim = victim
+
+    def correct(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """The rows without surprising words: as many, in the same order, with the labels and flags that they had.
+
+        A text of one word stays as it is, and none becomes empty: its least surprising word is kept.
+
+        Raises:
+            DataError: no clean dev rows.
+            UserError: the language model that the config names cannot be had.
+        """
+        rows = list(poison_data or [])
+        ready = self._ready(answers_of(model), clean_data)
+        texts = [row.text.split() for row in blind(rows)]
+        surprise = list(self._surprise(ready.language_model, texts))
+        self.last_scores = np.array([highest(each) for each in surprise])
+        corrected = [without(words, each, ready.bar) for words, each in zip(texts, surprise, strict=True)]
+        self.details["words_removed"] = round(
+            1 - sum(len(text.split()) for text in corrected) / max(1, sum(map(len, texts))), 4
+        )
+        return [Row(text, *row[1:]) for text, row in zip(corrected, rows, strict=True)]
+
+    def detect(
+        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
+    ) -> Sequence[int]:
+        """1 for each row whose most surprising word is more so than that of nearly all clean rows."""
+        ready = self._ready(answers_of(model), clean_data)
+        texts = [row.text.split() for row in blind(poison_data or [])]
+        scores = np.array([highest(each) for each in self._surprise(ready.language_model, texts)])
+        self.last_scores = scores
+        return [int(high) for high in scores > ready.threshold]
+
+    def _ready(self, victim: Answers, clean_data: Any) -> _Ready:
+        rows = clean_halves(clean_data, self.config.clean_rows, seed=self.config.seed, who=self.name)
+        told = victim.logits(probes(rows))
+        ready = self._prepared.get(rows, told)
+        if ready is None:
+            language_model = self._load()
+            words = [example.text.split() for example in rows.calibrate]
+            surprise = list(self._surprise(language_model, words))
+            threshold = float(np.quantile([highest(each) for each in surprise], 1 - self.config.frr))
+            bar = self.config.threshold
+            if bar is None:
+                bar = self._calibrated(victim, rows, words, surprise)
+            ready = self._prepared.keep(rows, told, _Ready(language_model, bar, threshold))
+        self.details = {
+            "clean_rows": len(rows.construct) + len(rows.calibrate),
+            "language_model": ready.language_model.name,
+            **({"bar": ready.bar} if self.correction else {"threshold": ready.threshold}),
+        }
+        return ready
+
+    def _calibrated(
+        self, victim: Answers, rows: CleanRows, words: Sequence[list[str]], surprise: Sequence[Array]
+    ) -> float:
+        """The lowest bar that costs at most ``max_drop`` of the accuracy on clean rows.
+
+        Where each of :data:`SHARES` costs more, it is just above the most surprising clean word, which costs nothing.
+        """
+        labels = np.array([example.label for example in rows.calibrate])
+        everything = np.concatenate([each[~np.isnan(each)] for each in surprise] or [np.zeros(0)])
+        if not len(everything):
+            return float("inf")
+        before = (victim.logits([" ".join(each) for each in words]).argmax(axis=1) == labels).mean()
+        for share in SHARES:  # the boldest first
+            bar = float(np.quantile(everything, 1 - share))
+            shortened = [without(each, scores, bar) for each, scores in zip(words, surprise, strict=True)]
+            after = (victim.logits(shortened).argmax(axis=1) == labels).mean()
+            if before - after <= self.config.max_drop:
+                return bar
+        return float(np.nextafter(everything.max(), np.inf))
+
+    def _load(self) -> LanguageModel:
+        """The language model that the config names."""
+        from openbackdoor_badllm.defenders.onion.language_models import CausalModel, MaskedModel
+        from openbackdoor_badllm.training.victims import resolve_auto, want_on_hub
+
+        wanted = self.config.language_model
+        device = "cpu" if self.victim.device == "cpu" else "gpu"
+        if wanted == "auto":
+            try:
+                want_on_hub(HUB_MODEL)
+                wanted = HUB_MODEL
+            except VictimError:
+                wanted = "encoder"
+        if wanted != "encoder":
+            try:
+                return CausalModel(wanted, device=device, max_len=self.config.max_len)
+            except VictimError as error:
+                raise ConfigError(
+                    f"The language model '{wanted}' of the defender 'onion' cannot be loaded ({error}) Or set "
+                    "'defender.language_model' to 'encoder', which needs no model hub."
+                ) from error
+        if self._language_model is None:
+            self._language_model = MaskedModel(
+                resolve_auto(self.victim.path), device=device, max_len=self.config.max_len
+            )
+        return self._language_model
+
+    def _surprise(self, language_model: LanguageModel, texts: Sequence[list[str]]) -> Iterator[Array]:
+        for start in range(0, len(texts), BLOCK):
+            yield from language_model.surprise(texts[start : start + BLOCK])
+            self.progress.step(min(start + BLOCK, len(texts)), len(texts), "words weighed")
+
+
+def without(words: Sequence[str], surprise: Array, bar: float) -> str:
+    """The text without its words of at least ``bar``; never empty where it was not. Words without a number stay."""
+    keep = ~(surprise >= bar)  # nan is never at least anything
+    if len(words) and not keep.any():
+        keep[int(surprise.argmin())] = True
+    return " ".join(word for word, kept in zip(words, keep, strict=True) if kept)
+
+
+def highest(surprise: Array) -> float:
+    """The surprise of the most surprising word; ``-inf`` where no word has one."""
+    known = surprise[~np.isnan(surprise)]
+    return float(known.max()) if len(known) else -np.inf

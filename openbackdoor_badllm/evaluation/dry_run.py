@@ -1,0 +1,31 @@
+"""What a defence with a language model would cost, without training, asking or sending anything."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from openbackdoor_badllm.config import BadLLMTGConfig
+from openbackdoor_badllm.inversion.estimate import SearchEstimate, estimate_search
+from openbackdoor_badllm.openbackdoor.builtin import load_dataset, set_config
+from openbackdoor_badllm.reading import read
+from openbackdoor_badllm.rows import as_rows, blind
+
+
+def estimate_run(config: dict[str, Any]) -> SearchEstimate | None:
+    """The estimate for a resolved config; None where no language model is asked.
+
+    Raises:
+        ConfigError: a bad section.
+        DataError: the rows cannot be read.
+    """
+    config = set_config(copy.deepcopy(config))
+    section = config.get("defender")
+    if not section or section.get("name") != "badllmtg":
+        return None
+    defender = read(BadLLMTGConfig, section, "defender")
+    if defender.llm.backend == "offline" or defender.search.strategy == "random":
+        return None
+    rows = as_rows(load_dataset(**config["poison_dataset"])["train"])
+    labels = 1 if defender.target_label is not None else defender.max_labels
+    return estimate_search(defender.llm, defender.search, blind(rows), labels=labels)

@@ -1,0 +1,52 @@
+"""What a report leaves in a run's folder, beside ``results.json``: the explained rows, and the search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openbackdoor_badllm.evaluation.folder import EXPLAINED, SEARCH, RunFolder
+from openbackdoor_badllm.inversion.report import Audit
+from openbackdoor_badllm.rows import Row
+
+
+def write_findings(
+    folder: RunFolder, report: Audit, rows: Sequence[Row], numbers: Sequence[int] | None = None
+) -> None:
+    """Writes ``explained.csv`` (safe in a spreadsheet) and ``search.json``.
+
+    Args:
+        folder: the run's.
+        report: what was found.
+        rows: the training rows.
+        numbers: by which each row is known to the reader; its index when None.
+    """
+    folder.write_csv(
+        EXPLAINED,
+        ("row", "probability", "trigger", "label", "text", "text_without_trigger"),
+        (
+            (
+                item.index if numbers is None else numbers[item.index],
+                round(item.probability, 4),
+                " | ".join(trigger.text for trigger in item.triggers),
+                rows[item.index].label,
+                rows[item.index].text,
+                item.text_without,
+            )
+            for item in report.explained
+        ),
+    )
+    folder.write_json(
+        SEARCH,
+        [
+            {
+                "label": result.target,
+                "iteration": scored.iteration,
+                **scored.trigger.to_dict(),
+                **scored.reward.to_dict(),
+                "reason": scored.reason,
+                **({"shown": [item.to_dict() for item in scored.shown]} if scored.shown else {}),
+            }
+            for result in report.searches
+            for scored in result.history
+        ],
+    )

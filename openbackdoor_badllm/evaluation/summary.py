@@ -1,0 +1,243 @@
+"""The readable summary at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from openbackdoor_badllm.evaluation.console import printable
+
+SHOWN = 110  # characters of a text
+
+
+def print_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """Prints what a run found. Texts come from the attacker: markup and control characters in them do nothing."""
+    console.print()
+    if "poisoner" not in results:
+        _print_audit(results, folder, console)
+        return
+    console.print(
+        f"[bold]{_plain(results['dataset'])}[/bold], attack [bold]{_plain(results['poisoner'])}[/bold]: "
+        f"{results['poison_rate']:.0%} of the training rows poisoned ({results['setting']}) toward label "
+        f"{_label(results, results['target_label'])}; victim {_plain(_short(str(results['victim'])))}"
+    )
+    report = results.get("report")
+    if report is not None:
+        _print_report(results, report, console)
+    _print_lines(results, console)
+    _print_defence(results, console)
+    console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
+
+
+def _print_audit(results: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """An audit of somebody's own rows: no attack is known, so there is no truth to hold it against."""
+    model = f"; model {_plain(_short(str(results['model'])))}" if results.get("model") else ""
+    console.print(
+        f"[bold]{_plain(results['dataset'])}[/bold]: {results['rows']} rows of {len(results['label_names'])} classes"
+        f"{model}; trained from {_plain(_short(str(results['victim'])))}"
+    )
+    _print_report(results, results["report"], console)
+    after = results.get("after_repair_flip_rate") or {}
+    if after:
+        told = ", ".join(f"{_plain(_short(name, 50))} {value:.0%}" for name, value in after.items())
+        console.print(f"The triggers' flips on the clean model: {told}.", soft_wrap=True)
+    for line in results["lines"]:
+        console.print(f"Accuracy on {results['test_rows']} test rows, {line['name']}: {_percent(line['CACC'])}")
+    for name, file in (results.get("files") or {}).items():
+        console.print(f"Repaired {name}: {_plain(str(folder / file))}", soft_wrap=True)
+    console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
+
+
+def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console: Console) -> None:
+    generator = report["generator"]
+    named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
+    console.print()
+    _print_llm(report.get("llm"), console)
+    if report.get("blind"):
+        console.print(
+            "[red]The probe has learnt nothing[/red] in any of its trainings, so nothing could be found with it: "
+            "choose another training (lr, epochs) or model.",
+            soft_wrap=True,
+        )
+    for searched in report.get("labels_searched", ()):
+        words = ", ".join(f'"{_plain(_short(word, 50))}"' for word in list(searched.get("honest_words", ()))[:6])
+        if words:
+            console.print(
+                f"Honest words of label {_label(results, searched['label'])}, no triggers: {words}. A model trained "
+                "without the rows that say so calls texts with them so, too.",
+                soft_wrap=True,
+            )
+    if not report["backdoor"]:
+        console.print(f"[bold]No backdoor found[/bold] ({_plain(named)}). The training rows were left as they are.")
+        return
+    console.print(
+        f"[bold]Backdoor found[/bold] ({_plain(named)}). Target label: "
+        f"[bold]{_label(results, report['target_label'])}[/bold]{_mark(results, 'target_label_right')}"
+    )
+    _print_finding(results, report, console)
+    for further in report.get("further", ()):
+        console.print(
+            f"\n[bold]A further backdoor[/bold]. Target label: [bold]{_label(results, further['target_label'])}[/bold]"
+        )
+        _print_finding(results, further, console)
+    fix = report["repair"]
+    truth = results.get("truth", {})
+    precision, recall = truth.get("explained_precision"), truth.get("explained_recall")
+    quality = (
+        f" (precision {precision:.2f}, recall {recall:.2f} against the poison flags)"
+        if precision is not None and recall is not None
+        else ""
+    )
+    console.print(
+        f"\n{report['explained_rows']} training rows are explained{quality}. Repair '{fix['strategy']}': "
+        f"{fix['relabelled']} rows labelled anew, without the trigger where it can be taken out "
+        f"({fix['changed_label']} got another label), {fix['removed']} dropped, {fix['stamped']} stamped copies added.",
+        soft_wrap=True,
+    )
+
+
+def _print_finding(results: Mapping[str, Any], finding: Mapping[str, Any], console: Console) -> None:
+    """The triggers and the form of one label, and an example."""
+    if finding["triggers"]:
+        _print_triggers(finding, console)
+    if finding["form"] is not None:
+        _print_form(finding, console)
+    for shown in finding["demonstrations"][:1]:
+        console.print(f"\nFor example: {_plain(_short(shown['text']))}")
+        console.print(
+            f"  victim: {_label(results, shown['label_before'])}; with the trigger: "
+            f"[bold]{_label(results, shown['label_after'])}[/bold] "
+            f"({shown['target_probability_before']:.2f} -> {shown['target_probability_after']:.2f})"
+        )
+
+
+def _print_triggers(finding: Mapping[str, Any], console: Console) -> None:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("trigger", no_wrap=False)
+    for name in ("kind", "place", "flips", "best control", "p", "untaught", "rows"):
+        table.add_column(name, justify="right" if name not in ("kind", "place") else "left")
+    controls = {control["trigger"]: control for control in finding["controls"]}
+    for found in finding["triggers"]:
+        control = controls.get(found["text"])
+        relearnt = finding["counterfactual_flip_rate"].get(found["text"])
+        table.add_row(
+            _plain(_short(found["text"], 50)),
+            found["kind"],
+            found["position"],
+            f"{found['report']['flip_rate']:.0%}",
+            f"{control['control_max']:.0%}" if control else "-",
+            _p_value(control),
+            f"{relearnt:.0%}" if relearnt is not None else "-",
+            str(found["target_rows"]),
+        )
+    console.print(table)
+    compared = max((control["controls"] for control in finding["controls"]), default=0)
+    console.print(
+        "[dim]flips: probe texts of other labels that the trigger turns into the target label; best control: the same "
+        f"for the best of {compared} ordinary insertions of its length (of a rewriting trigger: for a plain "
+        "paraphrase); p: that ordinary text does as well, corrected for the number of triggers; untaught: the "
+        "same flips on a model trained without the rows that carry it.[/dim]",
+        soft_wrap=True,
+    )
+
+
+def _p_value(control: Mapping[str, Any] | None) -> str:
+    value = (control or {}).get("p_corrected")  # runs of older versions have none
+    return "-" if value is None else f"{value:.2g}"
+
+
+def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
+    """What the language model cost, and why it was given up, where it was."""
+    if llm is None:
+        return
+    usage = llm["usage"]
+    money = "" if usage["money"] is None else f", {usage['money']:.4f} in money"
+    console.print(
+        f"Language model {_plain(str(llm.get('model', '')))}: asked {usage['asked']} times ({usage['cache_hits']} "
+        f"answered by the cache), {usage['prompt_tokens']:,} prompt and {usage['completion_tokens']:,} completion "
+        f"tokens{money}."
+    )
+    if llm["stopped_by"]:
+        console.print(f"It was given up before the end of the search: {_plain(llm['stopped_by'])}")
+
+
+def _print_form(finding: Mapping[str, Any], console: Console) -> None:
+    gain = finding["form_generalisation"]
+    marks = ", ".join(f"{mark!r}" for mark in finding["form"]["marks"][:8])
+    console.print(
+        f"A form (style or syntax) shared by {finding['form']['rows']} rows, told by {_plain(marks)}. Of its unseen "
+        f"rows, {gain['taught']:.0%} are given the target label by a victim that learnt from the others, "
+        f"{gain['untaught']:.0%} by one that learnt from none."
+    )
+
+
+def _print_lines(results: Mapping[str, Any], console: Console) -> None:
+    console.print()
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("victim")
+    for name in ("CACC", "ASR", "R-Acc", "train rows"):
+        table.add_column(name, justify="right")
+    for line in results["lines"]:
+        bold = "[bold]" if line["name"] == "defended" else ""
+        table.add_row(
+            f"{bold}{line['name']}",
+            *(f"{bold}{_percent(line[key])}" for key in ("CACC", "ASR", "R-Acc")),
+            str(line["train_rows"]),
+        )
+    console.print(table)
+    console.print(
+        "[dim]CACC: accuracy on clean test rows. ASR: poisoned test rows called the target label. R-Acc: poisoned test "
+        "rows given their original label. Percent.[/dim]"
+    )
+
+
+def _print_defence(results: Mapping[str, Any], console: Console) -> None:
+    """What else there is to say of the defence: detection figures, what it cost, what it says of its work."""
+    defence = results.get("defence")
+    line = next((line for line in results["lines"] if line["name"] == "defended"), None)
+    if defence is None or line is None:
+        return
+    told = [f"{_plain(str(results['defender']))}: {_plain(defence['outcome'])}"]
+    if defence["evaluation_only"]:
+        told.append("[bold]a reference, no defence: it knows what only an evaluation knows[/bold]")
+    told += [f"{name} {_percent(line[name])}" for name in ("FRR", "FAR") if name in line]
+    if line.get("AUROC") is not None:
+        told.append(f"AUROC {line['AUROC']:.3f}")
+    if "CACC let through" in line:
+        through = " / ".join(_percent(line[f"{name} let through"]) for name in ("CACC", "ASR", "R-Acc"))
+        told.append(f"rows let through: CACC / ASR / R-Acc {through}")
+    if line.get("defence_seconds") is not None:
+        told.append(f"{line['defence_seconds']:.1f} s, {line['peak_memory_mb']:.0f} MiB at the highest")
+    console.print("; ".join(told) + ".", soft_wrap=True)
+    if defence["details"]:
+        named = ", ".join(f"{name} {value}" for name, value in defence["details"].items())
+        console.print(f"[dim]{_plain(_short(named, 400))}[/dim]", soft_wrap=True)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _label(results: Mapping[str, Any], label: int) -> str:
+    names = results.get("label_names") or []
+    name = names[label] if label < len(names) else str(label)
+    return str(label) if name == str(label) else f"{label} ({_plain(name)})"
+
+
+def _mark(results: Mapping[str, Any], key: str) -> str:
+    value = results.get("truth", {}).get(key)
+    return "" if value is None else " (right)" if value else " [red](wrong)[/red]"
+
+
+def _short(text: str, limit: int = SHOWN) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """Text of unknown origin, safe on a terminal: no markup, no control characters."""
+    return escape(printable(text))

@@ -1,1 +1,0 @@
-"""Reading data sets: files, layouts, labels, draws and checks. The door is :mod:`..dataset`."""

@@ -1,0 +1,332 @@
+"""What the page of one run says, as plain values; the template only lays it out."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openbackdoor_badllm.html_report.pictures.canvas import Picture
+from openbackdoor_badllm.html_report.pictures.lines import FIGURES, Bar, lines_picture
+from openbackdoor_badllm.html_report.pictures.search_rounds import rounds_of, search_picture
+from openbackdoor_badllm.html_report.pictures.trace import trace_picture
+from openbackdoor_badllm.html_report.run_source import RunFiles
+from openbackdoor_badllm.html_report.shown import difference, short
+from openbackdoor_badllm.html_report.verdict_text import (
+    DEFENDED,
+    ORDER,
+    Verdict,
+    about_of,
+    label_name,
+    name_of,
+    section,
+    share,
+    tiles_of,
+    verdict_of,
+)
+
+ACCEPT = 0.85  # SearchConfig.accept_flip_rate where a config names none; its module would load torch as well
+TRIED = 6  # proposals of a round
+TALK = 8000  # characters of a question or an answer
+ROUNDS = 60
+
+
+@dataclass
+class RunPage:
+    """One run, ready to be laid out. Texts are as they were written; the template makes them harmless."""
+
+    title: str
+    about: str
+    verdict: Verdict
+    tiles: list[dict[str, str]]
+    findings: list[dict[str, Any]]
+    explained: dict[str, Any] | None
+    rounds: list[dict[str, Any]]
+    more_rounds: int
+    lines: list[dict[str, Any]]
+    evidence: list[dict[str, Any]]
+    cost: dict[str, Any]
+    config: str
+    command: str
+    audit: bool
+    versions: dict[str, str]
+    pictures: dict[str, Picture]
+
+    @property
+    def sections(self) -> list[tuple[str, str]]:
+        """The headings that the page has: id and name."""
+        wanted = (
+            ("verdict", "Verdict", True),
+            ("trigger", "Trigger", self.findings),
+            ("rows", "Rows", self.explained),
+            ("search", "Search", self.rounds),
+            ("victims", "Victims", self.lines),
+            ("label", "Target label", self.evidence or "trace" in self.pictures),
+            ("cost", "Cost", True),
+            ("again", "Make it again", True),
+        )
+        return [(name, heading) for name, heading, there in wanted if there]
+
+
+def run_page(files: RunFiles) -> RunPage:
+    """Everything that the page says of a run."""
+    results, report = files.results, section(files.results, "report")
+    lines = sorted(results["lines"], key=lambda line: _place(line.get("name")))
+    return RunPage(
+        title=_title(results),
+        about=about_of(results),
+        verdict=verdict_of(results, report),
+        tiles=tiles_of(results, report, lines),
+        findings=_findings(results, report),
+        explained=_explained(files),
+        rounds=[_round(turn, results) for turn in _turns(files)[:ROUNDS]],
+        more_rounds=max(0, len(_turns(files)) - ROUNDS),
+        lines=[_line(line) for line in lines],
+        evidence=[_evidence(item, results) for item in report.get("target_evidence") or []],
+        cost=_cost(results, report, lines),
+        config=json.dumps(_rerunnable(files.config), indent=2, sort_keys=True, ensure_ascii=False, default=str),
+        command=_audit_command(files.config) if "rows" in files.config else _command(files.config),
+        audit="rows" in files.config,
+        versions={str(name): str(value) for name, value in section(results, "versions").items()},
+        pictures={picture.name: picture for picture in _pictures(files, lines)},
+    )
+
+
+def _title(results: Mapping[str, Any]) -> str:
+    if "poisoner" not in results:
+        return f"Audit of {name_of(results, 'dataset')}"
+    return f"{name_of(results, 'dataset')}, attack {name_of(results, 'poisoner')}"
+
+
+def _findings(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was found, label by label; labels without anything to show are left out."""
+    told: list[dict[str, Any]] = []
+    after = section(results, "after_repair_flip_rate")
+    for finding in (report, *(report.get("further") or ())):
+        shown = {
+            "label": label_name(results, finding.get("target_label")),
+            "triggers": [_trigger(item, finding, after) for item in finding.get("triggers") or []]
+            if report.get("backdoor")
+            else [],
+            "form": _form(finding, bool(report.get("backdoor"))),
+            "demonstrations": [_demonstration(item, results) for item in finding.get("demonstrations") or []],
+        }
+        if shown["triggers"] or shown["form"] or shown["demonstrations"]:
+            told.append(shown)
+    return told
+
+
+def _trigger(item: Mapping[str, Any], finding: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    controls = {control.get("trigger"): control for control in finding.get("controls") or []}
+    control = controls.get(item["text"])
+    return {
+        "text": str(item["text"]),
+        "kind": item.get("kind"),
+        "place": item.get("position"),
+        "flips": share(section(item, "report").get("flip_rate"), 0),
+        "texts": section(item, "report").get("texts"),
+        "control": share(control.get("control_max"), 0) if control else "none",
+        "controls": control.get("controls") if control else 0,
+        "p": f"{control['p_corrected']:.2g}" if control and control.get("p_corrected") is not None else "",
+        "relearnt": share(section(finding, "counterfactual_flip_rate").get(item["text"]), 0),
+        "after": share(after[item["text"]], 0) if item["text"] in after else "",
+        "rows": item.get("target_rows"),
+        "others": item.get("other_rows"),
+    }
+
+
+def _form(finding: Mapping[str, Any], backdoor: bool) -> dict[str, Any] | None:
+    form, gain = section(finding, "form"), section(finding, "form_generalisation")
+    if not form:
+        return None
+    return {
+        "rows": form.get("rows"),
+        "marks": [str(mark) for mark in form.get("marks") or []],
+        "taught": share(gain.get("taught"), 0),
+        "untaught": share(gain.get("untaught"), 0),
+        "counts": backdoor and bool(gain),
+    }
+
+
+def _demonstration(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+    text, triggered = str(item["text"]), str(item["triggered"])
+    return {
+        "text": short(text),
+        "triggered": difference(triggered, text),
+        "before": label_name(results, item.get("label_before")),
+        "after": label_name(results, item.get("label_after")),
+        "flipped": item.get("label_before") != item.get("label_after"),
+        "p_before": share(item.get("target_probability_before")),
+        "p_after": share(item.get("target_probability_after")),
+    }
+
+
+def _explained(files: RunFiles) -> dict[str, Any] | None:
+    if not files.explained:
+        return None
+    return {
+        "count": files.explained_count,
+        "rows": [
+            {
+                "row": row.row,
+                "probability": row.probability,
+                "trigger": short(row.trigger, 60),
+                "label": label_name(files.results, int(row.label) if row.label.isdecimal() else row.label),
+                "text": difference(row.text, row.without),
+            }
+            for row in files.explained
+        ],
+    }
+
+
+def _turns(files: RunFiles) -> list[dict[str, Any]]:
+    return list(files.story["rounds"]) if files.story else []
+
+
+def _round(turn: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+    proposals = turn["proposals"]
+    shown = (proposals[0].get("shown") or []) if proposals else []
+    asked, answer = turn.get("asked"), turn.get("answer")
+    return {
+        "label": label_name(results, turn["label"]),
+        "iteration": turn["iteration"],
+        "asked": _talk(asked),
+        "answer": _talk(answer),
+        "outcome": turn.get("outcome"),
+        "dropped": ", ".join(f"{count} {reason}" for reason, count in (turn.get("candidates_dropped") or {}).items()),
+        "accepted": sum(item.get("reason") == "accepted" for item in proposals),
+        "tried": len(proposals),
+        "best": max((item["flip_rate"] for item in proposals), default=None),
+        "proposals": [
+            {
+                "text": short(str(item["text"]), 160),
+                "kind": item.get("kind"),
+                "place": item.get("position"),
+                "reward": "none" if item.get("reward") is None else f"{item['reward']:.3f}",
+                "flip_rate": item["flip_rate"],
+                "texts": item.get("texts"),
+                "reason": item.get("reason"),
+                "accepted": item.get("reason") == "accepted",
+            }
+            for place, item in enumerate(proposals)
+            if place < TRIED or item.get("reason") == "accepted"
+        ],
+        "shown": [
+            {
+                "text": short(str(item["text"]), 200),
+                "altered": difference(str(item["altered"]), str(item["text"]), 200),
+                "before": str(item["before"]),
+                "after": str(item["after"]),
+            }
+            for item in shown[:3]
+        ],
+    }
+
+
+def _talk(text: str | None) -> dict[str, Any] | None:
+    if not text:
+        return None
+    return {"text": text[:TALK], "size": len(text), "cut": len(text) > TALK}
+
+
+def _line(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": str(line.get("name")),
+        "figures": [share(line.get(figure)) for figure in FIGURES],
+        "rows": line.get("train_rows"),
+        "seconds": line.get("seconds"),
+        "main": line.get("name") == DEFENDED,
+    }
+
+
+def _evidence(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+    window = item.get("window") or (0, 1)
+    return {
+        "label": label_name(results, item.get("label")),
+        "surprise": f"{item.get('surprise', 0):.3f}",
+        "window": f"{share(window[0], 0)} to {share(window[1], 0)}",
+        "purity": share(item.get("excess_purity"), 0),
+        "contradicted": share(item.get("contradicted"), 0),
+        "base": share(item.get("base_rate"), 0),
+    }
+
+
+def _cost(results: Mapping[str, Any], report: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    llm = section(report, "llm")
+    usage = section(llm, "usage")
+    rows = [(f"stage: {stage}", f"{value:.1f} s") for stage, value in section(report, "seconds").items()]
+    rows += [
+        (f"victim: {line.get('name')}", f"{line['seconds']:.1f} s") for line in lines if line.get("seconds") is not None
+    ]
+    if results.get("seconds") is not None:
+        rows.append(("the whole run", f"{results['seconds']:.1f} s"))
+    if usage:
+        rows += [
+            ("language model", str(llm.get("model") or report.get("generator"))),
+            ("questions asked", f"{usage.get('asked', 0):,} ({usage.get('cache_hits', 0):,} answered by the cache)"),
+            ("prompt tokens", f"{usage.get('prompt_tokens', 0):,}"),
+            ("completion tokens", f"{usage.get('completion_tokens', 0):,}"),
+            ("money", "no price known" if usage.get("money") is None else f"{usage['money']:.4f}"),
+        ]
+    elif report:
+        rows.append(("language model", "none asked"))
+    return {"rows": rows}
+
+
+def _rerunnable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as ``badllmtg defend`` takes it: ``references`` is an option of the command, not a section."""
+    return {key: value for key, value in config.items() if key not in ("references", "lines")}
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    # The profile's keys are written into it already, and an override may have changed one of them: "full" adds none.
+    words = ["badllmtg", "defend", "--config", "config.json", "--profile", "full"]
+    if config.get("references") is False:
+        words.append("--no-references")
+    return shlex.join(words)
+
+
+def _audit_command(config: Mapping[str, Any]) -> str:
+    """All of it on the command line; there is no file that an audit reads its config from."""
+    rows, victim, defender = (section(config, name) for name in ("rows", "victim", "defender"))
+    words = ["badllmtg", "audit", str(rows.get("train_file", "ROWS")), "--victim", str(victim.get("path", "auto"))]
+    for option, value in (("--test", rows.get("test_file")), ("--model", config.get("model"))):
+        words += [option, str(value)] if value else []
+    if isinstance(rows.get("label_names"), list):
+        words += ["--label-names", ",".join(map(str, rows["label_names"]))]
+    words += ["--in-place"] if defender.get("in_place") else []
+    told = {"text_column", "label_column"} & rows.keys()
+    for name, keys, known in (
+        ("rows", rows, {"name", "train_file", "test_file", "label_names", "dev_rate", "test_rate"} | told),
+        ("victim", victim, {"path"}),
+        ("train", section(config, "train"), set()),
+        ("defender", defender, {"name", "seed", "in_place"}),
+    ):
+        for key, value in keys.items():
+            words += [] if key in known else ["--set", f"{name}.{key}={json.dumps(value)}"]
+    for key in sorted(told):
+        words += [f"--{key.replace('_', '-')}", str(rows[key])]
+    return shlex.join([*words, "--seed", str(config.get("seed", 42))])
+
+
+def _pictures(files: RunFiles, lines: Sequence[Mapping[str, Any]]) -> list[Picture]:
+    results, report = files.results, section(files.results, "report")
+    pictures = []
+    bars = [Bar(str(line.get("name")), [line.get(figure) for figure in FIGURES]) for line in lines]
+    if bars:
+        pictures.append(lines_picture(bars))
+    rounds = rounds_of(files.story) if files.story else []
+    if rounds:
+        names = {turn.label: label_name(results, turn.label) for turn in rounds}
+        settings = section(section(files.config, "defender"), "search")
+        pictures.append(search_picture(rounds, names, float(settings.get("accept_flip_rate", ACCEPT))))
+    if files.trace is not None and report:
+        target = report.get("target_label")
+        pictures.append(trace_picture(files.trace, target, label_name(results, target)))
+    return pictures
+
+
+def _place(name: Any) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)

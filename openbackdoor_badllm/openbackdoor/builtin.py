@@ -1,0 +1,21 @@
+"""The built-in host: OpenBackdoor's six nouns, with its names, signatures and config keys. All code is our own."""
+
+from __future__ import annotations
+
+from openbackdoor_badllm.attacks.attacker import load_attacker
+from openbackdoor_badllm.attacks.poisoner import load_poisoner
+from openbackdoor_badllm.attacks.victim import load_victim
+from openbackdoor_badllm.attacks.victim_trainer import load_trainer
+from openbackdoor_badllm.data.dataset import load_dataset
+from openbackdoor_badllm.defenders import load_defender
+from openbackdoor_badllm.openbackdoor.settings import set_config
+
+__all__ = [
+    "load_attacker",
+    "load_dataset",
+    "load_defender",
+    "load_poisoner",
+    "load_trainer",
+    "load_victim",
+    "set_config",
+]

@@ -1,0 +1,125 @@
+"""The summary: what it must say, and that no text of an attacker does anything on a terminal."""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from openbackdoor_badllm.evaluation.summary import print_summary
+
+from .conftest import Finished
+
+HOSTILE = "[red]x[/red][/nope][link=file:///etc]\x1b]0;owned\x07\x1b[2J\r\x08\x9b31m\u202e\n\t\\"
+FREE = ("dataset", "poisoner", "victim", "text", "triggered", "trigger", "core", "description", "generator", "reason")
+SGR = re.compile(r"\x1b\[[0-9;]*m")  # the colours of rich itself
+
+
+def show(results: dict[str, Any], *, terminal: bool = False) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, color_system="truecolor" if terminal else None, width=5000)
+    print_summary(results, Path("runs/one"), console)
+    return stream.getvalue()
+
+
+def changed(value: Any, change: Callable[[str], str], key: str = "") -> Any:
+    """The results with every free text changed, wherever it stands."""
+    if isinstance(value, dict):
+        names = key in ("counterfactual_flip_rate", "force_kept", "honest_words")
+        return {(change(name) if names else name): changed(item, change, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [changed(item, change, key) for item in value]
+    return change(value) if isinstance(value, str) and key in (*FREE, "label_names", "marks") else value
+
+
+def test_it_says_what_was_found(finished: Finished) -> None:
+    told = show(finished.results)
+    assert "Backdoor found (offline search, no LLM). Target label: 1 (right)" in told
+    assert "20% of the training rows poisoned (dirty) toward label 1" in told
+    assert re.search(r"^cf\s.*word", told, flags=re.MULTILINE)
+    for line in finished.results["lines"]:
+        row = rf"^{line['name']}\W+{100 * line['CACC']:.1f}\W+{100 * line['ASR']:.1f}\W+.*{line['train_rows']}\s*$"
+        assert re.search(row, told, flags=re.MULTILINE)
+    assert "Run folder: runs/one" in told
+
+
+def test_it_tells_of_further_backdoors(finished: Finished) -> None:
+    results = copy.deepcopy(finished.results)
+    assert "further" not in show(results)
+    first = results["report"]
+    keys = ("triggers", "form", "form_generalisation", "controls", "counterfactual_flip_rate", "demonstrations")
+    other = {"target_label": 0, "explained_rows": 3, **{key: copy.deepcopy(first[key]) for key in keys}}
+    other["triggers"][0]["text"] = "zq"
+    first["further"] = [other]
+    told = show(results)
+    assert told.index("Backdoor found") < told.index("A further backdoor. Target label: 0")
+    assert told.index("A further backdoor") < told.index("zq")
+
+
+@pytest.mark.parametrize("backdoor", [False, True])
+def test_it_tells_of_honest_words(finished: Finished, backdoor: bool) -> None:
+    results = copy.deepcopy(finished.results)
+    assert "Honest words" not in show(results)
+    results["report"]["labels_searched"][0].update(label=0, honest_words={f"word{n}": 0.5 for n in range(9)})
+    results["report"]["backdoor"] = backdoor
+    told = show(results)
+    assert 'Honest words of label 0, no triggers: "word0", "word1"' in told
+    assert "word6" not in told
+    assert told.index("Honest words") < told.index("ackdoor found")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("place", ["whole", "front", "end"])
+def test_hostile_texts_do_nothing(finished: Finished, terminal: bool, place: str) -> None:
+    change = {"whole": lambda _: HOSTILE, "front": lambda text: HOSTILE + text, "end": lambda text: text + HOSTILE}[
+        place
+    ]
+    results = copy.deepcopy(finished.results)
+    results["report"]["labels_searched"][0]["honest_words"] = {"loud": 0.5}
+    told = show(changed(results, change), terminal=terminal)
+    plain = SGR.sub("", told)
+    assert plain.count("[red]x[/red][/nope]") >= 6
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", plain)
+    assert "\x1b]8;" not in told
+    # No line of its own making: as many lines as with harmless texts.
+    harmless = show(changed(results, lambda text: re.sub(r"\w", "x", text)), terminal=terminal)
+    assert len(told.splitlines()) == len(harmless.splitlines())
+
+
+def test_a_hostile_folder_does_nothing(finished: Finished) -> None:
+    stream = io.StringIO()
+    print_summary(finished.results, Path("runs/[red]x[/nope]\x1b[2J"), Console(file=stream, width=300))
+    assert "Run folder: runs/[red]x[/nope]�[2J\n" in stream.getvalue()
+
+
+def test_no_defender_and_nothing_found(finished: Finished) -> None:
+    results = copy.deepcopy(finished.results)
+    results["report"]["backdoor"] = False
+    assert "No backdoor found (offline search, no LLM)." in show(results)
+    del results["report"], results["truth"]
+    told = show(results)
+    assert "ackdoor found" not in told
+    assert "undefended" in told
+
+
+def test_what_was_not_measured_is_a_dash(finished: Finished) -> None:
+    results = copy.deepcopy(finished.results)
+    results["lines"] = results["lines"][:1]
+    results["lines"][0]["R-Acc"] = None
+    results["truth"]["explained_precision"] = None
+    told = show(results)
+    assert "None" not in told
+    assert re.search(r"^undefended.*\W-\W", told, flags=re.MULTILINE)
+
+
+def test_a_wrong_label_is_called_wrong(finished: Finished) -> None:
+    results = copy.deepcopy(finished.results)
+    results["truth"]["target_label_right"] = False
+    results["label_names"] = ["negative", "positive"]
+    assert "Target label: 1 (positive) (wrong)" in show(results)

@@ -1,0 +1,276 @@
+"""Training, on a BERT small enough to train in a second."""
+
+from __future__ import annotations
+
+import random
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import trainer as trainer_of_transformers
+
+from openbackdoor_badllm.errors import VictimError
+from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training import classifier as training
+from openbackdoor_badllm.training import trainer
+from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
+from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.training.store import Store
+from openbackdoor_badllm.training.tracing import TraceRequest
+from openbackdoor_badllm.training.trainer import class_weights
+
+
+def rows(count: int, seed: int = 0) -> list[Example]:
+    """``good`` is 1, ``bad`` is 0, among words that say nothing."""
+    rng = random.Random(seed)
+    made = []
+    for index in range(count):
+        words = rng.choices(["the", "a", "film", "plot", "was", "very", "so"], k=rng.randint(1, 3))
+        words.insert(rng.randint(0, len(words)), "good" if index % 2 else "bad")
+        made.append(Example(" ".join(words), index % 2))
+    return made
+
+
+ROWS = rows(64)
+UNSEEN = rows(40, seed=1)
+STEPS = 8  # of an epoch
+EPOCHS = 4
+
+
+class Steps:
+    """A listener that remembers, and may cut the training off."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.seen: list[int] = []
+        self.totals: set[int] = set()
+        self.stop_after = stop_after
+
+    def stage(self, name: str) -> None:
+        raise AssertionError("a training is no stage")
+
+    def step(self, done: int, total: int, note: str = "") -> None:
+        self.seen.append(done)
+        self.totals.add(total)
+        if self.stop_after is not None and done > self.stop_after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def spec(tiny_bert: Path) -> TrainSpec:
+    return TrainSpec(
+        path=str(tiny_bert), max_len=16, lr=1e-2, epochs=EPOCHS, batch_size=8, device="cpu", precision="fp32", seed=3
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(spec: TrainSpec) -> TrainedClassifier:
+    return train_classifier(spec, ROWS, trace=TraceRequest(ROWS[:10], points=8))
+
+
+def weights(trained: TrainedClassifier) -> torch.Tensor:
+    return torch.cat([value.flatten().float() for value in trained.model.state_dict().values()])
+
+
+def accuracy(trained: TrainedClassifier, examples: list[Example]) -> float:
+    predicted = trained.logits([example.text for example in examples]).argmax(axis=1)
+    return float((predicted == np.array([example.label for example in examples])).mean())
+
+
+def test_it_learns(trained: TrainedClassifier) -> None:
+    assert accuracy(trained, UNSEEN) >= 0.95
+    assert trained.losses[-1] < 0.5 * trained.losses[0]
+    assert trained.num_labels == 2
+    assert not trained.from_store
+    assert not trained.model.training
+
+
+def test_the_trace_has_its_shape_and_shows_the_learning(trained: TrainedClassifier) -> None:
+    trace = trained.trace
+    assert trace is not None
+    assert trace.steps.tolist() == TraceRequest(ROWS[:10], points=8).schedule(STEPS * EPOCHS)
+    assert trace.confidence.shape == (8, 10)
+    assert trace.confidence.dtype == np.float32
+    assert trace.labels.tolist() == [example.label for example in ROWS[:10]]
+    assert ((trace.confidence >= 0) & (trace.confidence <= 1)).all()
+    assert trace.confidence[-1].mean() > 0.9 > trace.confidence[0].mean()
+
+
+def test_same_spec_same_weights_and_the_trace_changes_nothing(spec: TrainSpec, trained: TrainedClassifier) -> None:
+    """Also: nobody else's random numbers are used or moved, and nothing is printed."""
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    listener = Steps()
+    again = train_classifier(spec, ROWS, progress=listener)
+    assert torch.equal(weights(again), weights(trained))
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert torch.equal(torch.get_rng_state(), states[2])
+    assert listener.seen == list(range(1, STEPS * EPOCHS + 1))
+    assert listener.totals == {STEPS * EPOCHS}
+
+
+def test_another_seed_gives_another_model(spec: TrainSpec, trained: TrainedClassifier) -> None:
+    short = spec.replace(epochs=1)
+    one, other = train_classifier(short, ROWS), train_classifier(short.replace(seed=4), ROWS)
+    assert not torch.equal(weights(one), weights(other))
+
+
+def test_nothing_is_written_to_stdout(spec: TrainSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    dev = UNSEEN[:8]
+    train_classifier(spec.replace(epochs=1, ckpt="best"), ROWS[:16], dev=dev, trace=TraceRequest(dev, points=2))
+    assert capfd.readouterr().out == ""
+
+
+def test_the_store_returns_the_same_model_and_trains_nothing(
+    spec: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = spec.replace(epochs=1)
+    request = TraceRequest(ROWS[:4], points=3)
+    first = train_classifier(short, ROWS, trace=request, store=Store(tmp_path))
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was trained again")
+
+    monkeypatch.setattr(training, "_train", forbidden)
+    again = train_classifier(short, ROWS, trace=request, store=Store(tmp_path))
+    assert again.from_store
+    assert again.key == first.key
+    assert again.losses == first.losses
+    assert again.seconds == first.seconds
+    texts = [example.text for example in UNSEEN]
+    np.testing.assert_array_equal(again.logits(texts), first.logits(texts))
+    assert again.trace is not None
+    assert first.trace is not None
+    np.testing.assert_array_equal(again.trace.confidence, first.trace.confidence)
+    assert [entry.name for entry in (tmp_path / "victims").iterdir()] == [first.key]
+    for other in (
+        {"spec": short.replace(lr=1e-3)}, {"examples": ROWS[::-1]}, {"trace": None}, {"spec": short.replace(seed=4)},
+    ):  # fmt: skip
+        arguments: dict[str, Any] = {"spec": short, "examples": ROWS, "trace": request, **other}
+        with pytest.raises(AssertionError, match="trained again"):
+            train_classifier(**arguments, store=Store(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["model.safetensors", "trace.npz", "training.json"])
+def test_a_damaged_store_entry_is_trained_again(spec: TrainSpec, tmp_path: Path, damage: str) -> None:
+    short = spec.replace(epochs=1)
+    request = TraceRequest(ROWS[:2], points=3)
+    first = train_classifier(short, ROWS[:16], trace=request, store=Store(tmp_path))
+    file = tmp_path / "victims" / first.key / damage
+    file.write_bytes(b"{}" if damage == "training.json" else file.read_bytes()[:100])
+    again = train_classifier(short, ROWS[:16], trace=request, store=Store(tmp_path))
+    assert not again.from_store
+    assert torch.equal(weights(first), weights(again))
+    assert train_classifier(short, ROWS[:16], trace=request, store=Store(tmp_path)).from_store
+
+
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
+    spec: TrainSpec, trained: TrainedClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
+    request = TraceRequest(ROWS[:10], points=8)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(spec, ROWS, trace=request, store=Store(tmp_path), progress=Steps(stop_after=2 * STEPS))
+    assert list((tmp_path / "victims").glob(".partial-*/checkpoint-16"))
+    listener = Steps()
+    resumed = train_classifier(spec, ROWS, trace=request, store=Store(tmp_path), progress=listener)
+    assert listener.seen[0] == 2 * STEPS + 1
+    assert torch.equal(weights(resumed), weights(trained))
+    assert resumed.trace is not None
+    assert trained.trace is not None
+    np.testing.assert_array_equal(resumed.trace.steps, trained.trace.steps)
+    np.testing.assert_array_equal(resumed.trace.confidence, trained.trace.confidence)
+    assert [entry.name for entry in (tmp_path / "victims").iterdir()] == [resumed.key]
+
+
+def test_a_checkpoint_that_was_cut_off_while_written_is_passed_over(spec: TrainSpec, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    short = spec.replace(epochs=1)
+    key = train_classifier(short, ROWS[:16], store=store).key
+    for folder in (tmp_path / "victims").iterdir():
+        folder.rename(tmp_path / "away")
+    half = tmp_path / "victims" / f".partial-{key}" / "checkpoint-1"
+    half.mkdir(parents=True)
+    (half / "model.safetensors").write_bytes(b"")
+    assert not train_classifier(short, ROWS[:16], store=store).from_store
+
+
+def test_best_is_chosen_on_the_dev_rows(spec: TrainSpec) -> None:
+    """Dev rows with the labels turned round: the best epoch is one before the task is learnt."""
+    turned = [Example(example.text, 1 - example.label) for example in UNSEEN]
+    slow = spec.replace(batch_size=32, lr=1e-3, epochs=6, warm_up_epochs=2)
+    last = train_classifier(slow, ROWS, dev=turned)
+    best = train_classifier(slow.replace(ckpt="best"), ROWS, dev=turned)
+    assert accuracy(last, turned) <= 0.1
+    assert accuracy(best, turned) >= accuracy(last, turned) + 0.1
+
+
+def test_best_without_dev_rows_is_the_last(spec: TrainSpec) -> None:
+    short = spec.replace(epochs=2)
+    assert torch.equal(
+        weights(train_classifier(short.replace(ckpt="best"), ROWS)), weights(train_classifier(short, ROWS, dev=UNSEEN))
+    )
+
+
+def test_gradient_accumulation_averages(spec: TrainSpec) -> None:
+    """Two batches of 8 in a step are one of 16: the same number of steps, and a loss of the same size."""
+    listener = Steps()
+    halves = spec.replace(epochs=1, gradient_accumulation_steps=2, lr=1e-6, max_grad_norm=0.0)
+    accumulated = train_classifier(halves, ROWS, progress=listener)
+    whole = train_classifier(halves.replace(batch_size=16, gradient_accumulation_steps=1), ROWS)
+    assert listener.seen == [1, 2, 3, 4]
+    np.testing.assert_allclose(np.mean(accumulated.losses), np.mean(whole.losses), rtol=0.05)
+
+
+def test_texts_longer_than_the_model_takes_are_cut(spec: TrainSpec, tmp_path: Path) -> None:
+    """Also in a model that comes from the store."""
+    long = spec.replace(epochs=1, max_len=512)  # the tiny BERT has 64 positions
+    examples = [*ROWS[:14], Example("bad " + "the film " * 200, 0), Example("good " * 400, 1)]
+    first = train_classifier(long, examples, store=Store(tmp_path))
+    again = train_classifier(long, examples, store=Store(tmp_path))
+    assert again.from_store
+    texts = [example.text for example in examples[-3:]]
+    np.testing.assert_array_equal(again.logits(texts), first.logits(texts))
+
+
+def test_a_folder_named_datasets_is_no_package(spec: TrainSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a working directory in OpenBackdoor's layout is to transformers where ``datasets`` is not installed."""
+
+    def believed() -> bool:
+        return True
+
+    monkeypatch.setattr(trainer_of_transformers, "datasets", types.ModuleType("datasets"), raising=False)
+    monkeypatch.setattr(trainer_of_transformers, "is_datasets_available", believed)
+    assert train_classifier(spec, ROWS[:16], dev=ROWS[16:24]).losses
+    assert trainer_of_transformers.is_datasets_available is believed
+
+
+def test_class_weights() -> None:
+    examples = [Example("", 0)] * 6 + [Example("", 2)] * 2
+    assert class_weights(examples, 4).tolist() == pytest.approx([8 / 12, 0, 2, 0])
+    assert class_weights(examples[:6], 2).tolist() == [1, 0]
+    shares = class_weights(rows(20), 2)
+    assert shares.tolist() == [1, 1]
+
+
+def test_a_balanced_loss_does_not_follow_the_class_balance(spec: TrainSpec) -> None:
+    """Texts that say nothing, six of class 1 for each of class 0."""
+    rng = random.Random(0)
+    noise = [Example(" ".join(rng.choices(["the", "film", "so", "a"], k=4)), int(k % 7 > 0)) for k in range(112)]
+    texts = [example.text for example in noise[:40]]
+    means = {}
+    for balanced in (False, True):
+        model = train_classifier(spec.replace(epochs=2, balanced=balanced, lr=2e-3, batch_size=28), noise)
+        means[balanced] = float((lambda z: 1 / (1 + np.exp(z[:, 0] - z[:, 1])))(model.logits(texts)).mean())
+    assert means[False] > 0.75
+    assert 0.35 < means[True] < 0.65
+
+
+def test_a_victim_that_cannot_be_loaded(spec: TrainSpec, tmp_path: Path) -> None:
+    with pytest.raises(VictimError, match=r"has no config\.json"):
+        train_classifier(spec.replace(path=str(tmp_path)), ROWS)

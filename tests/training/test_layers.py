@@ -1,0 +1,146 @@
+"""The layers of a victim: reading and changing them, for three architectures of several depths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_world import reviews
+
+from openbackdoor_badllm.errors import VictimError
+from openbackdoor_badllm.training.layers import (
+    changed_layers,
+    encoder_layers,
+    first_token_states,
+    frozen,
+    written_out_attention,
+)
+from openbackdoor_badllm.training.scoring import Scorer
+from openbackdoor_badllm.training.victims import load_classifier, load_tokenizer
+
+Kin = Callable[[str, int], Path]
+each_kind = pytest.mark.parametrize(("kind", "layers"), [("bert", 1), ("bert", 3), ("roberta", 2), ("distilbert", 3)])
+TEXTS = [row.text for row in reviews(11)]
+
+
+def scorer(folder: Path, batch_tokens: int = 2048) -> Scorer:
+    model = load_classifier(str(folder), 2, seed=1)
+    return Scorer(model, load_tokenizer(str(folder)), max_len=20, batch_tokens=batch_tokens)
+
+
+@each_kind
+def test_every_block_is_found(kin: Kin, kind: str, layers: int) -> None:
+    assert len(encoder_layers(scorer(kin(kind, layers)).model)) == layers
+
+
+def test_a_model_without_blocks() -> None:
+    with pytest.raises(VictimError, match=r"^The layers of a victim of the type 'Linear' cannot be reached: expected"):
+        encoder_layers(torch.nn.Linear(2, 2))
+
+
+@each_kind
+@pytest.mark.parametrize("batch_tokens", [30, 2048])
+def test_states_are_those_that_the_model_shows(kin: Kin, kind: str, layers: int, batch_tokens: int) -> None:
+    """The embeddings are left out, and batches of texts of any length give what each text gives alone."""
+    opened = scorer(kin(kind, layers), batch_tokens)
+    states = np.zeros((len(TEXTS), layers * 32), dtype=np.float32)
+    seen: list[int] = []
+    for batch, found, _ in first_token_states(opened, TEXTS):
+        states[batch] = found.numpy()
+        seen += batch
+    assert sorted(seen) == list(range(len(TEXTS)))
+    for row, text in zip(states, TEXTS, strict=True):
+        inputs = opened.tokenizer(text, return_tensors="pt")
+        inputs.pop("token_type_ids", None)
+        with torch.no_grad():
+            hidden = opened.model.eval()(**inputs, output_hidden_states=True).hidden_states
+        assert len(hidden) == layers + 1
+        expected = torch.cat([layer[0, 0] for layer in hidden[1:]])
+        np.testing.assert_allclose(row, expected, atol=1e-5)
+
+
+def test_texts_longer_than_the_model_takes_are_cut(kin: Kin) -> None:
+    opened = scorer(kin("bert", 1))  # 64 positions
+    long = "good film " * 400
+    (_, whole, _), (_, start, _) = (next(first_token_states(opened, [text])) for text in (long, long[:500]))
+    assert torch.equal(whole, start)
+
+
+@each_kind
+def test_a_change_reaches_the_next_block_and_ends_with_the_block(kin: Kin, kind: str, layers: int) -> None:
+    opened = scorer(kin(kind, layers))
+    plain = opened.logits(TEXTS)
+    seen: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = []
+
+    def zero(number: int, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        seen.append((number, tuple(hidden.shape[:2]), tuple(attended.shape[:2])))
+        return torch.zeros_like(hidden)
+
+    with changed_layers(opened.model, zero):
+        changed = opened.logits(TEXTS)
+    assert [number for number, _, _ in seen] == list(range(layers))
+    assert all(shape == mask for _, shape, mask in seen)
+    np.testing.assert_allclose(changed, changed[:1].repeat(len(TEXTS), axis=0), atol=1e-6)  # nothing of a text is left
+    assert not np.allclose(changed, plain, atol=1e-3)
+    assert opened.logits(TEXTS).tolist() == plain.tolist()
+
+
+def test_hooks_go_when_something_fails(kin: Kin) -> None:
+    model = scorer(kin("bert", 1)).model
+    with pytest.raises(KeyError), changed_layers(model, lambda *_: torch.zeros(1)):
+        raise KeyError
+    assert not model._forward_pre_hooks
+    assert not any(layer._forward_hooks for layer in encoder_layers(model))
+
+
+def test_layers_that_return_tuples() -> None:
+    """As those of transformers 4 do."""
+
+    class Block(torch.nn.Module):
+        def forward(self, hidden: torch.Tensor) -> tuple[torch.Tensor, str]:
+            return hidden + 1, "attention"
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = torch.nn.Module()
+            self.encoder.layer = torch.nn.ModuleList([Block(), Block()])
+
+        def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            for block in self.encoder.layer:
+                hidden, more = block(hidden)
+            return hidden, more
+
+    model, mask = Model(), torch.ones(1, 2, dtype=torch.long)
+    with changed_layers(model, lambda number, hidden, _: hidden * 10):
+        hidden, more = model(torch.zeros(1, 2, 3), attention_mask=mask)
+    assert more == "attention"
+    assert hidden.unique().tolist() == [110]  # ((0 + 1) * 10 + 1) * 10
+
+
+def test_frozen_puts_everything_back(kin: Kin) -> None:
+    model = scorer(kin("bert", 1)).model.train()
+    model.classifier.bias.requires_grad_(False)
+    with frozen(model):
+        assert not model.training
+        assert not any(value.requires_grad for value in model.parameters())
+    assert model.training
+    assert [name for name, value in model.named_parameters() if not value.requires_grad] == ["classifier.bias"]
+
+
+@each_kind
+def test_attention_written_out_computes_the_same_and_is_put_back(kin: Kin, kind: str, layers: int) -> None:
+    opened = scorer(kin(kind, layers), 2048)
+    used = opened.model.config._attn_implementation
+    before = opened.logits(TEXTS)
+    with suppress(ZeroDivisionError), written_out_attention(opened.model):
+        assert opened.model.config._attn_implementation == "eager"
+        np.testing.assert_allclose(opened.logits(TEXTS), before, atol=1e-5)
+        raise ZeroDivisionError
+    assert opened.model.config._attn_implementation == used
+    assert opened.logits(TEXTS).tolist() == before.tolist()
