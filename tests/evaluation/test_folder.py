@@ -203,10 +203,10 @@ def test_the_log_goes_to_its_file_and_nowhere_else(folder: RunFolder, capsys: py
     before = [(log.level, list(log.handlers), log.propagate, log.disabled) for log in (root, ours, other)]
     with folder.log():
         assert [(log.level, log.handlers) for log in (root, other)] == [(s[0], s[1]) for s in (before[0], before[2])]
-        logging.getLogger(f"{OURS}.run").info("a stage of %s", "ours")
-        logging.getLogger(f"{OURS}.run").debug("a detail")
+        logging.getLogger(f"{OURS}.evaluation").info("a stage of %s", "ours")
+        logging.getLogger(f"{OURS}.evaluation").debug("a detail")
         other.error("not ours")
-    logging.getLogger(f"{OURS}.run").error("too late")
+    logging.getLogger(f"{OURS}.evaluation").error("too late")
     assert [(log.level, list(log.handlers), log.propagate, log.disabled) for log in (root, ours, other)] == before
     lines = (folder.path / "run.log").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openbackdoor_badllm import openbackdoor
+from openbackdoor_badllm.openbackdoor.script import main
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_its_own_script_runs_with_a_completed_config(
     arguments, path = sys.argv[:], sys.path[:]
     given = [f"--config_path={config}"] if joined else ["--config_path", str(config)]
     before = config.read_bytes()
-    assert openbackdoor.main(["demo_defend.py", *given, "--seed", "7"]) == 0
+    assert main(["demo_defend.py", *given, "--seed", "7"]) == 0
     result = told(capsys)
     assert result["class"] == "BadLLMTG"
     assert (result["seed"], result["main"]) == (7, "__main__")
@@ -66,19 +66,19 @@ def test_a_config_without_a_defender_runs_undefended(
     content = json.loads(config.read_text("utf-8"))
     del content["defender"]
     config.write_text(json.dumps(content), encoding="utf-8")
-    assert openbackdoor.main(["demo_defend.py", "--config_path", str(config)]) == 0
+    assert main(["demo_defend.py", "--config_path", str(config)]) == 0
     assert told(capsys)["config"]["defender"] == {"name": "base"}
 
 
 def test_the_scripts_exit_code(checkout: Path, config: Path) -> None:
-    assert openbackdoor.main(["demo_defend.py", "--config_path", str(config), "--seed", "3"]) == 3
+    assert main(["demo_defend.py", "--config_path", str(config), "--seed", "3"]) == 3
 
 
 def test_a_script_of_ones_own(checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "beside.py").write_text("WORD = 'beside'\n", encoding="utf-8")
     script = tmp_path / "own.py"
     script.write_text("import beside, openbackdoor, sys\nprint(beside.WORD, sys.argv[1:])\n", encoding="utf-8")
-    assert openbackdoor.main(["--openbackdoor", str(checkout), str(script), "--x", "1"]) == 0
+    assert main(["--openbackdoor", str(checkout), str(script), "--x", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "beside ['--x', '1']"
 
 
@@ -93,5 +93,5 @@ def test_a_script_of_ones_own(checkout: Path, tmp_path: Path, capsys: pytest.Cap
 def test_bad_input(
     checkout: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert openbackdoor.main(arguments) == 2
+    assert main(arguments) == 2
     assert message in capsys.readouterr().err
