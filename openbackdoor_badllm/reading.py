@@ -10,7 +10,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,9 +47,13 @@ def refuse_unknown(keys: Iterable[str], known: Iterable[str], where: str) -> Non
     names = sorted(known)
     for key in keys:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(names)}."
-            raise ConfigError(f"'{where}' has no key '{key}': {hint}")
+            raise ConfigError(f"'{where}' has no key '{key}': {nearest(str(key), names)}")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The hint for a name that is not known: the nearest one, else all of them."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(known)}."
 
 
 def one_of(where: str, value: object, allowed: Iterable[object]) -> None:
