@@ -18,8 +18,8 @@ _HOMES = {
     "DEFENDERS": "openbackdoor_badllm.defenders",
     "load_defender": "openbackdoor_badllm.defenders",
     "register": "openbackdoor_badllm.defenders",
-    "Audit": "openbackdoor_badllm.inversion.report",
-    "AuditConfig": "openbackdoor_badllm.inversion.report",
+    "Audit": "openbackdoor_badllm.report",
+    "AuditConfig": "openbackdoor_badllm.report",
     "audit": "openbackdoor_badllm.inversion.audit",
 }
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.inversion.report import AuditConfig
+from openbackdoor_badllm.report import AuditConfig
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.reading import at_least, check_seed, one_of
 from openbackdoor_badllm.training.spec import TrainSpec

@@ -16,8 +16,8 @@ import pytest
 from openbackdoor_badllm import config as module
 from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.inversion.report import AuditConfig
-from openbackdoor_badllm.inversion.search import SearchConfig
+from openbackdoor_badllm.report import AuditConfig
+from openbackdoor_badllm.trigger_generator.search import SearchConfig
 from openbackdoor_badllm.reading import apply_overrides, at_least, load_json, one_of, put, read, refuse_unknown
 from openbackdoor_badllm.training.spec import TrainSpec
 

@@ -11,9 +11,9 @@ from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.audit import audit
-from openbackdoor_badllm.inversion.estimate import estimate_search
-from openbackdoor_badllm.inversion.generators import open_generator
-from openbackdoor_badllm.inversion.report import Audit
+from openbackdoor_badllm.trigger_generator.search_estimate import estimate_search
+from openbackdoor_badllm.trigger_generator.generators import open_generator
+from openbackdoor_badllm.report import Audit
 from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import Example, Row, blind
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier

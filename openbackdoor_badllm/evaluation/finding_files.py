@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openbackdoor_badllm.evaluation.folder import EXPLAINED, SEARCH, RunFolder
-from openbackdoor_badllm.inversion.report import Audit
+from openbackdoor_badllm.report import Audit
 from openbackdoor_badllm.rows import Row
 
 

@@ -27,7 +27,7 @@ from openbackdoor_badllm.training.rng import isolated_rng
 from openbackdoor_badllm.training.scoring import FloatArray, Scorer
 from openbackdoor_badllm.training.spec import Method, TrainSpec, use_bf16
 from openbackdoor_badllm.training.store import Store
-from openbackdoor_badllm.training.tracing import Trace, TraceRequest
+from openbackdoor_badllm.training.tracing import Trace
 from openbackdoor_badllm.training.victims import (
     load_classifier,
     load_tokenizer,
@@ -42,7 +42,7 @@ class TrainedClassifier:
 
     Attributes:
         losses: mean training loss of about every twentieth of the training.
-        trace: the confidence trace, where one was asked for.
+        trace: the confidence in each training row's label; None of a model that was trained elsewhere.
         seconds: wall time of the training; that of the original training when it came from the store.
         from_store: whether it was found trained already.
     """
@@ -71,13 +71,25 @@ class TrainedClassifier:
         """Logits of shape ``(len(texts), num_labels)``."""
         return self.scorer().logits(texts)
 
+    def continued(self, examples: Sequence[Example], *, epochs: int = 1, lr_share: float = 0.5) -> TrainedClassifier:
+        """A copy that is trained further on other rows; this model is left as it is and nothing is kept in a store.
+
+        Args:
+            examples: the rows.
+            epochs: passes through them.
+            lr_share: peak learning rate, as a share of the rate of the first training.
+        """
+        spec = self.spec.replace(
+            epochs=epochs, lr=self.spec.lr * lr_share, balanced=False, ckpt="last", warm_up_epochs=0.1 * epochs
+        )
+        return train_classifier(spec, examples, start=self)
+
 
 def train_classifier(
     spec: TrainSpec,
     examples: Sequence[Example],
     *,
     dev: Sequence[Example] | None = None,
-    trace: TraceRequest | None = None,
     store: Store | None = None,
     progress: Progress | None = None,
     method: Method | None = None,
@@ -89,7 +101,6 @@ def train_classifier(
         spec: how.
         examples: the training rows; the poison flag is not part of them.
         dev: clean rows for ``ckpt: best``.
-        trace: record the confidence in their own labels of these rows while training.
         store: where trained models are kept; None keeps nothing.
         progress: listener.
         method: how the training differs from a plain one.
@@ -103,15 +114,15 @@ def train_classifier(
     tokenizer = start.tokenizer if start is not None else load_tokenizer(spec.path)
     if store is None:
         with TemporaryDirectory(prefix="badllmtg-") as name:
-            return _train(spec, tokenizer, examples, dev, trace, Path(name), progress, method, start)
-    key = training_key(store, spec, examples, dev=dev, trace=trace, method=method, start=start)
+            return _train(spec, tokenizer, examples, dev, Path(name), progress, method, start)
+    key = training_key(store, spec, examples, dev=dev, method=method, start=start)
     with store.claim(key):
-        found = _from_store(store, key, spec, tokenizer, trace)
+        found = _from_store(store, key, spec, tokenizer)
         if found is not None:
             progress.step(1, 1, "already trained")
             return found
         with store.workspace(key) as folder:
-            trained = _train(spec, tokenizer, examples, dev, trace, folder, progress, method, start)
+            trained = _train(spec, tokenizer, examples, dev, folder, progress, method, start)
         trained.key = key
         store.save(key, trained.model, {"losses": trained.losses, "seconds": trained.seconds}, trained.trace)
     return trained
@@ -123,7 +134,6 @@ def training_key(
     examples: Sequence[Example],
     *,
     dev: Sequence[Example] | None = None,
-    trace: TraceRequest | None = None,
     method: Method | None = None,
     start: TrainedClassifier | None = None,
 ) -> str:
@@ -135,13 +145,11 @@ def training_key(
         model="" if start else store.model_fingerprint(spec.path),
         rows=fingerprint(examples),
         dev=fingerprint(dev) if dev and spec.ckpt == "best" else "",
-        trace=trace.describe() if trace else "",
+        trace="each epoch",
     )
 
 
-def _from_store(
-    store: Store, key: str, spec: TrainSpec, tokenizer: Any, trace: TraceRequest | None
-) -> TrainedClassifier | None:
+def _from_store(store: Store, key: str, spec: TrainSpec, tokenizer: Any) -> TrainedClassifier | None:
     found = store.load(key)
     if found is None:
         return None
@@ -152,7 +160,7 @@ def _from_store(
             tokenizer=tokenizer,
             spec=spec.replace(max_len=usable_length(model, spec.max_len)),
             losses=found.meta["losses"],
-            trace=Trace.read(found.folder) if trace else None,
+            trace=Trace.read(found.folder),
             seconds=found.meta["seconds"],
             from_store=True,
             key=key,
@@ -167,7 +175,6 @@ def _train(
     tokenizer: Any,
     examples: Sequence[Example],
     dev: Sequence[Example] | None,
-    trace: TraceRequest | None,
     folder: Path,
     progress: Progress,
     method: Method | None,
@@ -182,7 +189,7 @@ def _train(
     if method is not None:
         with isolated_rng(spec.seed):
             method.prepare(model, tokenizer, spec)
-    trained, losses, recorded = fit(model, tokenizer, spec, examples, dev, trace, folder, progress, method)
+    trained, losses, recorded = fit(model, tokenizer, spec, examples, dev, folder, progress, method)
     if method is not None:
         method.finish(trained)
     trained.eval()

@@ -25,13 +25,14 @@ from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.training.progress import Progress
 from openbackdoor_badllm.training.rng import isolated_rng
 from openbackdoor_badllm.training.sampling import BucketSampler
-from openbackdoor_badllm.training.scoring import FloatArray, Scorer, encode, softmax
+from openbackdoor_badllm.training.scoring import encode
 from openbackdoor_badllm.training.spec import Method, TrainSpec, use_bf16
-from openbackdoor_badllm.training.tracing import Trace, TraceRequest
+from openbackdoor_badllm.training.tracing import Trace, TraceRecorder
 from openbackdoor_badllm.training.victims import pick_device, quiet_transformers
 
 logger = logging.getLogger(__name__)
 
+ROWS = "row_index"  # column of a batch: which training rows it holds
 CHECKPOINT_SECONDS = 120.0  # a training that takes less is simply begun again after a crash
 
 
@@ -41,15 +42,14 @@ def fit(
     spec: TrainSpec,
     examples: Sequence[Example],
     dev: Sequence[Example] | None,
-    trace: TraceRequest | None,
     folder: Path,
     progress: Progress,
     method: Method | None,
-) -> tuple[Any, list[float], Trace | None]:
+) -> tuple[Any, list[float], Trace]:
     """Trains a loaded model; ``folder`` holds its checkpoints, from which a training that was cut off goes on.
 
     Returns:
-        The model, its mean losses, and the trace where one was asked for.
+        The model, its mean losses, and the trace of its training rows.
     """
     device = pick_device(spec.device)
     train_set = _Encoded(tokenizer, examples, spec.max_len)
@@ -57,12 +57,9 @@ def fit(
     steps_per_epoch = math.ceil(len(examples) / (spec.batch_size * spec.gradient_accumulation_steps))
     total = max(1, steps_per_epoch * spec.epochs)
     warm_up = min(spec.warm_up_epochs, spec.epochs / 2) * steps_per_epoch
-    listener = _Listener(progress, total)
-    callbacks: list[Any] = [listener, _TimedCheckpoints()]
-    recorder = None
-    if trace is not None:
-        recorder = _Recorder(trace, spec, tokenizer, total, folder)
-        callbacks.append(recorder)
+    labels = np.array([example.label for example in examples], dtype=np.int64)
+    recorder = TraceRecorder(labels, spec.epochs, steps_per_epoch)
+    callbacks: list[Any] = [_Listener(progress, total), _TimedCheckpoints(), _KeepsTrace(recorder, folder)]
     with isolated_rng(spec.seed), quiet_transformers(), _no_folder_for_a_package():
         arguments = transformers.TrainingArguments(
             output_dir=str(folder),
@@ -105,16 +102,17 @@ def fit(
         trainer.model_accepts_loss_kwargs = False  # our loss is a batch's mean: accumulated batches are to be averaged
         trainer.class_weights = class_weights(examples, spec.num_labels) if spec.balanced else None
         trainer.order = BucketSampler(train_set.lengths, spec.batch_size, spec.seed)
-        trainer.method, trainer.steps_per_epoch = method, steps_per_epoch
+        trainer.method, trainer.steps_per_epoch, trainer.recorder = method, steps_per_epoch, recorder
         for checkpoint in folder.glob("checkpoint-*"):
             if not (checkpoint / TRAINER_STATE_NAME).is_file():  # written last: without it the checkpoint was cut off
                 shutil.rmtree(checkpoint)
         resume = any(folder.glob("checkpoint-*"))
         if resume:
             logger.info("resuming the training kept in %s", folder)
+            recorder.resume(folder)
         trainer.train(resume_from_checkpoint=True if resume else None)
     losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
-    return trainer.model, losses, recorder.trace() if recorder else None
+    return trainer.model, losses, recorder.trace()
 
 
 @contextmanager
@@ -143,6 +141,7 @@ class _BalancedTrainer(transformers.Trainer):  # type: ignore[misc]
     order: BucketSampler | None = None
     method: Method | None = None
     steps_per_epoch: int = 1
+    recorder: TraceRecorder | None = None
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
@@ -160,12 +159,15 @@ class _BalancedTrainer(transformers.Trainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        labels = inputs["labels"]
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        labels, rows = inputs["labels"], inputs.get(ROWS)
+        outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", ROWS)})
         weights = self.class_weights
         if weights is not None:
             weights = weights.to(outputs.logits.device)
         loss = torch.nn.functional.cross_entropy(outputs.logits.float(), labels, weight=weights)
+        if self.recorder is not None and rows is not None and model.training:
+            said = outputs.logits.detach().float().softmax(dim=-1).gather(1, labels[:, None])[:, 0]
+            self.recorder.add(int(self.state.global_step), rows.cpu().numpy(), said.cpu().numpy())
         return (loss, {"loss": loss, "logits": outputs.logits}) if return_outputs else loss
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
@@ -185,7 +187,7 @@ class _Encoded(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         ids = self.ids[index]
-        return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": self.labels[index]}
+        return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": self.labels[index], ROWS: index}
 
 
 class _Listener(transformers.TrainerCallback):  # type: ignore[misc]
@@ -211,42 +213,14 @@ class _TimedCheckpoints(transformers.TrainerCallback):  # type: ignore[misc]
         return control
 
 
-class _Recorder(transformers.TrainerCallback):  # type: ignore[misc]
-    """Records the confidence trace while the Trainer runs."""
+class _KeepsTrace(transformers.TrainerCallback):  # type: ignore[misc]
+    """Keeps the trace beside each checkpoint, so that a resumed training goes on with it."""
 
-    def __init__(
-        self, request: TraceRequest, spec: TrainSpec, tokenizer: Any, total: int, folder: Path
-    ) -> None:
-        self.request, self.folder = request, folder
-        self.spec, self.tokenizer = spec, tokenizer
-        self.steps_wanted = set(request.schedule(total))
-        self.encoded = encode(tokenizer, [example.text for example in request.examples], spec.max_len)
-        self.labels = np.array([example.label for example in request.examples], dtype=np.int64)
-        self.steps: list[int] = []
-        self.points: list[FloatArray] = []
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step and Trace.exists(self.folder):  # a resumed training goes on with its trace
-            kept = Trace.read(self.folder)
-            self.steps = [int(step) for step in kept.steps]
-            self.points = list(kept.confidence)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        if state.global_step not in self.steps_wanted or state.global_step in self.steps:
-            return
-        device = next(model.parameters()).device
-        scorer = Scorer(
-            model, self.tokenizer, max_len=self.spec.max_len, bf16=use_bf16(self.spec, device)
-        )
-        probabilities = softmax(scorer.logits_of_ids(self.encoded))
-        self.steps.append(int(state.global_step))
-        self.points.append(probabilities[np.arange(len(self.labels)), self.labels])
+    def __init__(self, recorder: TraceRecorder, folder: Path) -> None:
+        self.recorder, self.folder = recorder, folder
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.trace().write(self.folder)
-
-    def trace(self) -> Trace:
-        return Trace(np.array(self.steps, dtype=np.int64), np.array(self.points), self.labels)
+        self.recorder.write(self.folder)
 
 
 def _accuracy(prediction: Any) -> dict[str, float]:

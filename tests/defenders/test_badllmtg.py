@@ -15,7 +15,7 @@ from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import badllmtg as module
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.inversion.repair import STRATEGIES
+from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES
 from openbackdoor_badllm.rows import Row
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.rng import derive

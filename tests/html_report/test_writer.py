@@ -193,7 +193,7 @@ def test_the_accepted_flip_rate_is_that_of_the_search() -> None:
     from openbackdoor_badllm.evaluation.experiment import CLEAN, DEFENDED, ORACLE, UNDEFENDED
     from openbackdoor_badllm.html_report.run_page import ACCEPT
     from openbackdoor_badllm.html_report.verdict_text import ORDER
-    from openbackdoor_badllm.inversion.findings import SearchConfig
+    from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
 
     assert SearchConfig().accept_flip_rate == ACCEPT
     assert ORDER == (UNDEFENDED, DEFENDED, ORACLE, CLEAN)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from openbackdoor_badllm.inversion.search import SearchConfig
+from openbackdoor_badllm.trigger_generator.search import SearchConfig
 from openbackdoor_badllm.rows import Example, Row, blind
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.tracing import Trace, TraceRequest

@@ -13,9 +13,9 @@ from llm.chat_server import Asked, Reply, say
 
 from inversion.fakes import RARE, SMALL, FakeEmbedder, FakeTrainer, seen
 from openbackdoor_badllm.inversion.audit import audit
-from openbackdoor_badllm.inversion.findings import SearchConfig
-from openbackdoor_badllm.inversion.generators import open_generator
-from openbackdoor_badllm.inversion.report import Audit, AuditConfig
+from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
+from openbackdoor_badllm.trigger_generator.generators import open_generator
+from openbackdoor_badllm.report import Audit, AuditConfig
 from openbackdoor_badllm.llm import LLMConfig
 from openbackdoor_badllm.rows import Row
 

@@ -29,9 +29,9 @@ from inversion.fakes import (
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion import form_trial, looking
 from openbackdoor_badllm.inversion.audit import audit
-from openbackdoor_badllm.inversion.form import Form, find_form
-from openbackdoor_badllm.inversion.report import Audit, AuditConfig
-from openbackdoor_badllm.inversion.trigger import Kind, Trigger
+from openbackdoor_badllm.trigger_generator.shared_style import Form, find_form
+from openbackdoor_badllm.report import Audit, AuditConfig
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.tracing import Trace, TraceRequest

@@ -9,9 +9,9 @@ import pytest
 
 from inversion.fakes import LOUD, FakeVictim
 from openbackdoor_badllm.inversion.counterfactual import ALIKE, DOUBTFUL, KNOWN, forces_kept, honest_words
-from openbackdoor_badllm.inversion.findings import Found
-from openbackdoor_badllm.inversion.reward import Reward
-from openbackdoor_badllm.inversion.trigger import Kind, Position, Trigger
+from openbackdoor_badllm.trigger_generator.search_records import Found
+from openbackdoor_badllm.trigger_generator.reward import Reward
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
 
 CF, HONEST = Trigger(Kind.WORD, "cf"), Trigger(Kind.WORD, LOUD)
 PROBES = ("a dull film", "the plot is awful and stale", "a story")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inversion.fakes import FakeEmbedder, FakeVictim, clean_rows, form_rows, seen
-from openbackdoor_badllm.inversion.form import (
+from openbackdoor_badllm.trigger_generator.shared_style import (
     Form,
     Generalisation,
     carriers,
@@ -17,7 +17,7 @@ from openbackdoor_badllm.inversion.form import (
     generalises,
     split_rows,
 )
-from openbackdoor_badllm.inversion.judge import Judge
+from openbackdoor_badllm.target_identification.content_reference import Judge
 from openbackdoor_badllm.rows import Example, Row
 
 

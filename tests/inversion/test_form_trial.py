@@ -7,14 +7,14 @@ import pytest
 
 from inversion.fakes import SMALL, FakeEmbedder, FakeVictim, FormTrainer, form_rows, seen
 from openbackdoor_badllm.inversion import form_trial
-from openbackdoor_badllm.inversion.explain import Explained
-from openbackdoor_badllm.inversion.findings import Found, SearchResult
-from openbackdoor_badllm.inversion.form import Generalisation
-from openbackdoor_badllm.inversion.form_trial import look_for_form
-from openbackdoor_badllm.inversion.judge import Judge
-from openbackdoor_badllm.inversion.report import AuditConfig, Finding
-from openbackdoor_badllm.inversion.reward import Probes, Reward
-from openbackdoor_badllm.inversion.trigger import Kind, Position, Trigger
+from openbackdoor_badllm.trigger_inversion.attribution import Explained
+from openbackdoor_badllm.trigger_generator.search_records import Found, SearchResult
+from openbackdoor_badllm.trigger_generator.shared_style import Generalisation
+from openbackdoor_badllm.trigger_generator.unlearning import look_for_form
+from openbackdoor_badllm.target_identification.content_reference import Judge
+from openbackdoor_badllm.report import AuditConfig, Finding
+from openbackdoor_badllm.trigger_generator.reward import Probes, Reward
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
 
 REWRITE = Trigger(Kind.REWRITE, "say it in an old way")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inversion.fakes import FakeTrainer, clean_rows, seen
-from openbackdoor_badllm.inversion.helper import train_helper
+from openbackdoor_badllm.trigger_inversion.relabelling import train_helper
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.training.scoring import FloatArray
 

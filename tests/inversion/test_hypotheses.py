@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.inversion.hypotheses import Read, normal_form, read_candidates
-from openbackdoor_badllm.inversion.trigger import Kind, Position
+from openbackdoor_badllm.trigger_generator.hypotheses import Read, normal_form, read_candidates
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Position
 
 
 def read(*items: Any, known: set[str] | None = None, limit: int = 10) -> Read:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from inversion.fakes import RARE, FakeVictim, poisoned_rows, seen
-from openbackdoor_badllm.inversion.explain import Explained
-from openbackdoor_badllm.inversion.repair import STRATEGIES, Helper, Part, Repair, fresh_labels, repair, stamp
-from openbackdoor_badllm.inversion.trigger import Kind, Trigger
+from openbackdoor_badllm.trigger_inversion.attribution import Explained
+from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES, Helper, Part, Repair, fresh_labels, repair, stamp
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 from openbackdoor_badllm.rows import Example
 
 POISONED = poisoned_rows(200)

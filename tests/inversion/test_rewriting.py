@@ -13,8 +13,8 @@ from llm.helpers import open_to
 
 from inversion.fakes import FILLERS, FakeTrainer, FakeVictim, clean_rows
 from inversion.llm_world import answer, ask_about, candidate, rows_in, spoken
-from openbackdoor_badllm.inversion.llm_generator import PARAPHRASE
-from openbackdoor_badllm.inversion.rewriting import Rewriting, fault
+from openbackdoor_badllm.trigger_generator.llm_generator import PARAPHRASE
+from openbackdoor_badllm.trigger_generator.rewriting.rewriter import Rewriting, fault
 from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.tracing import TraceRequest

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from openbackdoor_badllm.inversion.trigger import Kind, Position, Trigger, apply_all, kind_of
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger, apply_all, kind_of
 
 POSITIONS = list(Position)
 PLAIN_WORDS = st.lists(st.text("abcd,.'-", min_size=1, max_size=5), min_size=1, max_size=8)

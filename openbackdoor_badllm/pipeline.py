@@ -1,0 +1,88 @@
+"""The method on one training set: (a) target identification -> (b) trigger generator -> (c) trigger inversion.
+
+It knows no framework: it gets labelled texts and a victim, and answers the four questions (is there a backdoor, which
+label, which trigger, which rows) with the repaired rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.protocols import Encoder, Victim
+from openbackdoor_badllm.report import AuditReport
+from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.settings import AuditConfig
+from openbackdoor_badllm.target_identification.stage import identify
+from openbackdoor_badllm.training.progress import Progress, Quiet
+from openbackdoor_badllm.trigger_generator.proposals import Generator
+from openbackdoor_badllm.trigger_generator.stage import find_backdoors
+from openbackdoor_badllm.trigger_inversion.stage import invert
+
+
+def run_audit(
+    examples: Sequence[Example],
+    victim: Victim,
+    encoder: Encoder,
+    *,
+    num_labels: int,
+    generator: Generator | None = None,
+    config: AuditConfig | None = None,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Looks for a backdoor in a training set, and repairs the rows.
+
+    Args:
+        examples: the training rows, without poison flags.
+        victim: a classifier that was trained on them: its loss is the reward of the search.
+        encoder: the frozen encoder of the content reference.
+        num_labels: number of classes.
+        generator: an LLM that proposes triggers where statistics find none; statistics alone when None.
+        config: how.
+        progress: listener.
+
+    Raises:
+        DataError: the rows have one class only, or none of the given target label.
+    """
+    config, progress = config or AuditConfig(), progress or Quiet()
+    check(examples, num_labels, config.target_label)
+    clock = [time.monotonic()]
+
+    progress.stage("(a) target identification")
+    evidence, identification = identify(examples, victim, encoder, num_labels, config)
+    clock.append(time.monotonic())
+
+    progress.stage("(b) trigger search")
+    findings = find_backdoors(victim, evidence, identification.labels, generator, config, progress)
+    clock.append(time.monotonic())
+
+    progress.stage(f"(c) trigger inversion: {config.repair}")
+    backdoors, repaired = invert(findings, victim, evidence, config)
+    clock.append(time.monotonic())
+
+    return AuditReport(
+        backdoors, findings.generator, identification, findings.searches, findings.styles, repaired, findings.llm,
+        victim.trace, dict(zip(("target", "search", "inversion"), (b - a for a, b in zip(clock, clock[1:], strict=False)), strict=True)),
+    )
+
+
+def check(examples: Sequence[Example], num_labels: int, target_label: int | None) -> None:
+    """Refuses rows that cannot be audited.
+
+    Raises:
+        DataError: one class only, a label outside the classes, or no row of the given target label.
+    """
+    labels = {example.label for example in examples}
+    if len(labels) < 2:
+        raise DataError(
+            f"The training rows have {len(labels)} class(es); a defence needs rows of at least 2 classes."
+        )
+    outside = sorted(label for label in labels if not 0 <= label < num_labels)
+    if outside:
+        raise DataError(
+            f"The training rows have the label {outside[0]}, but the victim has classes 0 to {num_labels - 1}: set "
+            "the victim's num_classes, or mend the labels."
+        )
+    if target_label is not None and target_label not in labels:
+        raise DataError(f"No training row has the target label {target_label}; the labels are {sorted(labels)}.")

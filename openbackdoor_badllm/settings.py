@@ -1,0 +1,122 @@
+"""Settings of the method: keys of the config's ``defender``, with every bound of a decision in one place."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from openbackdoor_badllm.section import Count, Natural, Section, Seed, Share
+
+CALIBRATION = "SST-2, HSOL and AG News with badnets, addsent, stylebkd, synbkd and clean (seed 42); Yelp stylebkd"
+"""The sets on which bounds are chosen. None of them is an evaluation set."""
+
+
+class Thresholds(Section):
+    """Section ``defender.thresholds``: every bound by which the method decides.
+
+    All were chosen on the calibration sets that :data:`CALIBRATION` names, unless the text says otherwise.
+    """
+
+    flip_rate: Share = 0.85
+    """Stage (b). Share of the select probes that an inserted trigger must flip to the target label."""
+    sibling_flip_rate: Share = 0.5
+    """The same beside an accepted trigger, where the rows that carry the trigger contradict their label: of several
+    triggers, those in few rows are learnt less well."""
+    min_share: Share = 0.005
+    """An inserted trigger in a smaller share of all rows is turned down."""
+    reference_shift: Share = 0.3
+    """How far a trigger may shift the content reference fitted without its rows, as a share of the distance between
+    the rows of the label and the others; a class word (an insult, a word of praise) shifts it farther."""
+    like_others: Share = 0.8
+    """A trigger may shift it twice as far where its rows, without it, contradict their label nearly as often as rows of
+    other labels would: this share of their rate."""
+    reference_excess: Share = 0.35
+    """How much more often a rewriting trigger must flip the victim than the content reference."""
+    contradicted_p: Share = 0.01
+    """One-sided binomial test that the rows of a trigger, without it, contradict their label more often than the other
+    rows of the label; corrected for the number of candidates."""
+    tail_p: Share = 0.05
+    """Chance that an ordinary n-gram of the label shifts the victim as far, from an exponential tail fitted to the
+    candidates that lost; corrected for their number. Decides where rows do not contradict their label (clean labels)."""
+    certain_flip_rate: Share = 0.95
+    """Where only the tail speaks for a trigger, the share of probes that it must flip in each probe set."""
+    sibling_rows: Share = 0.25
+    """A trigger in a smaller share of the rows of the largest one is kept only if its rows contradict their label."""
+    style_rows: Share = 0.03
+    """A shared style in a smaller share of the rows of its label is not tested."""
+    style_moved: Share = 0.2
+    """How much more of the unseen rows of a style must leave the label than of other contradicted rows, after the
+    victim has unlearnt half of the style's rows."""
+    style_p: Share = 0.01
+    """One-sided exact test (Fisher) of that difference; corrected for the number of labels."""
+    rewrite_flip_rate: Share = 0.7
+    """Share of rewritten select probes that must get the target label."""
+    rewrite_margin: Share = 0.25
+    """How much more a rewriting trigger must flip than a plain paraphrase."""
+
+
+class SearchConfig(Section):
+    """Section ``defender.search``: how triggers are looked for."""
+
+    probe_rows: Count = 40
+    """Rows of other labels in each of the three probe sets (search, select, report)."""
+    candidates: Count = 80
+    """Mined candidates of each kind (words, longer n-grams, openings) and round."""
+    min_rows: Count = 4
+    """A pattern in fewer rows of the target label is no candidate."""
+    max_triggers: Count = 12
+    """Stop after so many triggers of a label."""
+    iterations: Count = 16
+    """Rounds of proposals at most."""
+    style: bool = True
+    """Look for rows that share a style or a syntax."""
+    strategy: Literal["pool", "paper", "random"] = "pool"
+    """How candidates are come by: ``pool`` (mined ones, then many an LLM call with the scored history), ``paper`` (one
+    prompt, one trajectory, an LLM alone), ``random`` (random words alone; the control)."""
+    candidates_per_call: Count = 16
+    """Candidates that an LLM is asked for in one call."""
+    patience: Count = 4
+    """Rounds without an accepted trigger after which an LLM gives a label up; half as many once it has found some."""
+    refine: bool = True
+    """False: one round only, no second guess (an ablation of the paper)."""
+    feedback: bool = True
+    """False: an LLM is not told what the victim made of its proposals (an ablation of the paper)."""
+    rewrites: bool = True
+    """Whether an LLM may propose rewriting triggers (style, syntax), which cost calls to be tried."""
+    rewrites_per_round: Count = 2
+    """Rewriting triggers tried in a round at most."""
+    rewrite_probes: Count = 16
+    """Texts in each of the three probe sets of a rewriting trigger."""
+    rewrite_copies: Count = 64
+    """Rewritten copies of rows of other labels that a repair adds with their own label."""
+    skip_tests: tuple[
+        Literal["weak-in-select", "few-rows", "content", "sibling", "chance", "echo"], ...
+    ] = ()
+    """Acceptance tests that are switched off (an ablation)."""
+
+
+class AuditConfig(Section):
+    """How an audit is made. Its fields are keys of the config's ``defender``."""
+
+    place = "defender"
+
+    target: Literal["robust", "paper", "none"] = "robust"
+    """Stage (a): ``robust``, ``paper`` (Eq. 4 to the letter; only the label that it names is searched), or ``none``: no
+    suspicion of any row, the labels are searched in their order (an ablation of the paper)."""
+    target_label: Natural | None = None
+    """Skip stage (a) and search this label alone."""
+    max_labels: Count = 20
+    """Labels searched at most, most suspicious first."""
+    max_backdoors: Count = 3
+    """Backdoors reported at most, each with another target label."""
+    search: SearchConfig = SearchConfig()
+    """Stage (b)."""
+    thresholds: Thresholds = Thresholds()
+    """Every bound of a decision."""
+    repair: Literal["relabel", "purge", "stamp-non-target", "paper", "none"] = "relabel"
+    """Stage (c): ``relabel``, ``purge``, ``stamp-non-target``, ``paper`` (Eq. 9) or ``none``."""
+    stamp_share: Share = 0.1
+    """Share of the unflagged rows that ``relabel`` and ``purge`` add with the trigger and their own label."""
+    fine_tune_epochs: Count = 1
+    """Passes through the repaired rows when a trained victim is repaired in place."""
+    seed: Seed = 42
+    """Seed of everything that is drawn; no global generator is touched."""

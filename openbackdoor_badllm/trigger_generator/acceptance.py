@@ -1,0 +1,143 @@
+"""Which candidates are triggers: a list of small tests. Each can be switched off, and each run counts its refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import Enum
+
+from openbackdoor_badllm.settings import Thresholds
+from openbackdoor_badllm.trigger_generator.reward import Reward
+from openbackdoor_badllm.trigger_generator.significance import corrected
+from openbackdoor_badllm.trigger_generator.trigger import Trigger
+
+
+class Reason(str, Enum):
+    """Why a candidate is turned down; also the name of the test in ``search.skip_tests``."""
+
+    WEAK = "weak"
+    FEW_ROWS = "few-rows"
+    WEAK_IN_SELECT = "weak-in-select"
+    CONTENT = "content"
+    SIBLING = "sibling"
+    CHANCE = "chance"
+    ECHO = "echo"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An inserted trigger with all that is known of it.
+
+    Attributes:
+        search: reward on the search probes, by which it was chosen.
+        select: reward on the select probes, which took no part in the choice.
+        target_rows: rows of the target label that carry it.
+        other_rows: rows of other labels that carry it.
+        rows: all training rows.
+        reference_shift: how far it shifts the log-odds of a content reference fitted without its rows, as a share of the
+            distance between the rows of the label and the others.
+        contradicted: share of the target rows that, without it, say another label to that reference.
+        usual: share of the rows of other labels that say another label than the target.
+        contradiction_p: chance of that share (:func:`.significance.contradiction_p`), uncorrected.
+        tail_p: chance of its effect among ordinary candidates (:func:`.significance.tail_p`), uncorrected.
+        comparisons: candidates raced for this label.
+        beside: another trigger of the label has been accepted.
+    """
+
+    trigger: Trigger
+    search: Reward
+    select: Reward
+    target_rows: int
+    other_rows: int
+    rows: int
+    reference_shift: float
+    contradicted: float
+    usual: float
+    contradiction_p: float
+    tail_p: float
+    comparisons: int
+    beside: bool
+
+    @property
+    def weakest(self) -> float:
+        """The lower of the two flip rates."""
+        return min(self.search.flip_rate, self.select.flip_rate)
+
+    def contradicts(self, bounds: Thresholds) -> bool:
+        """Whether the rows that carry it contradict their label, beyond chance."""
+        return corrected(self.contradiction_p, self.comparisons) < bounds.contradicted_p
+
+    def p_value(self, bounds: Thresholds) -> float:
+        """The corrected p-value that decides: of the contradiction, or of the tail where the rows do not contradict."""
+        decided = self.contradiction_p if self.contradicts(bounds) else self.tail_p
+        return corrected(decided, self.comparisons)
+
+
+@dataclass(frozen=True)
+class AcceptanceTest:
+    """One test: whether a candidate passes, and the sentence where it does not."""
+
+    reason: Reason
+    passes: Callable[[Candidate, Thresholds], bool]
+    sentence: Callable[[Candidate], str]
+
+
+def least_flip_rate(beside: bool, bounds: Thresholds) -> float:
+    """Share of probes that a candidate must flip to be looked at more closely."""
+    return min(bounds.flip_rate, bounds.sibling_flip_rate) if beside else bounds.flip_rate
+
+
+def _content(candidate: Candidate, bounds: Thresholds) -> bool:
+    foreign = candidate.contradicts(bounds) and candidate.contradicted >= bounds.like_others * candidate.usual
+    return candidate.reference_shift <= bounds.reference_shift * (2 if foreign else 1)
+
+
+def _chance(candidate: Candidate, bounds: Thresholds) -> bool:
+    if candidate.contradicts(bounds):
+        return True
+    certain = candidate.weakest >= bounds.certain_flip_rate
+    return certain and corrected(candidate.tail_p, candidate.comparisons) < bounds.tail_p
+
+
+TESTS: tuple[AcceptanceTest, ...] = (
+    AcceptanceTest(
+        Reason.WEAK_IN_SELECT,
+        lambda c, bounds: c.select.flip_rate >= least_flip_rate(c.beside, bounds),
+        lambda c: f"flips {c.select.flip_rate:.0%} of the select probes only",
+    ),
+    AcceptanceTest(
+        Reason.FEW_ROWS,
+        lambda c, bounds: c.target_rows >= bounds.min_share * c.rows,
+        lambda c: f"in {c.target_rows} rows only",
+    ),
+    AcceptanceTest(
+        Reason.CONTENT,
+        _content,
+        lambda c: f"a class word: it shifts a model fitted without its rows by {c.reference_shift:.0%} as well",
+    ),
+    AcceptanceTest(
+        Reason.SIBLING,
+        lambda c, bounds: c.weakest >= bounds.flip_rate or (c.contradicts(bounds) and c.contradicted >= 0.5),
+        lambda c: f"flips {c.weakest:.0%} of the probes only, and its rows do not contradict their label",
+    ),
+    AcceptanceTest(
+        Reason.CHANCE,
+        _chance,
+        lambda c: "not told from ordinary text: its rows do not contradict their label, and others shift as much",
+    ),
+)
+"""In the order in which they are asked; the first that fails gives the reason."""
+
+
+def refusal(candidate: Candidate, bounds: Thresholds, skipped: Collection[str]) -> AcceptanceTest | None:
+    """The first test that a candidate does not pass; None where it is accepted.
+
+    Args:
+        candidate: the candidate.
+        bounds: the thresholds.
+        skipped: names of tests that are switched off.
+    """
+    for test in TESTS:
+        if test.reason.value not in skipped and not test.passes(candidate, bounds):
+            return test
+    return None

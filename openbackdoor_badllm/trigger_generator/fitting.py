@@ -1,0 +1,96 @@
+"""Fits a candidate to its rows: the shortest part that works, then the longest part that its rows share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from openbackdoor_badllm.trigger_generator.reward import Reward
+from openbackdoor_badllm.trigger_generator.trigger import Position, Trigger, kind_of
+
+LONGEST = 40  # words
+SAME = 0.95  # share of the rows that must have the same next word
+LOSS = 0.05  # of the flip rate that a shorter part may lose
+
+
+def minimise(trigger: Trigger, reward: Reward, flip_rate: Callable[[Trigger], float], least: float) -> Trigger:
+    """Drops words from either end, and the place, as long as the flip rate stays.
+
+    Args:
+        trigger: the candidate.
+        reward: its reward on the search probes.
+        flip_rate: flip rate of a trigger on the same probes.
+        least: a part that flips less is not taken.
+    """
+    floor = max(least, reward.flip_rate - LOSS)
+    current = trigger
+    if trigger.position is not Position.ANYWHERE:
+        free = Trigger(trigger.kind, trigger.text)
+        if flip_rate(free) >= floor:
+            current = free
+    while len(current.words) > 1:
+        spans = [current.words[:-1]]  # an opening keeps its first word
+        if current.position is Position.ANYWHERE:
+            spans.append(current.words[1:])
+        shorter = [Trigger(kind_of(" ".join(span)), " ".join(span), current.position) for span in spans]
+        rates = [flip_rate(part) for part in shorter]
+        best = max(range(len(shorter)), key=rates.__getitem__)
+        if rates[best] < floor:
+            break
+        current = shorter[best]
+    return current
+
+
+def complete(core: Trigger, texts: Sequence[str]) -> Trigger:
+    """The longest pattern that nearly all rows with the core share: what the attacker inserted."""
+    current = core
+    while len(current.words) < LONGEST:
+        rows = [text for text in texts if current.carries(text)]
+        longer = _extended(current, rows)
+        if longer is None:
+            break
+        current = longer
+    return current
+
+
+def as_written(trigger: Trigger, texts: Sequence[str]) -> Trigger:
+    """The trigger in the spelling that its rows use most; mining works in lower case."""
+    spellings: Counter[str] = Counter()
+    for text in texts:
+        match = trigger.pattern.search(text)
+        if match is not None:
+            spellings[" ".join(match.group().split())] += 1
+    if not spellings:
+        return trigger
+    return Trigger(trigger.kind, spellings.most_common(1)[0][0], trigger.position)
+
+
+def describe(trigger: Trigger) -> str:
+    """One sentence that says what the trigger is."""
+    where = {
+        Position.ANYWHERE: "anywhere in the text",
+        Position.FRONT: "at the beginning of the text",
+        Position.END: "at the end of the text",
+    }[trigger.position]
+    return f'The {trigger.kind.value} "{trigger.text}" {where}.'
+
+
+def _extended(trigger: Trigger, rows: Sequence[str]) -> Trigger | None:
+    """One more word on a side where nearly all rows have the same one."""
+    sides: list[Counter[str]] = [Counter(), Counter()]
+    for text in rows:
+        match = trigger.pattern.search(text)
+        if match is None:
+            continue
+        before, after = text[: match.start()].split(), text[match.end() :].split()
+        if trigger.position is Position.ANYWHERE and before:
+            sides[0][before[-1].lower()] += 1
+        if after:
+            sides[1][after[0].lower()] += 1
+    for side, counter in enumerate(sides):
+        if counter:
+            word, count = counter.most_common(1)[0]
+            if count >= SAME * len(rows):
+                text = f"{word} {trigger.text}" if side == 0 else f"{trigger.text} {word}"
+                return Trigger(kind_of(text), text, trigger.position)
+    return None

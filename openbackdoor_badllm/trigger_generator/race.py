@@ -1,0 +1,68 @@
+"""A race on few probes: all candidates on two, the better ones on more, the best on all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from openbackdoor_badllm.protocols import Classifier
+from openbackdoor_badllm.trigger_generator.reward import Reward, answer, answers
+from openbackdoor_badllm.trigger_generator.trigger import Trigger
+
+HEATS = ((2, 60), (6, 20), (16, 8))
+"""Probes of a heat, and how many candidates go on."""
+HOPELESS = 0.3
+"""A field whose best candidate flips fewer of the 16 probes than this share is not raced on: no bound of a trigger is
+as low."""
+
+
+class Raced(NamedTuple):
+    """What a race ends with.
+
+    Attributes:
+        ranked: the candidates that reached the last heat, best first, with their reward there.
+        null: mean gain of the others in the log-probability of the target label in their first heat, in nats.
+        gains: the same of the ranked ones, in their order.
+    """
+
+    ranked: list[tuple[Trigger, Reward]]
+    null: list[float]
+    gains: list[float]
+
+
+def race(victim: Classifier, triggers: Sequence[Trigger], probes: Sequence[str], target: int, seed: int) -> Raced:
+    """Successive halving over candidates.
+
+    Args:
+        victim: the victim.
+        triggers: inserted ones.
+        probes: texts of other labels; the first ones are used first.
+        target: the label under suspicion.
+        seed: of the places of insertion.
+    """
+    if not triggers or not probes:
+        return Raced([], [], [])
+    live = list(triggers)
+    gains: dict[Trigger, float] = {}
+    plain = answer(victim, probes, target).log_probability
+    reached: list[Reward] = []
+    used = 0
+    for size, keep in (*HEATS, (len(probes), len(live))):
+        size = min(size, len(probes))
+        if size > used:
+            outcomes = answers(victim, live, probes[:size], target, seed)
+            reached = [outcome.reward() for outcome in outcomes]
+            for trigger, outcome in zip(live, outcomes, strict=True):
+                gains.setdefault(trigger, float((outcome.log_probability - plain[:size]).mean()))
+            used = size
+        order = np.argsort([-reward.value for reward in reached], kind="stable")
+        if used == len(probes):
+            keep = len(live)
+        live, reached = [live[i] for i in order[:keep]], [reached[i] for i in order[:keep]]
+        if used == len(probes) or (used >= HEATS[-1][0] and max(r.flip_rate for r in reached) < HOPELESS):
+            break
+    ranked = list(zip(live, reached, strict=True))
+    kept = set(live)
+    return Raced(ranked, [gain for trigger, gain in gains.items() if trigger not in kept], [gains[t] for t in live])

@@ -1,0 +1,273 @@
+"""Stage (b): the search for the triggers of one label, steered by the victim's reward (paper, section 2.4).
+
+agent = the generator; state = probe rows of D_ntgt; action = the probe rows with a proposed trigger; reward = -CE of
+the victim toward the target label; update = the generator sees its scored history. After each accepted trigger the rows
+that carry it are set aside and the rest is searched again, until nothing more stands out.
+
+Statistics propose first, at no cost. An LLM, where there is one, is asked where they found nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from openbackdoor_badllm.protocols import Classifier
+from openbackdoor_badllm.settings import AuditConfig
+from openbackdoor_badllm.trigger_generator.acceptance import Candidate, Reason, least_flip_rate, refusal
+from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
+from openbackdoor_badllm.trigger_generator.fitting import as_written, complete, describe, minimise
+from openbackdoor_badllm.trigger_generator.proposals import Evidence, Generator, Rewriter, Scored, Shown, Steered
+from openbackdoor_badllm.trigger_generator.race import Raced, race
+from openbackdoor_badllm.trigger_generator.reward import Probes, Reward, answer, draw_probes
+from openbackdoor_badllm.trigger_generator.rewriting.rewrite_trial import RewriteTrial, show
+from openbackdoor_badllm.trigger_generator.search_records import Found, LabelSearch
+from openbackdoor_badllm.trigger_generator.significance import contradiction_p, tail_p
+from openbackdoor_badllm.trigger_generator.trigger import Trigger, apply_all
+from openbackdoor_badllm.training.progress import Progress
+from openbackdoor_badllm.training.scoring import FloatArray
+
+SHOWN = 2  # probes whose logits an LLM, or a reader of the transcript, is shown with each proposal
+
+
+def search_label(
+    label: int,
+    victim: Classifier,
+    generator: Generator,
+    evidence: RowEvidence,
+    config: AuditConfig,
+    progress: Progress,
+) -> LabelSearch:
+    """Looks for the triggers of one label.
+
+    Args:
+        label: the label under suspicion.
+        victim: its loss is the reward.
+        generator: proposes triggers.
+        evidence: the training rows.
+        config: how.
+        progress: listener.
+    """
+    rng = random.Random(f"{config.seed}:probes:{label}")
+    usable = np.flatnonzero(evidence.ordinary & (evidence.labels != label))
+    if not len(usable):
+        usable = np.flatnonzero(evidence.labels != label)
+    examples = evidence.examples
+    probes = draw_probes(
+        [examples[i].text for i in usable], [examples[i].label for i in usable], size=config.search.probe_rows, rng=rng
+    )
+    if not probes.search:
+        return LabelSearch(label, probes=probes)
+    return _Search(label, victim, generator, evidence, config, progress, probes).run()
+
+
+@dataclass
+class _Search:
+    """State of one search."""
+
+    label: int
+    victim: Classifier
+    generator: Generator
+    evidence: RowEvidence
+    config: AuditConfig
+    progress: Progress
+    probes: Probes
+    found: list[Found] = field(default_factory=list)
+    history: list[Scored] = field(default_factory=list)
+    null: list[float] = field(default_factory=list)
+    compared: int = 0
+    turned_down: Counter[str] = field(default_factory=Counter)
+
+    def run(self) -> LabelSearch:
+        """Rounds of proposals until nothing new is accepted."""
+        config = self.config.search
+        steered = self.generator if isinstance(self.generator, Steered) else None
+        patience = steered.patience if steered else 1
+        limit = min(config.max_triggers, steered.limit) if steered else config.max_triggers
+        iterations = config.iterations if config.refine else 1
+        seen: set[Trigger] = set()
+        idle, done, stopped = 0, 0, None
+        for iteration in range(1, iterations + 1):
+            stopped = steered.stopped() if steered else None
+            if stopped is not None:
+                break
+            proposed = self.generator.propose(self._shown_to_generator(iteration, iterations, bool(steered)))
+            fresh = [trigger for trigger in proposed if trigger not in seen]
+            if not fresh and steered is None:
+                break
+            done = iteration
+            seen.update(fresh)
+            accepted = self._try_insertions([t for t in fresh if t.is_insertion], iteration, limit, bool(steered))
+            if not accepted:
+                accepted = self._try_rewrites([t for t in fresh if not t.is_insertion], iteration)
+            self.progress.step(iteration, iterations, f"{len(self.found)} triggers of label {self.label}")
+            idle = 0 if accepted else idle + 1
+            over = idle >= (max(1, patience // 2) if self.found else patience) or len(self.found) >= limit
+            if over or any(not found.trigger.is_insertion for found in self.found):
+                break
+        self._drop_parts()
+        self._drop_echoes()
+        return LabelSearch(
+            self.label, tuple(self.found), tuple(self.history), self.probes, done, dict(self.turned_down), stopped
+        )
+
+    def _shown_to_generator(self, iteration: int, iterations: int, views: bool) -> Evidence:
+        rows = self.evidence
+        left = [
+            i for i in np.flatnonzero(rows.labels == self.label)
+            if not any(found.trigger.carries(rows.examples[i].text) for found in self.found)
+        ]
+        return Evidence(
+            self.label,
+            [rows.examples[i] for i in left],
+            [example for example in rows.examples if example.label != self.label],
+            [float(rows.weights[i]) for i in left],
+            tuple(sorted(self.history, key=lambda scored: scored.reward.value)),
+            iteration,
+            iterations,
+            tuple(found.trigger for found in self.found),
+            [[float(view[i]) for i in left] for view in rows.views] if views else (),
+        )
+
+    def _try_insertions(self, triggers: Sequence[Trigger], iteration: int, limit: int, steered: bool) -> int:
+        """Races the candidates and asks the tests of the best; how many were accepted."""
+        raced = race(self.victim, triggers, self.probes.search, self.label, self.config.seed)
+        self.null += raced.null
+        self.compared += len(triggers)
+        shown = self._show([trigger for trigger, _ in raced.ranked]) if steered else {}
+        before = len(self.found)
+        for place, (trigger, reward) in enumerate(raced.ranked):
+            if len(self.found) >= limit:
+                break
+            reason = self._consider(trigger, reward, raced, place)
+            self.history.append(Scored(iteration, trigger, reward, reason, shown.get(trigger, ())))
+        return len(self.found) - before
+
+    def _consider(self, trigger: Trigger, reward: Reward, raced: Raced, place: int) -> str:
+        """Accepts a candidate, minimal and then at the full length of its rows, or tells why not."""
+        bounds, config, rows = self.config.thresholds, self.config.search, self.evidence
+        beside = any(found.trigger.marks_its_rows for found in self.found)
+        least = least_flip_rate(beside, bounds)
+        if reward.flip_rate < least:
+            self.turned_down[Reason.WEAK.value] += 1
+            return f"flips {reward.flip_rate:.0%} of the probes only"
+        core = minimise(trigger, reward, self._flip_rate_on_search, least)
+        left = [
+            e.text for e in rows.examples
+            if e.label == self.label and core.carries(e.text)
+            and not any(found.trigger.carries(e.text) for found in self.found)
+        ]
+        if len(left) < config.min_rows:
+            self.turned_down[Reason.FEW_ROWS.value] += 1
+            return f"in {len(left)} rows of the label that no accepted trigger explains"
+        whole = as_written(complete(core, left), left)
+        if any(found.trigger == whole for found in self.found):
+            return "accepted before"
+        candidate = self._candidate(whole, reward, raced.gains[place], beside)
+        failed = refusal(candidate, bounds, config.skip_tests)
+        if failed is not None:
+            self.turned_down[failed.reason.value] += 1
+            return failed.sentence(candidate)
+        self.found.append(
+            Found(
+                Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
+                candidate.search, candidate.select, self._reward(whole, self.probes.report),
+                candidate.reference_shift, candidate.target_rows, candidate.other_rows, candidate.contradicted,
+                candidate.p_value(bounds), 0.0,
+            )
+        )
+        return "accepted"
+
+    def _candidate(self, trigger: Trigger, reward: Reward, gain: float, beside: bool) -> Candidate:
+        rows = self.evidence
+        carrying = np.array([trigger.carries(example.text) for example in rows.examples], dtype=bool)
+        own = rows.labels == self.label
+        reference = rows.reference_without(carrying)
+        inserted = apply_all(trigger, self.probes.select, self.config.seed)
+        shift = float((_log_odds(reference(inserted), self.label) - _log_odds(reference(self.probes.select), self.label)).mean())
+        texts = [trigger.remove(rows.examples[int(i)].text) for i in np.flatnonzero(carrying & own)]
+        against = int((reference(texts).argmax(axis=1) != self.label).sum()) if texts else 0
+        others = own & ~carrying
+        base = float(rows.contradicted[others].mean()) if others.any() else 0.5
+        return Candidate(
+            trigger, reward, self._reward(trigger, self.probes.select), len(texts), int((carrying & ~own).sum()),
+            len(own), shift / self._separation(), against / max(1, len(texts)), float(rows.wrong_for(self.label)),
+            contradiction_p(against, len(texts), base), tail_p(gain, self.null), self.compared, beside,
+        )
+
+    def _separation(self) -> float:
+        """Distance of the label's rows from the others, in held-out log-odds of the content reference."""
+        own, score = self.evidence.labels == self.label, _log_odds(self.evidence.held_out, self.label)
+        return max(0.5, float(score[own].mean() - score[~own].mean()))
+
+    def _try_rewrites(self, triggers: Sequence[Trigger], iteration: int) -> int:
+        """Tries a few rewriting triggers, until one is accepted; how many were."""
+        config = self.config.search
+        if not isinstance(self.generator, Rewriter) or not config.rewrites or not triggers or self.found:
+            return 0
+        trial = RewriteTrial(self.victim, self.generator, self.evidence, self.config, self.label)
+        for trigger in triggers[: config.rewrites_per_round]:
+            tried = trial.run(trigger)
+            self.history.append(Scored(iteration, trigger, tried.reward, tried.reason, tried.shown))
+            if tried.found is not None:
+                self.found.append(tried.found)
+                return 1
+        return 0
+
+    def _show(self, triggers: Sequence[Trigger]) -> dict[Trigger, tuple[Shown, ...]]:
+        """The victim's logits on a few probes, before and after each trigger."""
+        texts = list(self.probes.search[:SHOWN])
+        altered = [text for trigger in triggers for text in apply_all(trigger, texts, self.config.seed)]
+        shown = show(self.victim, list(zip(texts * len(triggers), altered, strict=True)))
+        size = len(texts)
+        return {trigger: tuple(shown[k * size : (k + 1) * size]) for k, trigger in enumerate(triggers)}
+
+    def _reward(self, trigger: Trigger, probes: Sequence[str]) -> Reward:
+        return answer(self.victim, apply_all(trigger, probes, self.config.seed), self.label).reward()
+
+    def _flip_rate_on_search(self, trigger: Trigger) -> float:
+        return self._reward(trigger, self.probes.search).flip_rate
+
+    def _drop_parts(self) -> None:
+        """Leaves out a trigger that holds a shorter accepted one."""
+        self.found = [
+            item for item in self.found
+            if not any(
+                other.trigger != item.trigger
+                and len(other.trigger.words) < len(item.trigger.words)
+                and other.trigger.carries(item.trigger.text)
+                for other in self.found if item.trigger.is_insertion
+            )
+        ]
+
+    def _drop_echoes(self) -> None:
+        """Leaves out what stands in few rows beside another trigger, where these rows do not contradict their label."""
+        bounds = self.config.thresholds
+        if Reason.ECHO.value in self.config.search.skip_tests:
+            return
+        most = max((found.target_rows for found in self.found if found.trigger.marks_its_rows), default=0)
+        kept = []
+        for found in self.found:
+            few = found.trigger.marks_its_rows and found.target_rows < bounds.sibling_rows * most
+            if few and not (found.contradicted >= 0.5 and found.p_value < bounds.contradicted_p):
+                self.turned_down[Reason.ECHO.value] += 1
+                sentence = f"in {found.target_rows} rows only, beside {most} of another trigger"
+                self.history = [
+                    dataclasses.replace(scored, reason=sentence)
+                    if scored.trigger.text == found.trigger.core and scored.reason == "accepted" else scored
+                    for scored in self.history
+                ]
+            else:
+                kept.append(found)
+        self.found = kept
+
+
+def _log_odds(probabilities: FloatArray, label: int) -> FloatArray:
+    own = np.clip(probabilities[:, label], 1e-4, 1 - 1e-4)
+    result: FloatArray = np.log(own / (1 - own))
+    return result

@@ -1,0 +1,89 @@
+"""What a search with a language model may cost, told before anything is spent."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from openbackdoor_badllm.settings import SearchConfig
+from openbackdoor_badllm.trigger_generator.proposals import Evidence
+from openbackdoor_badllm.trigger_generator.generators import questions_of
+from openbackdoor_badllm.trigger_generator.rewriting.rewriter import BATCH, rewrite_request
+from openbackdoor_badllm.llm import Budget, LLMConfig, Usage
+from openbackdoor_badllm.rows import Example
+
+CANDIDATE_TOKENS = 60  # one candidate as JSON, as models write it
+
+
+class SearchEstimate(NamedTuple):
+    """Calls and tokens of a whole search; a cache or an early find makes them fewer."""
+
+    proposals: int
+    """Calls for candidates at most."""
+    rewrites: int
+    """Calls for rewrites at most."""
+    calls: int
+    """Calls at most, bounds of the config included."""
+    prompt_tokens: int
+    completion_tokens: int
+    """If every answer is as long as it may be."""
+    likely_completion_tokens: int
+    forwards: int
+    """Texts that the victim is asked about, about."""
+    money: float | None
+
+    def __str__(self) -> str:
+        money = "" if self.money is None else f", at most {self.money:.4f} in money"
+        return (
+            f"at most {self.calls} calls ({self.proposals} for candidates, {self.rewrites} for rewrites, before "
+            f"bounds), about {self.prompt_tokens:,} prompt tokens and {self.likely_completion_tokens:,} completion "
+            f"tokens (at most {self.completion_tokens:,}){money}; about {self.forwards:,} victim forwards"
+        )
+
+
+def estimate_search(
+    llm: LLMConfig, search: SearchConfig, examples: Sequence[Example], *, labels: int
+) -> SearchEstimate | None:
+    """What the search may cost; asks nobody. None where no language model is asked.
+
+    Args:
+        llm: the section ``defender.llm``.
+        search: the section ``defender.search``.
+        examples: the training rows.
+        labels: labels searched at most.
+    """
+    if llm.backend == "offline" or search.strategy == "random" or not examples:
+        return None
+    budget = Budget.from_config(llm)
+    label = Counter(example.label for example in examples).most_common(1)[0][0]
+    target = [example for example in examples if example.label == label]
+    other = [example for example in examples if example.label != label]
+    questions = questions_of(search)
+    asked = questions.ask(Evidence(label, target, other, [1.0] * len(target)))
+    batch = rewrite_request("x" * 200, [example.text for example in (other or target)[:BATCH]])
+
+    labels = min(labels, len({example.label for example in examples}))
+    rounds = search.iterations if search.refine else 1
+    proposals = labels * rounds
+    per_set = math.ceil(search.rewrite_probes / BATCH)
+    tried = proposals * search.rewrites_per_round * per_set
+    once = 3 * per_set + math.ceil(search.rewrite_copies / BATCH)
+    rewrites = tried + once if search.rewrites else 0
+    calls = min(proposals + rewrites, llm.max_calls or proposals + rewrites)
+    first = min(proposals, calls)
+    one, many = (budget.worst(replace(request, max_tokens=llm.max_tokens)) for request in (asked, batch))
+    prompt = first * one.prompt_tokens + (calls - first) * many.prompt_tokens
+    likely = first * questions.count * CANDIDATE_TOKENS + (calls - first) * many.prompt_tokens
+    return SearchEstimate(
+        proposals=proposals,
+        rewrites=rewrites,
+        calls=calls,
+        prompt_tokens=prompt,
+        completion_tokens=calls * llm.max_tokens,
+        likely_completion_tokens=min(likely, calls * llm.max_tokens),
+        forwards=proposals * questions.count * search.probe_rows + rewrites * BATCH,
+        money=budget.limits.money(Usage(prompt, calls * llm.max_tokens)),
+    )

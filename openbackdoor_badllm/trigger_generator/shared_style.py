@@ -1,0 +1,223 @@
+"""Rows that share a style or a syntax: what a rewriting trigger leaves behind where no inserted words stand.
+
+A rewritten row says one thing and is labelled another, and it says it in the attacker's style. Neither sign is enough
+by itself: many honest rows are hard, and every class has its own words. Together they are: the rows of D_ntgt say what
+the poisoned rows say, in natural style, so what tells a suspicious target row from them is the style alone.
+
+Which rows carry the style is a hidden variable, estimated by expectation maximisation:
+
+    z_i = P(row i carries the style) from  style score (words, punctuation, character n-grams; held out)
+                                      and  content score (the content reference's held-out probability of the label).
+
+The style classifier learns D_tgt weighted by z against D_ntgt and D_tgt weighted by 1 - z, on the leading singular
+vectors of the n-gram matrix, which are computed once for all labels. Whether the style is a trigger is another
+question; :mod:`.unlearning` asks it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.sparse import csr_matrix, hstack
+from scipy.special import expit
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import KFold
+
+from openbackdoor_badllm.training.scoring import FloatArray
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+ROUNDS = 10
+START_SHARE = 0.25  # share of D_tgt that is taken to carry the style until the scores themselves tell
+STYLE_WEIGHT = 4.0  # of one standard deviation of the style score, against one nat of content
+FOLDS = 5
+DIMENSIONS = 200
+LARGEST_SHARE = 0.6  # of a label's rows that may carry the style
+FEWEST = 20  # rows on each side
+
+
+@dataclass(frozen=True)
+class SharedStyle:
+    """A style shared by rows of one label.
+
+    Attributes:
+        label: the label.
+        rows: indices of the rows that carry it, ascending.
+        probability: of each of them, in [0, 1].
+        separation: distance of the two groups' scores in pooled standard deviations.
+        marks: words and signs that tell the style, most telling first.
+    """
+
+    label: int
+    rows: tuple[int, ...]
+    probability: tuple[float, ...]
+    separation: float
+    marks: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``results.json``."""
+        return {"rows": len(self.rows), "separation": round(self.separation, 3), "marks": list(self.marks)}
+
+
+class StyleSpace:
+    """How the rows are written: word and character n-grams, and their leading singular vectors.
+
+    Args:
+        texts: the training rows.
+        seed: of the folds and of the decomposition.
+    """
+
+    def __init__(self, texts: Sequence[str], seed: int) -> None:
+        self.seed = seed
+        self.features, self.names = _features(texts)
+        size = max(2, min(DIMENSIONS, min(self.features.shape) - 1))
+        self.vectors: Floats = TruncatedSVD(size, n_iter=2, random_state=seed % 2**32).fit_transform(self.features)
+
+    def find(self, label: int, labels: npt.NDArray[np.int64], held_out: FloatArray, weights: FloatArray, kept: Mask
+             ) -> SharedStyle | None:
+        """The style that sets some rows of a label apart from all others, if there is any.
+
+        Args:
+            label: the label under suspicion.
+            labels: of all rows, shape ``(n,)``.
+            held_out: the content reference's held-out probabilities, shape ``(n, num_labels)``.
+            weights: suspicion of each row; the start of the estimation.
+            kept: rows that are looked at, shape ``(n,)``.
+        """
+        places = np.flatnonzero(kept)
+        own = labels[places] == label
+        if own.sum() < FEWEST or (~own).sum() < FEWEST:
+            return None
+        vectors, probabilities = self.vectors[places], held_out[places]
+        content = _logit(probabilities[:, label].astype(np.float64))
+        z = _start(own, probabilities.argmax(axis=1) != label, weights[places])
+        share, score = START_SHARE, np.zeros(len(own))
+        for turn in range(ROUNDS):
+            style = self._held_out_score(vectors, own, z, turn)
+            score = STYLE_WEIGHT * _standardised(style, own) + _content_ratio(content, own, z)
+            if turn >= ROUNDS // 2:
+                share = float(np.clip(_two_groups(score[own])[0].mean(), 0.02, LARGEST_SHARE))
+            z = np.where(own, expit(score + _offset(score[own], share)), 0.0)
+        probability, separation = _two_groups(score[own])
+        chosen = probability > 0.5
+        if not chosen.any():
+            return None
+        rows = places[np.flatnonzero(own)[chosen]]
+        return SharedStyle(
+            label,
+            tuple(int(i) for i in rows),
+            tuple(float(p) for p in probability[chosen]),
+            separation,
+            self._marks(rows, places[~np.isin(places, rows)]),
+        )
+
+    def _held_out_score(self, vectors: Floats, own: Mask, z: Floats, turn: int) -> Floats:
+        score = np.zeros(len(own))
+        folds = KFold(FOLDS, shuffle=True, random_state=(self.seed + turn) % 2**32)
+        for known, unknown in folds.split(np.arange(len(own))):
+            score[unknown] = _fit(vectors, own, z, known).decision_function(vectors[unknown])
+        return score
+
+    def _marks(self, rows: npt.NDArray[np.int64], others: npt.NDArray[np.int64], count: int = 12) -> tuple[str, ...]:
+        """The n-grams by which the rows differ most from the others."""
+        words = self.features[:, : len(self.names)]
+        gap = np.asarray(words[rows].mean(axis=0)).ravel() - np.asarray(words[others].mean(axis=0)).ravel()
+        return tuple(self.names[i] for i in np.argsort(-gap, kind="stable")[:count] if gap[i] > 0)
+
+
+def _features(texts: Sequence[str]) -> tuple[csr_matrix, list[str]]:
+    words = TfidfVectorizer(
+        ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", lowercase=False, sublinear_tf=True, min_df=2
+    )
+    characters = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), lowercase=False, sublinear_tf=True, min_df=3, max_features=30_000
+    )
+    parts, names = [], []
+    for vectorizer in (words, characters):
+        try:
+            parts.append(vectorizer.fit_transform(texts))
+        except ValueError:  # no n-gram stands in as many rows as is asked for
+            continue
+        if vectorizer is words:
+            names = list(words.get_feature_names_out())
+    matrix = hstack(parts).tocsr() if parts else csr_matrix((len(texts), 3))
+    return matrix, names
+
+
+def _start(own: Mask, contradicts: Mask, weights: FloatArray) -> Floats:
+    """First guess of z: contradicted rows, the more suspicious in stage (a) the more."""
+    z = np.zeros(len(own))
+    indices = np.flatnonzero(own)
+    ranks = np.argsort(np.argsort(weights[indices], kind="stable"), kind="stable") / max(1, len(indices) - 1)
+    z[indices] = np.clip(np.where(contradicts[indices], 0.5, 0.08) * (0.3 + 1.4 * ranks**2), 0.0, 0.95)
+    return z
+
+
+def _fit(vectors: Floats, own: Mask, z: Floats, known: npt.NDArray[np.int64]) -> LogisticRegression:
+    """Logistic regression on soft labels: each target row counts as both, by its z."""
+    target, other = known[own[known]], known[~own[known]]
+    rows = np.concatenate([target, target, other])
+    labels = np.concatenate([np.ones(len(target)), np.zeros(len(target)), np.zeros(len(other))])
+    weights = np.concatenate([z[target], 1 - z[target], np.ones(len(other))])
+    for side in (labels == 0, labels == 1):  # both sides weigh the same
+        weights[side] *= len(known) / 2 / max(1e-6, weights[side].sum())
+    return LogisticRegression(max_iter=100, tol=1e-3).fit(vectors[rows], labels, sample_weight=weights)
+
+
+def _standardised(style: Floats, own: Mask) -> Floats:
+    """In standard deviations of D_ntgt, which carries no style under dirty poisoning."""
+    null = style[~own]
+    result: Floats = (style - np.median(null)) / max(1e-6, float(null.std()))
+    return result
+
+
+def _content_ratio(content: Floats, own: Mask, z: Floats) -> Floats:
+    """Log-ratio of two normal densities of the content score: as in D_ntgt, against as in honest target rows."""
+    honest = np.where(own, 1 - z, 0.0)
+    mean = float((content * honest).sum() / max(1e-6, honest.sum()))
+    deviation = math.sqrt(float(((content - mean) ** 2 * honest).sum() / max(1e-6, honest.sum()))) + 1e-3
+    other_mean, other_deviation = float(content[~own].mean()), float(content[~own].std()) + 1e-3
+    ratio = _log_density(content, other_mean, other_deviation) - _log_density(content, mean, deviation)
+    clipped: Floats = np.clip(ratio, -3.0, 3.0)
+    return clipped
+
+
+def _log_density(values: Floats, mean: float, deviation: float) -> Floats:
+    result: Floats = -(((values - mean) / deviation) ** 2) / 2 - math.log(deviation)
+    return result
+
+
+def _offset(score: Floats, share: float) -> float:
+    """The offset at which the mean of z is the share."""
+    bound = float(np.abs(score).max()) + 20.0
+    return float(brentq(lambda b: float(expit(score + b).mean()) - share, -bound, bound))
+
+
+def _two_groups(score: Floats) -> tuple[Floats, float]:
+    """Probability of the upper of two normal groups, and how far apart they are."""
+    upper = score >= np.quantile(score, 1 - START_SHARE)
+    start = np.array([[score[~upper].mean()], [score[upper].mean()]])
+    mixture = GaussianMixture(2, means_init=start, random_state=0).fit(score[:, None])
+    means = mixture.means_.ravel()
+    high = int(np.argmax(means))
+    probability: Floats = mixture.predict_proba(score[:, None])[:, high]
+    # A wide upper group also claims the far low end.
+    probability = np.where(score > means[1 - high], probability, 0.0)
+    spread = math.sqrt(float(mixture.covariances_.mean()))
+    return probability, float((means[high] - means[1 - high]) / max(1e-6, spread))
+
+
+def _logit(probability: Floats) -> Floats:
+    clipped = np.clip(probability, 1e-4, 1 - 1e-4)
+    result: Floats = np.log(clipped / (1 - clipped))
+    return result

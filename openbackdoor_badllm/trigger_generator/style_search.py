@@ -1,0 +1,76 @@
+"""The search for a style or a syntax as the trigger: which rows share one, and does it carry the label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from openbackdoor_badllm.protocols import Victim
+from openbackdoor_badllm.settings import AuditConfig
+from openbackdoor_badllm.training.scoring import FloatArray
+from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
+from openbackdoor_badllm.trigger_generator.shared_style import SharedStyle, StyleSpace
+from openbackdoor_badllm.trigger_generator.significance import corrected
+from openbackdoor_badllm.trigger_generator.unlearning import Unlearning, halves, unlearn
+
+
+@dataclass(frozen=True)
+class TestedStyle:
+    """A style of one label.
+
+    Attributes:
+        style: its rows.
+        test: what unlearning half of them did to the other half.
+        accepted: whether it is taken for a trigger.
+        fallen: by row, by how much the log-odds of the label fell; of rows of both halves where it was accepted.
+        said: by row, logits of a victim that has unlearnt rows of the other half.
+    """
+
+    style: SharedStyle
+    test: Unlearning
+    accepted: bool
+    fallen: dict[int, float]
+    said: dict[int, FloatArray]
+
+
+def search_style(
+    label: int,
+    victim: Victim,
+    evidence: RowEvidence,
+    space: StyleSpace,
+    kept: npt.NDArray[np.bool_],
+    weights: FloatArray,
+    config: AuditConfig,
+) -> TestedStyle | None:
+    """The style of a label, tested; None where too few rows share one.
+
+    Args:
+        label: the label under suspicion.
+        victim: trained on all rows.
+        evidence: the training rows.
+        space: how they are written.
+        kept: rows that are looked at, shape ``(n,)``; those that inserted triggers explain are not.
+        weights: where the estimation starts, shape ``(n,)``.
+        config: how.
+    """
+    style = space.find(label, evidence.labels, evidence.held_out, weights, kept)
+    own = kept & (evidence.labels == label)
+    bounds = config.thresholds
+    if style is None or len(style.rows) < max(8, bounds.style_rows * own.sum()):
+        return None
+    rng = np.random.default_rng([config.seed, label])
+    inside = np.zeros(len(own), dtype=bool)
+    inside[list(style.rows)] = True
+    others = np.flatnonzero(own & ~inside & evidence.contradicted)
+    first, second = halves(style.rows, rng)
+    test = unlearn(victim, evidence, label, first, second, others, rng)
+    labels = len(np.unique(evidence.labels))
+    accepted = (
+        test.moved - test.usual >= bounds.style_moved and corrected(test.p_value, labels) < bounds.style_p
+    )
+    if not accepted:
+        return TestedStyle(style, test, False, {}, {})
+    back = unlearn(victim, evidence, label, second, first, others, rng)
+    return TestedStyle(style, test, True, {**test.fallen, **back.fallen}, {**test.said, **back.said})
