@@ -19,7 +19,8 @@ from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.evaluation.experiment import resolve
 from openbackdoor_badllm.evaluation.profiles import PROFILES
 from openbackdoor_badllm.openbackdoor.builtin import load_attacker, set_config
-from openbackdoor_badllm.reading import load_json, read
+from openbackdoor_badllm.reading import load_json
+from openbackdoor_badllm.section import read
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.json"))

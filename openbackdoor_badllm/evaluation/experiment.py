@@ -8,7 +8,6 @@ poisoned rows (what a perfect filter reaches).
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -169,8 +168,8 @@ class Experiment:
         if self.undefended or defender is None:
             evaluate(UNDEFENDED, poisoned["train"])
         if defender is not None:
-            victim_config = dataclasses.replace(
-                host.load_victim(config["victim"]).config, num_classes=config["victim"]["num_classes"]
+            victim_config = host.load_victim(config["victim"]).config.replace(
+                num_classes=config["victim"]["num_classes"]
             )
             defender.attach(victim_config, attacker.poison_trainer.config)
             if isinstance(defender, BadLLMTG):
