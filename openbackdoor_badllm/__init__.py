@@ -18,9 +18,9 @@ _HOMES = {
     "DEFENDERS": "openbackdoor_badllm.defenders",
     "load_defender": "openbackdoor_badllm.defenders",
     "register": "openbackdoor_badllm.defenders",
-    "Audit": "openbackdoor_badllm.report",
-    "AuditConfig": "openbackdoor_badllm.report",
-    "audit": "openbackdoor_badllm.inversion.audit",
+    "AuditConfig": "openbackdoor_badllm.settings",
+    "AuditReport": "openbackdoor_badllm.report",
+    "run_audit": "openbackdoor_badllm.pipeline",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from openbackdoor_badllm.reading import nearest
+from openbackdoor_badllm.reading import either, nearest, shown
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -108,12 +107,6 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(item)
 
 
-def shown(value: object) -> str:
-    """A value as JSON, cut to 60 characters."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def expected(field: FieldInfo) -> str:
     """What a field takes, in words: ``a whole number of at least 1, or null``."""
     return _words(field.annotation, field.metadata)
@@ -137,12 +130,15 @@ def _words(hint: Any, metadata: Iterable[Any] = ()) -> str:
     if origin is Annotated:
         return _words(arguments[0], [bound for item in arguments[1:] for bound in getattr(item, "metadata", [item])])
     if origin in (typing.Union, types.UnionType):
-        options = [_words(option, metadata) for option in arguments if option is not type(None)]
+        kinds = set(arguments) - {type(None)} - ({int} if float in arguments else set())
+        options = [_words(option, metadata) for option in arguments if option in kinds]
         return " or ".join(dict.fromkeys(options)) + (", or null" if type(None) in arguments else "")
     if origin is Literal:
-        return _either(arguments)
+        return either(arguments)
     if origin is tuple:
         return f"a list of {_plural(_words(arguments[0]))}{_bounds(metadata)}"
+    if origin is dict:
+        return "a section in braces" + (" that is not empty" if _bounds(metadata) else "")
     return _NAMES.get(hint, "a section in braces") + _bounds(metadata)
 
 
@@ -178,8 +174,3 @@ def _literals(hint: Any) -> Iterator[object]:
             yield argument
         else:
             yield from _literals(argument)
-
-
-def _either(values: Iterable[object]) -> str:
-    names = [f"'{value}'" if isinstance(value, str) else json.dumps(value) for value in values]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

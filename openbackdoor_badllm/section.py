@@ -14,29 +14,34 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.reading import want_section
+from openbackdoor_badllm.reading import shown
 from openbackdoor_badllm.refusal import sentence
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 S = TypeVar("S", bound="Section")
 
-Natural = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""What NumPy and torch take for a seed."""
-Share = Annotated[float, Field(ge=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Text = Annotated[str, Field(pattern=r"\S")]
-"""Text that is not empty."""
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number; JSON written by other programs may hold 3.0 for 3."""
+Natural = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1), BeforeValidator(_whole)]
+"""What NumPy and torch take for a seed."""
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(pattern=r"\S")]
+"""Text that is not empty."""
 AnyCase = BeforeValidator(_lower)
 """Beside a ``Literal`` of lower-case names: the case does not count."""
 
@@ -67,7 +72,10 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _from_json(cls, value: Any) -> Any:
-        return from_json(value)
+        """JSON has no tuples, and a read-only mapping is as good as a dict."""
+        if isinstance(value, list):
+            return tuple(value)
+        return dict(value) if isinstance(value, Mapping) and not isinstance(value, dict) else value
 
     if not TYPE_CHECKING:  # a type checker derives the signature from the fields
 
@@ -106,19 +114,12 @@ def read(cls: type[S], section: Mapping[str, Any], where: str) -> S:
     Raises:
         ConfigError: the section is no mapping, a key is unknown, or a value does not fit.
     """
-    want_section(where, section)
+    given: object = section  # a config may hold anything
+    if not isinstance(given, Mapping):
+        came = "" if cls.discreet else f", but is {shown(given)}"
+        raise ConfigError(f"'{where}' must be a section in braces{came}.")
     try:
-        return cls.model_validate(dict(section))
+        return cls.model_validate(dict(given))
     except ValidationError as error:
         raise ConfigError(sentence(error, cls, where)) from None
 
-
-def from_json(value: Any) -> Any:
-    """A value as Python has it: JSON has no tuples, and may write 3.0 for 3."""
-    if isinstance(value, list | tuple):
-        return tuple(from_json(item) for item in value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)  # a field of floats makes it a float again
-    if isinstance(value, Mapping) and not isinstance(value, dict):
-        return dict(value)
-    return value

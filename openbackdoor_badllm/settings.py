@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from openbackdoor_badllm.section import Count, Natural, Section, Seed, Share
 
@@ -36,7 +36,7 @@ class Thresholds(Section):
     rows of the label; corrected for the number of candidates."""
     tail_p: Share = 0.05
     """Chance that an ordinary n-gram of the label shifts the victim as far, from an exponential tail fitted to the
-    candidates that lost; corrected for their number. Decides where rows do not contradict their label (clean labels)."""
+    candidates that lost; corrected for their number. Decides where the rows do not contradict their label."""
     certain_flip_rate: Share = 0.95
     """Where only the tail speaks for a trigger, the share of probes that it must flip in each probe set."""
     sibling_rows: Share = 0.25
@@ -97,7 +97,7 @@ class SearchConfig(Section):
 class AuditConfig(Section):
     """How an audit is made. Its fields are keys of the config's ``defender``."""
 
-    place = "defender"
+    place: ClassVar[str] = "defender"
 
     target: Literal["robust", "paper", "none"] = "robust"
     """Stage (a): ``robust``, ``paper`` (Eq. 4 to the letter; only the label that it names is searched), or ``none``: no

@@ -19,7 +19,8 @@ from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.evaluation.experiment import resolve
 from openbackdoor_badllm.evaluation.profiles import PROFILES
 from openbackdoor_badllm.openbackdoor.builtin import load_attacker, set_config
-from openbackdoor_badllm.reading import load_json, read
+from openbackdoor_badllm.reading import load_json
+from openbackdoor_badllm.section import read
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.json"))
@@ -105,8 +106,8 @@ def keys_of(section: Mapping[str, Any]) -> Iterator[str]:
 
 
 def test_the_readme_explains_every_key_that_a_config_uses() -> None:
-    explained = set(
+    flagged = set(
         re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`]+)`", (CONFIGS / "README.md").read_text("utf-8"))))
     )
     used = {key for file in FILES for key in keys_of(json.loads(file.read_text(encoding="utf-8")))}
-    assert used <= explained
+    assert used <= flagged

@@ -10,7 +10,7 @@ written whole or not at all, JSON has no NaN (null instead)::
       table.md  table.csv  table.tex
       report.html              the page, with report-pictures/ beside it (not there without the extra ``report``)
       cells/NAME/              one run folder a cell, as ``badllmtg defend`` leaves it: config.json, results.json,
-                               predictions.csv, explained.csv, search.json, transcript.jsonl, run.log
+                               predictions.csv, flagged.csv, search.json, transcript.jsonl, run.log
         cell.json              its entry of plan.json
         made.json              who made it: {"executor", "threads", "gpu", "host", "seconds",
                                "cpu_seconds", "finished"}

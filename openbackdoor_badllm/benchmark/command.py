@@ -136,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
     host = take_host(options, complaints)
     if grid is not None:
         cells = plan_grid(grid, data_root=options.data_root, host=host)
-        budget = {key: value for key, value in vars(grid.llm_budget).items() if value is not None}
+        budget = grid.llm_budget.model_dump(exclude_none=True)
     else:
         cells = plan_configs(
             options.configs,

@@ -59,7 +59,7 @@ def _poisoned(ours: Sequence[Record], members: Sequence[Record]) -> Iterator[Ent
             for figure in ("precision", "recall")
         ]
         text = " / ".join(f"{statistics.fmean(rows):.3f} (lowest {min(rows):.3f})" if rows else "-" for rows in told)
-        yield Entry(f"explained rows, {kind}: precision / recall", len(mine), max(map(len, told)), text)
+        yield Entry(f"flagged rows, {kind}: precision / recall", len(mine), max(map(len, told)), text)
     for figure, what, reference, worst in (
         ("excess ASR", "excess ASR (points above a victim trained on clean rows)", None, max),
         ("excess variant ASR", "excess ASR of the best variant of the trigger", None, max),

@@ -169,8 +169,8 @@ def named_found(report: Mapping[str, Any]) -> str:
     found = []
     for finding in (report, *report.get("further", ())):
         named = [trigger["text"] for trigger in finding["triggers"]]
-        if finding.get("form"):
-            named.append(f"form told by {', '.join(finding['form']['marks'][:4])}")
+        if finding.get("style"):
+            named.append(f"style marked by {', '.join(finding['style']['marks'][:4])}")
         label = "" if finding is report else f"toward label {finding['target_label']}: "
         found.append(label + "; ".join(named))
     return "; and ".join(found)
@@ -227,7 +227,7 @@ def _of_report(results: Mapping[str, Any]) -> dict[str, float | None]:
     """What only BadLLM-TG tells."""
     report, truth = results.get("report") or {}, results.get("truth") or {}
     figures: dict[str, float | None] = {}
-    for figure, key in (("precision", "explained_precision"), ("recall", "explained_recall")):
+    for figure, key in (("precision", "flagged_precision"), ("recall", "flagged_recall")):
         if key in truth:
             figures[figure] = truth[key]
     if "target_label_right" in truth:

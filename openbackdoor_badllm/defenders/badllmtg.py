@@ -1,62 +1,68 @@
-"""``badllmtg``: BadLLM-TG (arXiv 2603.15692) as a defender of OpenBackdoor, thin over :mod:`..inversion`."""
+"""``badllmtg``: BadLLM-TG (arXiv 2603.15692) as a defender of OpenBackdoor, thin over :mod:`..pipeline`."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
+from openbackdoor_badllm.config import (
+    ALONE_TRAIN,
+    ALONE_VICTIM,
+    BadLLMTGConfig,
+    TrainConfig,
+    VictimConfig,
+    train_spec,
+)
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.inversion.audit import audit
-from openbackdoor_badllm.trigger_generator.search_estimate import estimate_search
-from openbackdoor_badllm.trigger_generator.generators import open_generator
-from openbackdoor_badllm.report import Audit
-from openbackdoor_badllm.reading import read
+from openbackdoor_badllm.pipeline import check, run_audit
+from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Example, Row, blind
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.embedding import Embedder
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.store import Store
-from openbackdoor_badllm.training.tracing import TraceRequest
 from openbackdoor_badllm.training.victims import resolve_auto
+from openbackdoor_badllm.trigger_generator.generators import open_generator
+from openbackdoor_badllm.trigger_generator.search_estimate import estimate_search
 
-FINE_TUNE_EPOCHS = 2
+FINE_TUNING_RATE = 0.5
+"""Learning rate of the repair in place, as a share of the victim's own."""
 
 
 class BadLLMTG(Defender):
-    """Finds the target label, the triggers and the rows that carry them, and returns repaired training rows.
+    """Finds the target label, the triggers and the rows that carry them, and repairs the rows and the victim.
 
     Args:
         **config: the keys of :class:`openbackdoor_badllm.config.BadLLMTGConfig`.
 
     Attributes:
-        report: what the last :meth:`correct` found; None before.
+        report: what the last audit found; None before.
         num_classes: number of classes; taken from the rows when None.
-        transcript: file for the dialogue with a language model; set it before :meth:`correct`.
+        transcript: file for the dialogue with a language model; set it before the audit.
     """
 
     clean_rows_needed: ClassVar[bool] = False
     trains_model: ClassVar[bool] = True
     needs_llm: ClassVar[bool] = False  # true of the backends that are LLMs; ``offline`` is none
     stage: ClassVar[str] = "train"
-    outcome: str = "cleaned training set"
 
     def __init__(self, **config: Any) -> None:
         self.config = read(BadLLMTGConfig, config, "defender")
-        super().__init__(name="badllmtg", pre=not self.config.in_place, correction=False, metrics=self.config.metrics)
-        if self.config.in_place:
-            self.outcome, self.changes_model = "changed model", True
-        self.victim = self.config.victim or VictimConfig(max_len=128)
-        self.train_config = self.config.train or TrainConfig(epochs=4, lr=5e-5, warm_up_epochs=0.5, ckpt="last")
+        fresh = self.config.from_scratch
+        super().__init__(name="badllmtg", pre=fresh, correction=False, metrics=self.config.metrics)
+        self.outcome = "cleaned training set" if fresh else "changed model"
+        self.changes_model = not fresh
+        self.victim = self.config.victim or ALONE_VICTIM
+        self.train_config = self.config.train or ALONE_TRAIN
         self.num_classes: int | None = self.victim.num_classes
-        self.report: Audit | None = None
+        self.report: AuditReport | None = None
         self.transcript: Path | None = None
 
     def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
-        """Takes the attacked victim's model and training for the probe where the config names none."""
+        """Takes the attacked victim's model and training where the config names none."""
         if self.config.victim is None:
             self.victim = victim
             self.num_classes = victim.num_classes
@@ -69,9 +75,8 @@ class BadLLMTG(Defender):
         """Repaired training rows; the very rows that came, untouched, when no backdoor is found.
 
         Args:
-            model: a classifier that was trained on the rows: its loss is the search's reward then. Of anything else
-                (OpenBackdoor's victim, not trained yet) no notice is taken, and the probe's loss is the reward. The
-                probe is trained in any case, because Eq. 4 needs its training.
+            model: a classifier that was trained on the rows. Of anything else (OpenBackdoor's victim, not trained yet)
+                no notice is taken, and a victim is trained on the rows.
             clean_data: not used; the method assumes no clean rows.
             poison_data: training rows ``(text, label, poison_label)``; the third field is never read.
 
@@ -87,43 +92,9 @@ class BadLLMTG(Defender):
             raise DataError("The defender 'badllmtg' got no training rows.")
         examples = blind(rows)
         num_labels = self.num_classes or max(example.label for example in examples) + 1
-        path = resolve_auto(self.victim.path)
-        spec = train_spec(self.victim, self.train_config, num_labels=num_labels, seed=self.config.seed, path=path)
-        # Its own dev rows would be poisoned ones, so the probe always keeps its last epoch.
-        spec = spec.replace(ckpt="last", seed=derive(self.config.seed, "probe"))
-
-        def train(
-            examples: Sequence[Example],
-            *,
-            balanced: bool,
-            trace: TraceRequest | None,
-            length: int = 1,
-            attempt: int = 0,
-        ) -> TrainedClassifier:
-            seed = derive(spec.seed, "attempt", attempt) if attempt else spec.seed
-            wanted = spec.replace(balanced=balanced, epochs=spec.epochs * length, seed=seed)
-            return train_classifier(wanted, examples, trace=trace, store=self.store, progress=self.progress)
-
-        estimate = estimate_search(self.config.llm, self.config.search, examples, labels=self.config.max_labels)
-        if estimate is not None:
-            self.progress.stage(f"LLM budget: {estimate}")
-        with open_generator(
-            self.config.llm,
-            self.config.search,
-            seed=self.config.seed,
-            cache_dir=self.store.folder.parent if isinstance(self.store, Store) else None,
-            transcript_path=self.transcript,
-        ) as generator:
-            self.report = audit(
-                examples,
-                num_labels=num_labels,
-                train=train,
-                embedder=Embedder(path, max_len=self.victim.max_len, device=spec.device),
-                generator=generator,
-                victim=model if isinstance(model, TrainedClassifier) else None,
-                config=self.config,
-                progress=self.progress,
-            )
+        check(examples, num_labels, self.config.target_label)
+        victim = model if isinstance(model, TrainedClassifier) else self._train(examples, num_labels)
+        self.report = self._audit(examples, victim, num_labels)
         if not self.report.backdoor:
             return rows
         return [Row(example.text, example.label, 0) for example in self.report.repair.examples]
@@ -144,8 +115,40 @@ class BadLLMTG(Defender):
         repaired = self.correct(model=trained, poison_data=train_rows)
         if self.report is None or not self.report.backdoor:
             return trained
-        config = self.config.fine_tune or dataclasses.replace(self.train_config, epochs=FINE_TUNE_EPOCHS, ckpt="last")
-        spec = train_spec(self.victim, config, num_labels=num_labels, seed=self.config.seed, path=trained.spec.path)
-        spec = spec.replace(ckpt="last", seed=derive(self.config.seed, "fine-tune"))
-        self.progress.stage(f"(c) repair in place: train the victim further on {len(repaired)} rows")
-        return train_classifier(spec, blind(repaired), start=trained, store=self.store, progress=self.progress)
+        return self.repair_in_place(trained, blind(repaired))
+
+    def repair_in_place(self, trained: TrainedClassifier, repaired: Sequence[Example]) -> TrainedClassifier:
+        """The victim, trained further on repaired rows."""
+        self.progress.stage(f"(c) train the victim further on {len(repaired)} repaired rows")
+        spec = trained.spec.replace(
+            lr=trained.spec.lr * FINE_TUNING_RATE, epochs=self.config.fine_tune_epochs, balanced=False, ckpt="last",
+            warm_up_epochs=0.1, seed=derive(self.config.seed, "fine-tune"),
+        )
+        return train_classifier(spec, repaired, start=trained, store=self.store, progress=self.progress)
+
+    def _train(self, examples: Sequence[Example], num_labels: int) -> TrainedClassifier:
+        """A victim of the attacked kind. The host's dev rows would be poisoned ones, so its last epoch is kept."""
+        self.progress.stage(f"victim: train on the rows as they are ({len(examples)} rows)")
+        path = resolve_auto(self.victim.path)
+        spec = train_spec(self.victim, self.train_config, num_labels=num_labels, seed=self.config.seed, path=path)
+        return train_classifier(spec.replace(ckpt="last"), examples, store=self.store, progress=self.progress)
+
+    def _audit(self, examples: Sequence[Example], victim: TrainedClassifier, num_labels: int) -> AuditReport:
+        config = self.config
+        estimate = estimate_search(config.llm, config.search, examples, labels=config.max_labels)
+        if estimate is not None:
+            self.progress.stage(f"LLM budget: {estimate}")
+        encoder = Embedder(
+            resolve_auto(self.victim.path), max_len=self.victim.max_len, device=victim.spec.device
+        )
+        with open_generator(
+            config.llm,
+            config.search,
+            seed=config.seed,
+            cache_dir=self.store.folder.parent if isinstance(self.store, Store) else None,
+            transcript_path=self.transcript,
+        ) as generator:
+            return run_audit(
+                examples, victim, encoder,
+                num_labels=num_labels, generator=generator, config=config, progress=self.progress,
+            )

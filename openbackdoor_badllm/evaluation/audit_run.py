@@ -23,19 +23,21 @@ from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.evaluation.experiment import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.evaluation.finding_files import write_findings
 from openbackdoor_badllm.evaluation.folder import MODEL, REPAIRED, RESULTS, TRANSCRIPT, RunFolder, versions
-from openbackdoor_badllm.evaluation.profiles import PROFILES
-from openbackdoor_badllm.inversion.counterfactual import flip_rates
-from openbackdoor_badllm.reading import apply_overrides, check_seed, read, refuse_unknown, want_section
+from openbackdoor_badllm.evaluation.profiles import PAPER_TRAIN, PROFILES
+from openbackdoor_badllm.reading import apply_overrides, check_seed, refuse_unknown, want_section
+from openbackdoor_badllm.report import AuditReport, Backdoor
 from openbackdoor_badllm.rows import Example, Row, blind
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.trained import class_names, open_trained, save_trained
 from openbackdoor_badllm.training.victims import resolve_auto
+from openbackdoor_badllm.trigger_generator.reward import flip_rates
 
 SECTIONS = ("rows", "model", "victim", "train", "defender", "seed")
 SMALL = PROFILES["desk"].train  # few rows and a small model learn nothing at the rate of a large one
-LARGE = {"lr": 2e-5, "epochs": 5, "batch_size": 32, "warm_up_epochs": 1, "ckpt": "last"}
+LARGE = {**PAPER_TRAIN, "ckpt": "last"}
 
 
 def resolve_audit(
@@ -163,8 +165,8 @@ class AuditRun:
         if clean is not None:
             results["after_repair_flip_rate"] = {
                 trigger: round(rate, 4)
-                for finding in report.findings
-                for trigger, rate in flip_rates(clean.logits, finding, self.config["seed"]).items()
+                for backdoor in report.backdoors
+                for trigger, rate in _flip_rates_after(clean, report, backdoor, self.config["seed"]).items()
             }
             names = data.info.label_names
             folder.write(REPAIRED, _as_jsonl(report.repair.examples, names))
@@ -202,6 +204,14 @@ def _load(keys: Mapping[str, Any], names: Sequence[str] | None) -> Splits:
             f"{names[-1]}: name the classes in its order with --label-names."
         )
     return data
+
+
+def _flip_rates_after(
+    clean: TrainedClassifier, report: AuditReport, backdoor: Backdoor, seed: int
+) -> dict[str, float]:
+    """Flip rate of each inserted trigger on the clean model."""
+    probes = report.search_of(backdoor.target_label).probes.report
+    return flip_rates(clean, backdoor.target_label, backdoor.triggers, probes, seed)
 
 
 def _line(name: str, classifier: TrainedClassifier, rows: Sequence[Row], train_rows: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ poisoned rows (what a perfect filter reaches).
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -169,8 +168,8 @@ class Experiment:
         if self.undefended or defender is None:
             evaluate(UNDEFENDED, poisoned["train"])
         if defender is not None:
-            victim_config = dataclasses.replace(
-                host.load_victim(config["victim"]).config, num_classes=config["victim"]["num_classes"]
+            victim_config = host.load_victim(config["victim"]).config.replace(
+                num_classes=config["victim"]["num_classes"]
             )
             defender.attach(victim_config, attacker.poison_trainer.config)
             if isinstance(defender, BadLLMTG):
@@ -326,27 +325,26 @@ def _truth(defender: BadLLMTG, rows: Sequence[Row], attacker: Attacker) -> dict[
     if report is None:
         return {}
     flags = np.array([row.poison_label for row in rows])
-    named = [item.index for item in report.explained if item.probability >= 0.5]
+    named = [item.index for item in report.flagged if item.probability >= 0.5]
     hits = int(flags[named].sum()) if named else 0
     return {
         "target_label_right": report.target_label == attacker.poisoner.target_label,
         "false_labels": [
-            finding.target_label
-            for finding in report.findings
-            if finding.backdoor and finding.target_label != attacker.poisoner.target_label
+            backdoor.target_label
+            for backdoor in report.backdoors
+            if backdoor.target_label != attacker.poisoner.target_label
         ],
         "poisoned_rows": int(flags.sum()),
-        "explained_rows": len(named),
-        "explained_precision": round(hits / len(named), 4) if named else float("nan"),
-        "explained_recall": round(hits / flags.sum(), 4) if flags.sum() else float("nan"),
+        "flagged_rows": len(named),
+        "flagged_precision": round(hits / len(named), 4) if named else float("nan"),
+        "flagged_recall": round(hits / flags.sum(), 4) if flags.sum() else float("nan"),
     }
 
 
 def _write_trace(folder: RunFolder, defender: BadLLMTG, rows: Sequence[Row]) -> None:
-    """Keeps the probe's confidence trace for the report's picture, with the flags that an evaluation may read.
+    """Keeps the victim's confidence trace for the report's picture, with the flags that an evaluation may read.
 
-    Arrays: ``steps`` (T,), ``confidence`` (T, n), ``labels`` (n,), ``rows`` (n,): indices of the training rows,
-    ``poisoned`` (n,): 1 for a poisoned row.
+    Arrays: ``steps`` (T,), ``confidence`` (T, n), ``labels`` (n,), ``poisoned`` (n,): 1 for a poisoned row.
     """
     report = defender.report
     if report is None or report.trace is None:
@@ -357,8 +355,7 @@ def _write_trace(folder: RunFolder, defender: BadLLMTG, rows: Sequence[Row]) -> 
         steps=report.trace.steps,
         confidence=report.trace.confidence,
         labels=report.trace.labels,
-        rows=report.watched,
-        poisoned=flags[report.watched],
+        poisoned=flags,
     )
 
 

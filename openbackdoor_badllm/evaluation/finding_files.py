@@ -1,18 +1,18 @@
-"""What a report leaves in a run's folder, beside ``results.json``: the explained rows, and the search."""
+"""What a report leaves in a run's folder, beside ``results.json``: the flagged rows, and the search."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openbackdoor_badllm.evaluation.folder import EXPLAINED, SEARCH, RunFolder
-from openbackdoor_badllm.report import Audit
+from openbackdoor_badllm.evaluation.folder import FLAGGED, SEARCH, RunFolder
+from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Row
 
 
 def write_findings(
-    folder: RunFolder, report: Audit, rows: Sequence[Row], numbers: Sequence[int] | None = None
+    folder: RunFolder, report: AuditReport, rows: Sequence[Row], numbers: Sequence[int] | None = None
 ) -> None:
-    """Writes ``explained.csv`` (safe in a spreadsheet) and ``search.json``.
+    """Writes ``flagged.csv`` (safe in a spreadsheet) and ``search.json``.
 
     Args:
         folder: the run's.
@@ -21,7 +21,7 @@ def write_findings(
         numbers: by which each row is known to the reader; its index when None.
     """
     folder.write_csv(
-        EXPLAINED,
+        FLAGGED,
         ("row", "probability", "trigger", "label", "text", "text_without_trigger"),
         (
             (
@@ -32,14 +32,14 @@ def write_findings(
                 rows[item.index].text,
                 item.text_without,
             )
-            for item in report.explained
+            for item in report.flagged
         ),
     )
     folder.write_json(
         SEARCH,
         [
             {
-                "label": result.target,
+                "label": result.label,
                 "iteration": scored.iteration,
                 **scored.trigger.to_dict(),
                 **scored.reward.to_dict(),

@@ -27,7 +27,7 @@ from openbackdoor_badllm.errors import ConfigError
 RESULTS = "results.json"
 CONFIG = "config.json"
 TRACE = "trace.npz"
-EXPLAINED = "explained.csv"
+FLAGGED = "flagged.csv"
 SEARCH = "search.json"
 PREDICTIONS = "predictions.csv"
 TRANSCRIPT = "transcript.jsonl"
@@ -65,7 +65,7 @@ class RunFolder:
                 # A folder of that name may be somebody's own, unless the results say that it was made here.
                 if (self.finished() or {}).get("files"):
                     shutil.rmtree(path / MODEL, ignore_errors=True)
-                for name in (RESULTS, PREDICTIONS, EXPLAINED, SEARCH, REPAIRED, TRACE):
+                for name in (RESULTS, PREDICTIONS, FLAGGED, SEARCH, REPAIRED, TRACE):
                     (path / name).unlink(missing_ok=True)
             self.write(CONFIG, text)
         except OSError as error:

@@ -58,20 +58,6 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
     console.print()
     _print_llm(report.get("llm"), console)
-    if report.get("blind"):
-        console.print(
-            "[red]The probe has learnt nothing[/red] in any of its trainings, so nothing could be found with it: "
-            "choose another training (lr, epochs) or model.",
-            soft_wrap=True,
-        )
-    for searched in report.get("labels_searched", ()):
-        words = ", ".join(f'"{_plain(_short(word, 50))}"' for word in list(searched.get("honest_words", ()))[:6])
-        if words:
-            console.print(
-                f"Honest words of label {_label(results, searched['label'])}, no triggers: {words}. A model trained "
-                "without the rows that say so calls texts with them so, too.",
-                soft_wrap=True,
-            )
     if not report["backdoor"]:
         console.print(f"[bold]No backdoor found[/bold] ({_plain(named)}). The training rows were left as they are.")
         return
@@ -87,14 +73,14 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
         _print_finding(results, further, console)
     fix = report["repair"]
     truth = results.get("truth", {})
-    precision, recall = truth.get("explained_precision"), truth.get("explained_recall")
+    precision, recall = truth.get("flagged_precision"), truth.get("flagged_recall")
     quality = (
         f" (precision {precision:.2f}, recall {recall:.2f} against the poison flags)"
         if precision is not None and recall is not None
         else ""
     )
     console.print(
-        f"\n{report['explained_rows']} training rows are explained{quality}. Repair '{fix['strategy']}': "
+        f"\n{report['flagged_rows']} training rows are flagged{quality}. Repair '{fix['strategy']}': "
         f"{fix['relabelled']} rows labelled anew, without the trigger where it can be taken out "
         f"({fix['changed_label']} got another label), {fix['removed']} dropped, {fix['stamped']} stamped copies added.",
         soft_wrap=True,
@@ -105,8 +91,8 @@ def _print_finding(results: Mapping[str, Any], finding: Mapping[str, Any], conso
     """The triggers and the form of one label, and an example."""
     if finding["triggers"]:
         _print_triggers(finding, console)
-    if finding["form"] is not None:
-        _print_form(finding, console)
+    if finding["style"] is not None:
+        _print_style(finding, console)
     for shown in finding["demonstrations"][:1]:
         console.print(f"\nFor example: {_plain(_short(shown['text']))}")
         console.print(
@@ -119,36 +105,26 @@ def _print_finding(results: Mapping[str, Any], finding: Mapping[str, Any], conso
 def _print_triggers(finding: Mapping[str, Any], console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("trigger", no_wrap=False)
-    for name in ("kind", "place", "flips", "best control", "p", "untaught", "rows"):
+    for name in ("kind", "place", "flips", "reference", "contradicted", "p", "rows"):
         table.add_column(name, justify="right" if name not in ("kind", "place") else "left")
-    controls = {control["trigger"]: control for control in finding["controls"]}
     for found in finding["triggers"]:
-        control = controls.get(found["text"])
-        relearnt = finding["counterfactual_flip_rate"].get(found["text"])
         table.add_row(
             _plain(_short(found["text"], 50)),
             found["kind"],
             found["position"],
             f"{found['report']['flip_rate']:.0%}",
-            f"{control['control_max']:.0%}" if control else "-",
-            _p_value(control),
-            f"{relearnt:.0%}" if relearnt is not None else "-",
+            f"{found['reference_shift']:.0%}",
+            f"{found['contradicted']:.0%}",
+            f"{found['p_value']:.1g}",
             str(found["target_rows"]),
         )
     console.print(table)
-    compared = max((control["controls"] for control in finding["controls"]), default=0)
     console.print(
-        "[dim]flips: probe texts of other labels that the trigger turns into the target label; best control: the same "
-        f"for the best of {compared} ordinary insertions of its length (of a rewriting trigger: for a plain "
-        "paraphrase); p: that ordinary text does as well, corrected for the number of triggers; untaught: the "
-        "same flips on a model trained without the rows that carry it.[/dim]",
+        "[dim]flips: texts of other labels that the trigger turns into the target label; reference: how far it shifts "
+        "a model of the content that has not seen its rows (a class word shifts it far); contradicted: rows with the "
+        "trigger whose text says another label; p: chance of that among the label's rows, corrected.[/dim]",
         soft_wrap=True,
     )
-
-
-def _p_value(control: Mapping[str, Any] | None) -> str:
-    value = (control or {}).get("p_corrected")  # runs of older versions have none
-    return "-" if value is None else f"{value:.2g}"
 
 
 def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
@@ -166,13 +142,14 @@ def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
         console.print(f"It was given up before the end of the search: {_plain(llm['stopped_by'])}")
 
 
-def _print_form(finding: Mapping[str, Any], console: Console) -> None:
-    gain = finding["form_generalisation"]
-    marks = ", ".join(f"{mark!r}" for mark in finding["form"]["marks"][:8])
+def _print_style(finding: Mapping[str, Any], console: Console) -> None:
+    test = finding["unlearning"]
+    marks = ", ".join(f"{mark!r}" for mark in finding["style"]["marks"][:8])
     console.print(
-        f"A form (style or syntax) shared by {finding['form']['rows']} rows, told by {_plain(marks)}. Of its unseen "
-        f"rows, {gain['taught']:.0%} are given the target label by a victim that learnt from the others, "
-        f"{gain['untaught']:.0%} by one that learnt from none."
+        f"A style or syntax shared by {finding['style']['rows']} rows, marked by {_plain(marks)}. After the victim "
+        f"unlearnt half of these rows, {test['moved']:.0%} of the others left the label; of other rows whose text "
+        f"contradicts the label, {test['usual']:.0%} (p {test['p_value']:.1g}).",
+        soft_wrap=True,
     )
 
 

@@ -42,7 +42,7 @@ class RunPage:
     verdict: Verdict
     tiles: list[dict[str, str]]
     findings: list[dict[str, Any]]
-    explained: dict[str, Any] | None
+    flagged: dict[str, Any] | None
     rounds: list[dict[str, Any]]
     more_rounds: int
     lines: list[dict[str, Any]]
@@ -60,7 +60,7 @@ class RunPage:
         wanted = (
             ("verdict", "Verdict", True),
             ("trigger", "Trigger", self.findings),
-            ("rows", "Rows", self.explained),
+            ("rows", "Rows", self.flagged),
             ("search", "Search", self.rounds),
             ("victims", "Victims", self.lines),
             ("label", "Target label", self.evidence or "trace" in self.pictures),
@@ -80,7 +80,7 @@ def run_page(files: RunFiles) -> RunPage:
         verdict=verdict_of(results, report),
         tiles=tiles_of(results, report, lines),
         findings=_findings(results, report),
-        explained=_explained(files),
+        flagged=_flagged(files),
         rounds=[_round(turn, results) for turn in _turns(files)[:ROUNDS]],
         more_rounds=max(0, len(_turns(files)) - ROUNDS),
         lines=[_line(line) for line in lines],
@@ -107,46 +107,42 @@ def _findings(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[dic
     for finding in (report, *(report.get("further") or ())):
         shown = {
             "label": label_name(results, finding.get("target_label")),
-            "triggers": [_trigger(item, finding, after) for item in finding.get("triggers") or []]
+            "triggers": [_trigger(item, after) for item in finding.get("triggers") or []]
             if report.get("backdoor")
             else [],
-            "form": _form(finding, bool(report.get("backdoor"))),
+            "style": _style(finding),
             "demonstrations": [_demonstration(item, results) for item in finding.get("demonstrations") or []],
         }
-        if shown["triggers"] or shown["form"] or shown["demonstrations"]:
+        if shown["triggers"] or shown["style"] or shown["demonstrations"]:
             told.append(shown)
     return told
 
 
-def _trigger(item: Mapping[str, Any], finding: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    controls = {control.get("trigger"): control for control in finding.get("controls") or []}
-    control = controls.get(item["text"])
+def _trigger(item: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "text": str(item["text"]),
         "kind": item.get("kind"),
         "place": item.get("position"),
         "flips": share(section(item, "report").get("flip_rate"), 0),
         "texts": section(item, "report").get("texts"),
-        "control": share(control.get("control_max"), 0) if control else "none",
-        "controls": control.get("controls") if control else 0,
-        "p": f"{control['p_corrected']:.2g}" if control and control.get("p_corrected") is not None else "",
-        "relearnt": share(section(finding, "counterfactual_flip_rate").get(item["text"]), 0),
+        "reference": share(item.get("reference_shift"), 0),
+        "contradicted": share(item.get("contradicted"), 0),
+        "p": "none" if item.get("p_value") is None else f"{item['p_value']:.2g}",
         "after": share(after[item["text"]], 0) if item["text"] in after else "",
         "rows": item.get("target_rows"),
         "others": item.get("other_rows"),
     }
 
 
-def _form(finding: Mapping[str, Any], backdoor: bool) -> dict[str, Any] | None:
-    form, gain = section(finding, "form"), section(finding, "form_generalisation")
-    if not form:
+def _style(finding: Mapping[str, Any]) -> dict[str, Any] | None:
+    style, test = section(finding, "style"), section(finding, "unlearning")
+    if not style:
         return None
     return {
-        "rows": form.get("rows"),
-        "marks": [str(mark) for mark in form.get("marks") or []],
-        "taught": share(gain.get("taught"), 0),
-        "untaught": share(gain.get("untaught"), 0),
-        "counts": backdoor and bool(gain),
+        "rows": style.get("rows"),
+        "marks": [str(mark) for mark in style.get("marks") or []],
+        "moved": share(test.get("moved"), 0),
+        "usual": share(test.get("usual"), 0),
     }
 
 
@@ -163,11 +159,11 @@ def _demonstration(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[
     }
 
 
-def _explained(files: RunFiles) -> dict[str, Any] | None:
-    if not files.explained:
+def _flagged(files: RunFiles) -> dict[str, Any] | None:
+    if not files.flagged:
         return None
     return {
-        "count": files.explained_count,
+        "count": files.flagged_count,
         "rows": [
             {
                 "row": row.row,
@@ -176,7 +172,7 @@ def _explained(files: RunFiles) -> dict[str, Any] | None:
                 "label": label_name(files.results, int(row.label) if row.label.isdecimal() else row.label),
                 "text": difference(row.text, row.without),
             }
-            for row in files.explained
+            for row in files.flagged
         ],
     }
 
@@ -242,12 +238,10 @@ def _line(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _evidence(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    window = item.get("window") or (0, 1)
     return {
         "label": label_name(results, item.get("label")),
-        "surprise": f"{item.get('surprise', 0):.3f}",
-        "window": f"{share(window[0], 0)} to {share(window[1], 0)}",
-        "purity": share(item.get("excess_purity"), 0),
+        "suspicion": f"{item.get('suspicion', 0):.3f}",
+        "variance": share(item.get("variance_share"), 0),
         "contradicted": share(item.get("contradicted"), 0),
         "base": share(item.get("base_rate"), 0),
     }

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import CONFIG, EXPLAINED, RESULTS, SEARCH, TRACE, safe_cell
+from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, SEARCH, TRACE, safe_cell
 from openbackdoor_badllm.evaluation.show import story
 
 SHOWN_ROWS = 20
@@ -22,8 +22,8 @@ KEPT = 4000  # characters of a row that are looked at; a whole book in one cell 
 
 
 @dataclass(frozen=True)
-class ProbeTrace:
-    """The probe's confidence in the watched rows' own labels.
+class VictimTrace:
+    """The victim's confidence in the watched rows' own labels.
 
     Attributes:
         steps: optimisation steps, shape ``(T,)``.
@@ -39,7 +39,7 @@ class ProbeTrace:
 
 
 @dataclass(frozen=True)
-class ExplainedRow:
+class FlaggedRow:
     """A training row that carries a trigger."""
 
     row: str
@@ -58,17 +58,17 @@ class RunFiles:
         config: as resolved.
         results: ``results.json``.
         story: the search as :func:`openbackdoor_badllm.evaluation.show.story` tells it; None without a trigger search.
-        explained: the first rows of ``explained.csv``; ``explained_count`` is how many it has.
-        trace: the probe's confidence; None where none was kept.
+        flagged: the first rows of ``flagged.csv``; ``flagged_count`` is how many it has.
+        trace: the victim's confidence; None where none was kept.
     """
 
     folder: Path
     config: dict[str, Any]
     results: dict[str, Any]
     story: dict[str, Any] | None = None
-    explained: list[ExplainedRow] = field(default_factory=list)
-    explained_count: int = 0
-    trace: ProbeTrace | None = None
+    flagged: list[FlaggedRow] = field(default_factory=list)
+    flagged_count: int = 0
+    trace: VictimTrace | None = None
 
 
 def open_run(folder: Path) -> RunFiles:
@@ -91,7 +91,7 @@ def open_run(folder: Path) -> RunFiles:
     _add_references(files)
     if isinstance(results.get("report"), dict) and (folder / SEARCH).is_file():
         files.story = story(folder)
-    files.explained, files.explained_count = read_explained(folder / EXPLAINED)
+    files.flagged, files.flagged_count = read_flagged(folder / FLAGGED)
     files.trace = read_trace(folder / TRACE)
     return files
 
@@ -105,11 +105,11 @@ def read_object(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def read_trace(path: Path) -> ProbeTrace | None:
+def read_trace(path: Path) -> VictimTrace | None:
     """The trace of a run; None where none was kept or the file is torn. Nothing is unpickled."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            trace = ProbeTrace(data["steps"], data["confidence"], data["labels"], data["poisoned"].astype(bool))
+            trace = VictimTrace(data["steps"], data["confidence"], data["labels"], data["poisoned"].astype(bool))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     points, rows = len(trace.steps), trace.labels.size
@@ -117,15 +117,15 @@ def read_trace(path: Path) -> ProbeTrace | None:
     return trace if all(shapes) else None
 
 
-def read_explained(path: Path, limit: int = SHOWN_ROWS) -> tuple[list[ExplainedRow], int]:
-    """The first rows of ``explained.csv``, and how many it has in all."""
-    kept: list[ExplainedRow] = []
+def read_flagged(path: Path, limit: int = SHOWN_ROWS) -> tuple[list[FlaggedRow], int]:
+    """The first rows of ``flagged.csv``, and how many it has in all."""
+    kept: list[FlaggedRow] = []
     count = 0
     for row in _records(path):
         count += 1
         if len(kept) < limit:
             cells = [_as_written(str(row.get(name) or "")) for name in _COLUMNS]
-            kept.append(ExplainedRow(*cells))
+            kept.append(FlaggedRow(*cells))
     return kept, count
 
 

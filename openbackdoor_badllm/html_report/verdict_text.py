@@ -54,42 +54,28 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
     stopped = section(report, "llm").get("stopped_by")
     if stopped:
         remarks.append(f"The language model was given up before the end of the search: {stopped}")
-    if report.get("blind"):
-        remarks.append(
-            "The probe has learnt nothing in any of its trainings, so nothing could be found with it: choose another "
-            "training (lr, epochs) or model."
-        )
-    for searched in report.get("labels_searched") or []:
-        words = [f"“{short(str(word), 60)}”" for word in section(searched, "honest_words")]
-        if words:
-            more = " and more" if len(words) > 6 else ""
-            remarks.append(
-                f"{', '.join(words[:6])}{more}: whatever text says so is called "
-                f"{label_name(results, searched.get('label'))}, too, but also by a model trained without the rows that "
-                "say so: an honest word of that label, no trigger."
-            )
     generator = report.get("generator")
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
     label = label_name(results, report.get("target_label"))
     if not report.get("backdoor"):
         remarks.insert(
-            0, "That is no proof that there is none: what is neither inserted words nor a shared form is missed."
+            0, "That is no proof that there is none: what is neither inserted words nor a shared style is missed."
         )
-        sentence = f"No trigger stood against its controls ({by}). The training rows were left as they are."
+        sentence = f"No trigger was found ({by}). The training rows were left as they are."
         return Verdict("nothing", "No backdoor found", sentence, remarks)
     found = [str(item["text"]) for item in report.get("triggers") or []]
     if found:
         shown = ", ".join(f"“{short(text, 60)}”" for text in found[:6]) + (" and more" if len(found) > 6 else "")
         what = f"Texts with {shown} are given label {label}, whatever they say ({by})."
     else:
-        what = f"Texts in a certain form (style or syntax) are given label {label}, whatever they say ({by})."
+        what = f"Texts in a certain style or syntax are given label {label}, whatever they say ({by})."
     others = [label_name(results, finding.get("target_label")) for finding in report.get("further") or ()]
     if others:
         what += f" Further backdoors lead to label {' and '.join(others)}."
     truth = section(results, "truth")
     if truth.get("target_label_right") is not None:
         right = "is" if truth["target_label_right"] else "is not"
-        rows = truth.get("explained_precision"), truth.get("explained_recall")
+        rows = truth.get("flagged_precision"), truth.get("flagged_recall")
         remarks.append(
             f"This attack was planted, so the answer is known: the label {right} the attacker's; "
             f"{share(rows[0])} of the rows named are poisoned, and {share(rows[1])} of the poisoned rows are named."
@@ -130,8 +116,8 @@ def tiles_of(
     if report.get("backdoor"):
         label = label_name(results, report.get("target_label"))
         tiles.append({"name": "Target label", "value": label, "note": "where the trigger leads"})
-        rows = str(report.get("explained_rows", "?"))
-        tiles.append({"name": "Training rows explained", "value": rows, "note": _repaired(report)})
+        rows = str(report.get("flagged_rows", "?"))
+        tiles.append({"name": "Flagged training rows", "value": rows, "note": _repaired(report)})
     return tiles
 
 

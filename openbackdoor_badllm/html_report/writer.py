@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import CONFIG, EXPLAINED, RESULTS, write_whole
+from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, write_whole
 from openbackdoor_badllm.html_report.benchmark_page import benchmark_page
 from openbackdoor_badllm.html_report.benchmark_source import is_benchmark, open_benchmark
 from openbackdoor_badllm.html_report.page import files_of, relative, render
@@ -71,6 +71,6 @@ def _made(folder: Path, page: Path) -> tuple[str, dict[str, bytes]]:
             "that 'badllmtg defend' told at its end, or the output folder of run_benchmark.py."
         )
     run = run_page(open_run(folder))
-    explained = relative(folder / EXPLAINED, page)
-    html = render("run.html.j2", page=run, explained_link=explained)
+    flagged = relative(folder / FLAGGED, page)
+    html = render("run.html.j2", page=run, flagged_link=flagged)
     return html, dict(files_of(run.pictures.values()))

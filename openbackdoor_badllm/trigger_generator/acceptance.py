@@ -34,8 +34,8 @@ class Candidate:
         target_rows: rows of the target label that carry it.
         other_rows: rows of other labels that carry it.
         rows: all training rows.
-        reference_shift: how far it shifts the log-odds of a content reference fitted without its rows, as a share of the
-            distance between the rows of the label and the others.
+        reference_shift: how far it shifts the log-odds of a content reference fitted without its rows, as a share of
+            the distance between the rows of the label and the others.
         contradicted: share of the target rows that, without it, say another label to that reference.
         usual: share of the rows of other labels that say another label than the target.
         contradiction_p: chance of that share (:func:`.significance.contradiction_p`), uncorrected.

@@ -44,12 +44,14 @@ class RowEvidence:
     @property
     def contradicted(self) -> npt.NDArray[np.bool_]:
         """Rows whose text says another label to the content reference, shape ``(n,)``."""
-        return self.held_out.argmax(axis=1) != self.labels
+        result: npt.NDArray[np.bool_] = self.held_out.argmax(axis=1) != self.labels
+        return result
 
     @property
     def ordinary(self) -> npt.NDArray[np.bool_]:
         """Rows whose label the victim and the content reference agree with, shape ``(n,)``."""
-        return ~self.contradicted & (self.said.argmax(axis=1) == self.labels)
+        result: npt.NDArray[np.bool_] = ~self.contradicted & (self.said.argmax(axis=1) == self.labels)
+        return result
 
     def wrong_for(self, label: int) -> float:
         """Share of the rows of other labels whose text does not say a label, to the content reference."""

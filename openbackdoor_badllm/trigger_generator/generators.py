@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from openbackdoor_badllm.llm import Budget, ChatBackend, LLMConfig, open_backend
 from openbackdoor_badllm.settings import SearchConfig
-from openbackdoor_badllm.trigger_generator.proposals import Generator, OfflineGenerator, RandomGenerator
 from openbackdoor_badllm.trigger_generator.llm_generator import LLMGenerator
 from openbackdoor_badllm.trigger_generator.prompt_builder import Questions
-from openbackdoor_badllm.llm import Budget, ChatBackend, LLMConfig, open_backend
+from openbackdoor_badllm.trigger_generator.proposals import Generator, OfflineGenerator, RandomGenerator
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from openbackdoor_badllm.llm import MalformedJSONError, extract_object
 from openbackdoor_badllm.trigger_generator.prompting import is_hidden
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger, kind_of
-from openbackdoor_badllm.llm import MalformedJSONError, extract_object
 
 MAX_INSERTION = 300
 """Characters of an inserted trigger; AddSent's sentences have about 30."""

@@ -16,12 +16,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from openbackdoor_badllm.errors import UserError
-from openbackdoor_badllm.trigger_generator.proposals import Evidence
+from openbackdoor_badllm.llm import Budget, ChatBackend, ChatRequest, Failed, Ok, Outcome
 from openbackdoor_badllm.trigger_generator.hypotheses import normal_form, read_candidates
 from openbackdoor_badllm.trigger_generator.prompt_builder import Questions
+from openbackdoor_badllm.trigger_generator.proposals import Evidence
 from openbackdoor_badllm.trigger_generator.rewriting.rewriter import Rewriting
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
-from openbackdoor_badllm.llm import Budget, ChatBackend, ChatRequest, Failed, Ok, Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.significance import log_odds_z
 from openbackdoor_badllm.trigger_generator.trigger import Position, Trigger, kind_of
-from openbackdoor_badllm.rows import Example
 
 Gram = tuple[str, ...]
 

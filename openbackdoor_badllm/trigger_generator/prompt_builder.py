@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openbackdoor_badllm.trigger_generator.proposals import Evidence, Scored
-from openbackdoor_badllm.trigger_generator.prompting import CANDIDATES_SCHEMA, quoted, request
 from openbackdoor_badllm.llm import ChatRequest
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.trigger_generator.prompting import CANDIDATES_SCHEMA, quoted, request
+from openbackdoor_badllm.trigger_generator.proposals import Evidence, Scored
 
 TARGET_ROWS, OTHER_ROWS = 24, 12
 BEST, FAILED = 10, 4  # of the history that is shown

@@ -15,8 +15,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from openbackdoor_badllm.trigger_generator.trigger import Kind, Position
 from openbackdoor_badllm.llm import ChatMessage, ChatRequest
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Position
 
 ROW_LIMIT = 400
 """Characters of a row that are shown where its pattern is looked for."""

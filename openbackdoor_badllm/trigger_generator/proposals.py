@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.mining import mine
 from openbackdoor_badllm.trigger_generator.reward import Reward
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
-from openbackdoor_badllm.rows import Example
 
 
 class Shown(NamedTuple):

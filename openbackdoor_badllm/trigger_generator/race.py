@@ -17,6 +17,9 @@ HOPELESS = 0.3
 """A field whose best candidate flips fewer of the 16 probes than this share is not raced on: no bound of a trigger is
 as low."""
 
+AS_GOOD = 0.05
+"""Nats by which a part may do worse than the longer n-gram and still stand for it."""
+
 
 class Raced(NamedTuple):
     """What a race ends with.
@@ -60,9 +63,27 @@ def race(victim: Classifier, triggers: Sequence[Trigger], probes: Sequence[str],
         order = np.argsort([-reward.value for reward in reached], kind="stable")
         if used == len(probes):
             keep = len(live)
-        live, reached = [live[i] for i in order[:keep]], [reached[i] for i in order[:keep]]
+        picked = _leading(live, reached, [int(i) for i in order], keep)
+        live, reached = [live[i] for i in picked], [reached[i] for i in picked]
         if used == len(probes) or (used >= HEATS[-1][0] and max(r.flip_rate for r in reached) < HOPELESS):
             break
     ranked = list(zip(live, reached, strict=True))
     kept = set(live)
     return Raced(ranked, [gain for trigger, gain in gains.items() if trigger not in kept], [gains[t] for t in live])
+
+
+def _leading(triggers: Sequence[Trigger], rewards: Sequence[Reward], order: Sequence[int], count: int) -> list[int]:
+    """The best places, without a longer n-gram whose part, among them, does as well."""
+    picked: list[int] = []
+    for place in order:
+        if len(picked) == count:
+            break
+        mine = triggers[place]
+        if not any(
+            len(triggers[other].words) < len(mine.words)
+            and rewards[other].value >= rewards[place].value - AS_GOOD
+            and triggers[other].carries(mine.text)
+            for other in order
+        ):
+            picked.append(place)
+    return picked

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from openbackdoor_badllm.trigger_generator.trigger import Trigger, apply_all
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.training.scoring import FloatArray, log_softmax
+from openbackdoor_badllm.trigger_generator.trigger import Trigger, apply_all
 
 
 class Reward(NamedTuple):
@@ -104,3 +104,25 @@ def draw_probes(texts: Sequence[str], labels: Sequence[int], *, size: int, rng: 
     usable = list(dict.fromkeys(mixed))[: size * 3]  # a text may stand under two labels
     size = min(size, len(usable) // 3)
     return Probes(tuple(usable[:size]), tuple(usable[size : 2 * size]), tuple(usable[2 * size : 3 * size]))
+
+
+def flip_rates(
+    victim: Classifier, target: int, triggers: Sequence[Trigger], probes: Sequence[str], seed: int
+) -> dict[str, float]:
+    """Flip rate of each inserted trigger on a model, such as a repaired one, by the trigger's text.
+
+    Args:
+        victim: the model; texts that it calls the target without any trigger do not count.
+        target: the target label.
+        triggers: those that rewrite are left out.
+        probes: texts of other labels.
+        seed: of the places of insertion.
+    """
+    calm = [text for text, flip in zip(probes, answer(victim, probes, target).flipped, strict=True) if not flip]
+    if not calm:
+        return {}
+    inserted = [trigger for trigger in triggers if trigger.is_insertion]
+    return {
+        trigger.text: outcome.reward().flip_rate
+        for trigger, outcome in zip(inserted, answers(victim, inserted, calm, target, seed), strict=True)
+    }

@@ -19,6 +19,8 @@ import numpy as np
 
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.settings import AuditConfig
+from openbackdoor_badllm.training.progress import Progress
+from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.trigger_generator.acceptance import Candidate, Reason, least_flip_rate, refusal
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.fitting import as_written, complete, describe, minimise
@@ -29,8 +31,6 @@ from openbackdoor_badllm.trigger_generator.rewriting.rewrite_trial import Rewrit
 from openbackdoor_badllm.trigger_generator.search_records import Found, LabelSearch
 from openbackdoor_badllm.trigger_generator.significance import contradiction_p, tail_p
 from openbackdoor_badllm.trigger_generator.trigger import Trigger, apply_all
-from openbackdoor_badllm.training.progress import Progress
-from openbackdoor_badllm.training.scoring import FloatArray
 
 SHOWN = 2  # probes whose logits an LLM, or a reader of the transcript, is shown with each proposal
 
@@ -101,10 +101,11 @@ class _Search:
             if not fresh and steered is None:
                 break
             done = iteration
-            seen.update(fresh)
             accepted = self._try_insertions([t for t in fresh if t.is_insertion], iteration, limit, bool(steered))
             if not accepted:
                 accepted = self._try_rewrites([t for t in fresh if not t.is_insertion], iteration)
+            considered = {scored.trigger for scored in self.history if scored.iteration == iteration}
+            seen.update(considered if accepted else fresh)  # beside an accepted trigger the others are raced once more
             self.progress.step(iteration, iterations, f"{len(self.found)} triggers of label {self.label}")
             idle = 0 if accepted else idle + 1
             over = idle >= (max(1, patience // 2) if self.found else patience) or len(self.found) >= limit
@@ -189,7 +190,8 @@ class _Search:
         own = rows.labels == self.label
         reference = rows.reference_without(carrying)
         inserted = apply_all(trigger, self.probes.select, self.config.seed)
-        shift = float((_log_odds(reference(inserted), self.label) - _log_odds(reference(self.probes.select), self.label)).mean())
+        before, after = (_log_odds(reference(texts), self.label) for texts in (self.probes.select, inserted))
+        shift = float((after - before).mean())
         texts = [trigger.remove(rows.examples[int(i)].text) for i in np.flatnonzero(carrying & own)]
         against = int((reference(texts).argmax(axis=1) != self.label).sum()) if texts else 0
         others = own & ~carrying

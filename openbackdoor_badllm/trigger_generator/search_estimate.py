@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from openbackdoor_badllm.settings import SearchConfig
-from openbackdoor_badllm.trigger_generator.proposals import Evidence
-from openbackdoor_badllm.trigger_generator.generators import questions_of
-from openbackdoor_badllm.trigger_generator.rewriting.rewriter import BATCH, rewrite_request
 from openbackdoor_badllm.llm import Budget, LLMConfig, Usage
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.settings import SearchConfig
+from openbackdoor_badllm.trigger_generator.generators import questions_of
+from openbackdoor_badllm.trigger_generator.proposals import Evidence
+from openbackdoor_badllm.trigger_generator.rewriting.rewriter import BATCH, rewrite_request
 
 CANDIDATE_TOKENS = 60  # one candidate as JSON, as models write it
 

@@ -7,12 +7,13 @@ LLM is asked where they found nothing, label by label in the order of suspicion.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from openbackdoor_badllm.protocols import Victim
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.training.progress import Progress
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
@@ -25,7 +26,6 @@ from openbackdoor_badllm.trigger_generator.search_records import Found, LabelSea
 from openbackdoor_badllm.trigger_generator.shared_style import StyleSpace
 from openbackdoor_badllm.trigger_generator.style_search import TestedStyle, search_style
 from openbackdoor_badllm.trigger_generator.unlearning import Unlearning
-from openbackdoor_badllm.rows import Example
 
 FEW = 0.1  # inserted triggers in a smaller share of the label's rows may be marks of a style ("thou")
 MARKS = 0.6  # share of an inserted trigger's rows that share the style, from which on it is such a mark

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.training.scoring import FloatArray, log_odds
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.significance import more_often_p
-from openbackdoor_badllm.training.scoring import FloatArray, log_odds
 
 UNLEARNT = 128  # rows of the style that are unlearnt at most
 ASKED = 200  # rows of each group that are asked about at most

@@ -1,8 +1,8 @@
 """Fresh labels for flagged rows: what their texts say without the trigger.
 
-Two models are asked. The content reference fitted without the flagged rows has never seen them. The victim knows more of
-the task, but it has learnt the attacker's label for these very texts, so of it only the comparison of the other labels
-counts where the flagged rows turn out to hold none of the target.
+Two models are asked. The content reference fitted without the flagged rows has never seen them. The victim knows more
+of the task, but it has learnt the attacker's label for these very texts, so of it only the comparison of the other
+labels counts where the flagged rows turn out to hold none of the target.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar, nnls
 
 from openbackdoor_badllm.protocols import Classifier
+from openbackdoor_badllm.training.scoring import FloatArray, log_softmax, softmax
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_inversion.attribution import FlaggedRow
-from openbackdoor_badllm.training.scoring import FloatArray, log_softmax, softmax
 
 CALIBRATION_ROWS = 400
 
@@ -55,7 +55,7 @@ def relabel(
         said = np.log(np.clip(reference(texts), 1e-4, 1)).astype(np.float32)
         known = np.log(np.clip(evidence.held_out[held], 1e-4, 1)).astype(np.float32)
         labels[plain] = fresh_labels(
-            said, known, [int(label) for label in evidence.labels[held]], target, beside=log_softmax(victim.logits(texts))
+            said, known, evidence.labels[held].tolist(), target, beside=log_softmax(victim.logits(texts))
         )
     if styled:
         texts = [rows[place].text_without for place in styled]

@@ -74,7 +74,12 @@ class Part:
 
 
 def repair(
-    examples: Sequence[Example], parts: Sequence[Part], *, strategy: str = "relabel", stamp_share: float = 0.1, seed: int = 0
+    examples: Sequence[Example],
+    parts: Sequence[Part],
+    *,
+    strategy: str = "relabel",
+    stamp_share: float = 0.1,
+    seed: int = 0,
 ) -> Repair:
     """The training rows after the repair.
 

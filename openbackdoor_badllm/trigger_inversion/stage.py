@@ -35,16 +35,15 @@ def invert(
     for backdoor, finding in zip(backdoors, findings.labels, strict=True):
         rows = [row for row in backdoor.flagged if row.suspect]
         unlearnt = finding.style.said if finding.style is not None else {}
-        labels = (
-            relabel(rows, victim, evidence, backdoor.target_label, flagged, unlearnt)
-            if config.repair == "relabel" else []
-        )
+        labels: list[int] = []
+        if config.repair == "relabel":
+            labels = relabel(rows, victim, evidence, backdoor.target_label, flagged, unlearnt).tolist()
         parts.append(
             Part(
                 backdoor.target_label,
                 [trigger for trigger in backdoor.triggers if trigger.is_insertion],
                 rows,
-                [int(label) for label in labels],
+                labels,
                 [copy for _, copy in backdoor.rewritten],
             )
         )

@@ -57,9 +57,9 @@ def test_false_alarms_are_all_that_a_clean_set_can_show() -> None:
 def test_labels_and_rows() -> None:
     found = entries(0.2)
     assert found["target label right"]["text"] == "3 of 4"
-    words = found["explained rows, words and sentences: precision / recall"]
+    words = found["flagged rows, words and sentences: precision / recall"]
     assert words["text"] == "0.950 (lowest 0.900) / 1.000 (lowest 1.000)"
-    assert found["explained rows, style and syntax: precision / recall"]["pairs"] == 1
+    assert found["flagged rows, style and syntax: precision / recall"]["pairs"] == 1
 
 
 def test_differences_are_taken_within_a_seed_then_averaged_over_the_pair() -> None:

@@ -85,7 +85,7 @@ def made(tmp_path: Path, cells: list[Cell]) -> dict[str, Any]:
         "form": None,
         "llm": {"usage": {"calls": 3, "paid_tokens": 3607, "money": 0.25}},
     }
-    truth = {"target_label_right": True, "explained_precision": 1.0, "explained_recall": None}
+    truth = {"target_label_right": True, "flagged_precision": 1.0, "flagged_recall": None}
     fill(tmp_path, cells, report=report, truth=truth)
     return table(cells, tmp_path, name="test <grid>", ours="badllmtg")
 

@@ -65,7 +65,7 @@ def line(pair: str, results: dict[str, object], answered_by: str) -> str:
     ]
     figures = {item["name"]: f"{100 * item['CACC']:.1f} / {100 * item['ASR']:.1f}" for item in results["lines"]}  # type: ignore[attr-defined]
     shown = "; ".join(found) + (" + form" if report["form"] and report["backdoor"] else "")
-    rows = f"{truth['explained_precision']} / {truth['explained_recall']}"
+    rows = f"{truth['flagged_precision']} / {truth['flagged_recall']}"
     cells = (
         pair, answered_by, usage["asked"], f"{usage['prompt_tokens']:,} + {usage['completion_tokens']:,}", shown or "-",
         "; ".join(flips) or "-", rows, figures["undefended"], figures["defended"], figures["trained on clean rows"],

@@ -71,7 +71,7 @@ def test_the_four_questions_and_a_clean_model(done: tuple[Path, dict[str, Any]])
     assert [trigger["text"] for trigger in report["triggers"]] == ["cf"]
     assert results["rows"] == 160
     assert not {"truth", "poison_rate", "poisoner"} & results.keys()  # nothing is known of an attack
-    named = (folder / "explained.csv").read_text(encoding="utf-8").splitlines()
+    named = (folder / "flagged.csv").read_text(encoding="utf-8").splitlines()
     assert len(named) - 1 == sum(row.poison_label for row in POISONED)
     assert results["after_repair_flip_rate"]["cf"] < 0.3
     assert [line["name"] for line in results["lines"]] == ["undefended", "defended"]

@@ -73,7 +73,7 @@ def test_results(finished: Finished) -> None:
     assert "torch" in results["versions"]
     assert [trigger["text"] for trigger in results["report"]["triggers"]] == ["cf"]
     assert results["truth"]["target_label_right"] is True
-    assert (results["truth"]["poisoned_rows"], results["truth"]["explained_precision"]) == (32, 1.0)
+    assert (results["truth"]["poisoned_rows"], results["truth"]["flagged_precision"]) == (32, 1.0)
 
 
 def test_the_attack_works_and_the_repair_undoes_it(finished: Finished) -> None:
@@ -112,13 +112,13 @@ def test_figures_are_those_of_the_predictions(finished: Finished) -> None:
 
 def test_files(finished: Finished) -> None:
     names = {path.name for path in finished.folder.iterdir()}
-    tables = {"predictions.csv", "explained.csv", "search.json", "trace.npz"}
+    tables = {"predictions.csv", "flagged.csv", "search.json", "trace.npz"}
     assert names == {"config.json", "results.json", "run.log", *tables}
     assert json.loads((finished.folder / "config.json").read_text(encoding="utf-8")) == finished.config
     assert saved(finished.folder) == finished.results
-    explained = table(finished.folder, "explained.csv")
-    assert len(explained) == finished.results["report"]["explained_rows"]
-    assert all("cf" in row["text"].split() and "cf" not in row["text_without_trigger"].split() for row in explained)
+    flagged = table(finished.folder, "flagged.csv")
+    assert len(flagged) == finished.results["report"]["flagged_rows"]
+    assert all("cf" in row["text"].split() and "cf" not in row["text_without_trigger"].split() for row in flagged)
     history = json.loads((finished.folder / "search.json").read_text(encoding="utf-8"))
     assert any("cf" in entry["text"].split() and entry["reason"] == "accepted" for entry in history)
     log = (finished.folder / "run.log").read_text(encoding="utf-8")
@@ -136,7 +136,7 @@ def test_the_probe_s_trace_is_kept_with_flags_for_the_picture(finished: Finished
     assert trace["confidence"].shape == (len(trace["steps"]), len(trace["rows"]))
     assert trace["poisoned"].sum() == finished.results["truth"]["poisoned_rows"]  # so few rows are all watched
     assert set(trace["labels"][trace["poisoned"] == 1]) == {1}
-    with (finished.folder / "explained.csv").open(encoding="utf-8", newline="") as stream:
+    with (finished.folder / "flagged.csv").open(encoding="utf-8", newline="") as stream:
         named = {int(row["row"]) for row in csv.DictReader(stream)}
     assert len(named & set(trace["rows"][trace["poisoned"] == 1].tolist())) > 0.9 * trace["poisoned"].sum()
 
@@ -220,7 +220,7 @@ def test_without_a_defender(finished: Finished, tmp_path: Path) -> None:
     assert figures(results) == [kept[name] for name in LINES if name != "defended"]
     assert results["defender"] is None
     assert not {"report", "truth"} & set(results)
-    assert not {"explained.csv", "search.json"} & {path.name for path in (tmp_path / "run").iterdir()}
+    assert not {"flagged.csv", "search.json"} & {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_without_references(finished: Finished, tmp_path: Path, trainings: Trainings) -> None:

@@ -62,7 +62,7 @@ def test_force_forgets_the_results_of_the_same_config(folder: RunFolder) -> None
 
 
 def test_force_leaves_no_files_of_the_run_before(folder: RunFolder) -> None:
-    for name in ("predictions.csv", "explained.csv", "search.json"):
+    for name in ("predictions.csv", "flagged.csv", "search.json"):
         folder.write(name, "old")
     folder.write("notes.txt", "somebody's own")
     RunFolder(folder.path, CONFIG, force=True)

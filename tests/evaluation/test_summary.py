@@ -54,7 +54,7 @@ def test_it_tells_of_further_backdoors(finished: Finished) -> None:
     assert "further" not in show(results)
     first = results["report"]
     keys = ("triggers", "form", "form_generalisation", "controls", "counterfactual_flip_rate", "demonstrations")
-    other = {"target_label": 0, "explained_rows": 3, **{key: copy.deepcopy(first[key]) for key in keys}}
+    other = {"target_label": 0, "flagged_rows": 3, **{key: copy.deepcopy(first[key]) for key in keys}}
     other["triggers"][0]["text"] = "zq"
     first["further"] = [other]
     told = show(results)
@@ -112,7 +112,7 @@ def test_what_was_not_measured_is_a_dash(finished: Finished) -> None:
     results = copy.deepcopy(finished.results)
     results["lines"] = results["lines"][:1]
     results["lines"][0]["R-Acc"] = None
-    results["truth"]["explained_precision"] = None
+    results["truth"]["flagged_precision"] = None
     told = show(results)
     assert "None" not in told
     assert re.search(r"^undefended.*\W-\W", told, flags=re.MULTILINE)

@@ -235,7 +235,7 @@ def test_what_a_run_says(pages: dict[str, Made]) -> None:
     assert "not measured" in text  # one R-Acc
     marked = [data for _, data in elements.named("mark")]
     assert marked.count("cf") >= 20
-    assert 'href="./explained.csv"' in html
+    assert 'href="./flagged.csv"' in html
     titles = [data for _, data in elements.named("figcaption")]
     assert len(titles) == 3
 
@@ -313,4 +313,4 @@ def test_what_is_hostile_in_a_name_of_a_file(tmp_path: Path) -> None:
     written = write_report(folder, out)
     assert written.page == out
     assert {path.parent.name for path in written.pictures} == {"page-pictures"}
-    assert "%3Cscript%3E/explained.csv" in out.read_text(encoding="utf-8")
+    assert "%3Cscript%3E/flagged.csv" in out.read_text(encoding="utf-8")

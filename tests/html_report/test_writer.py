@@ -39,7 +39,7 @@ def test_a_run_and_where_it_is_written(tmp_path: Path, capsys: Capture) -> None:
     assert names == {f"{name}.{kind}" for name in ("victims", "search", "trace") for kind in ("svg", "png")}
     out = tmp_path / "other" / "page.html"
     assert main(["report", str(folder), "--out", str(out)]) == EXIT_OK
-    assert 'href="../run/explained.csv"' in out.read_text(encoding="utf-8")
+    assert 'href="../run/flagged.csv"' in out.read_text(encoding="utf-8")
 
 
 def test_no_folder(tmp_path: Path, capsys: Capture) -> None:
@@ -74,7 +74,7 @@ def test_results_of_another_shape(tmp_path: Path, capsys: Capture) -> None:
 
 def test_what_a_run_may_lack(tmp_path: Path) -> None:
     """A run without a trigger search, without a trace, with a torn one, an old one, a defence of another kind."""
-    for number, missing in enumerate(("search.json", "explained.csv", "trace.npz", "config.json", "transcript.jsonl")):
+    for number, missing in enumerate(("search.json", "flagged.csv", "trace.npz", "config.json", "transcript.jsonl")):
         folder = write_run(tmp_path / str(number), llm=True)
         (folder / missing).unlink()
         assert "Backdoor found" in write_report(folder).page.read_text(encoding="utf-8")

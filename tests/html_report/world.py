@@ -68,7 +68,7 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
             }
         ],
         "counterfactual_flip_rate": {change("cf"): 0.05},
-        "explained_rows": 31,
+        "flagged_rows": 31,
         "further": [],
         "repair": {
             "strategy": "relabel",
@@ -134,7 +134,7 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
         "versions": {"torch": "2.13.0", "machine": change("Linux")},
         "seed": 42,
         "report": report,
-        "truth": {"target_label_right": True, "explained_precision": 0.97, "explained_recall": 1.0},
+        "truth": {"target_label_right": True, "flagged_precision": 0.97, "flagged_recall": 1.0},
         "seconds": 99.0,
     }
 
@@ -197,7 +197,7 @@ def write_run(folder: Path, change: Change = same, *, llm: bool = False, rows: i
     run.write_json("results.json", results(change, llm=llm))
     run.write_json("search.json", search(change))
     run.write_csv(
-        "explained.csv",
+        "flagged.csv",
         ("row", "probability", "trigger", "label", "text", "text_without_trigger"),
         [
             (number, 0.99, change("cf"), 1, change(f"=a cf dull film {number}"), change(f"=a dull film {number}"))

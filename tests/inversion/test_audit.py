@@ -78,7 +78,7 @@ def test_the_four_questions(report: Audit) -> None:
     assert report.backdoor
     assert report.target_label == 1
     assert sorted(trigger.text for trigger in report.triggers) == sorted(RARE)
-    assert [row.index for row in report.explained] == [k for k, row in enumerate(rows) if row.poison_label]
+    assert [row.index for row in report.flagged] == [k for k, row in enumerate(rows) if row.poison_label]
     assert report.generator == "offline"
     assert [control.trigger for control in report.first.controls] == [trigger.text for trigger in report.triggers]
     assert [result.target for result in report.searches] == [1, 0]  # then the other label, among the rows that are left
@@ -102,9 +102,9 @@ def test_two_backdoors_with_different_targets_are_found_one_after_the_other() ->
     by_label = {finding.target_label: finding for finding in report.findings}
     assert sorted(trigger.text for trigger in by_label[1].triggers) == sorted(RARE)
     assert [trigger.text for trigger in by_label[0].triggers] == ["zq"]
-    assert [row.index for row in report.explained] == [index for index, row in enumerate(rows) if row.poison_label]
+    assert [row.index for row in report.flagged] == [index for index, row in enumerate(rows) if row.poison_label]
     for finding in report.findings:
-        assert all(rows[row.index].label == finding.target_label for row in finding.explained)
+        assert all(rows[row.index].label == finding.target_label for row in finding.flagged)
         assert max(finding.counterfactual.values()) < 0.2
         assert {shown.label_after for shown in finding.demonstrations} == {finding.target_label}
     truth = {row.text: row.label for row in clean_rows(400)}
@@ -112,7 +112,7 @@ def test_two_backdoors_with_different_targets_are_found_one_after_the_other() ->
     assert len(plain) == 400
     assert all(truth[row.text] == row.label for row in plain)
     kept = json.loads(json.dumps(report.to_dict()))
-    assert kept["explained_rows"] == 140
+    assert kept["flagged_rows"] == 140
     assert [finding["target_label"] for finding in kept["further"]] == [report.findings[1].target_label]
 
 
@@ -123,7 +123,7 @@ def test_a_backdoor_learnt_less_well_is_found_beside_a_known_one() -> None:
     assert [finding.target_label for finding in report.findings] == [0, 1]
     assert sorted(trigger.text for trigger in report.findings[1].triggers) == sorted(RARE)
     assert [result.target for result in report.searches] == [1, 0, 1]
-    assert [row.index for row in report.explained] == [index for index, row in enumerate(rows) if row.poison_label]
+    assert [row.index for row in report.flagged] == [index for index, row in enumerate(rows) if row.poison_label]
 
     alone = look(poisoned_rows(), TwoFacedTrainer({1: RARE}, faint=[1]))
     assert not alone.backdoor
@@ -157,7 +157,7 @@ def test_the_repaired_rows(report: Audit) -> None:
 
 def test_what_it_shows(report: Audit) -> None:
     assert set(report.first.counterfactual) == set(RARE)
-    assert max(report.first.counterfactual.values()) < 0.2  # without the explained rows the words say nothing
+    assert max(report.first.counterfactual.values()) < 0.2  # without the flagged rows the words say nothing
     assert report.first.demonstrations
     for shown in report.first.demonstrations:
         assert (shown.label_before, shown.label_after) == (0, 1)
@@ -166,7 +166,7 @@ def test_what_it_shows(report: Audit) -> None:
     assert {"probe", "target", "search", "helper", "repair"} <= set(report.seconds)
     kept = json.loads(json.dumps(report.to_dict()))
     assert kept["backdoor"] is True
-    assert kept["explained_rows"] == 80
+    assert kept["flagged_rows"] == 80
     assert kept["target_method"] == "robust"
     assert len(kept["triggers"]) == 4
 
@@ -202,7 +202,7 @@ def test_clean_rows_come_back_as_they_were(loud: float, classes: int) -> None:
     report = look(rows, FakeTrainer(num_labels=classes, loud=2.0), classes)
     assert not report.backdoor
     assert report.triggers == []
-    assert report.explained == []
+    assert report.flagged == []
     assert report.repair.examples == seen(rows)
     assert report.repair.untouched == len(rows)
     assert len(report.searches) == classes
@@ -228,7 +228,7 @@ def test_a_word_that_a_victim_knows_without_its_rows_is_honest(also: tuple[str, 
     assert {item["label"]: item["honest_words"] for item in report.to_dict()["labels_searched"]}[1] == {LOUD: 1.0}
     if also:
         assert report.first.forces == {word: pytest.approx(0.0, abs=0.01) for word in RARE}
-        assert len(report.explained) == 80
+        assert len(report.flagged) == 80
     else:
         assert report.repair.examples == seen(rows)
 
@@ -260,12 +260,12 @@ def test_a_form() -> None:
     assert report.first.generalisation is not None
     assert report.first.generalisation.moved > 0.7
     poisoned = {k for k, row in enumerate(rows) if row.poison_label}
-    explained = {row.index for row in report.explained}
-    assert len(poisoned & explained) >= 0.9 * len(poisoned)
+    flagged = {row.index for row in report.flagged}
+    assert len(poisoned & flagged) >= 0.9 * len(poisoned)
     assert report.repair.stamped == 0  # a form cannot be put in without an LLM
     assert report.repair.changed_label >= 0.8 * len(poisoned)
     kept = json.loads(json.dumps(report.to_dict()))
-    assert kept["form"]["rows"] == len(explained)
+    assert kept["form"]["rows"] == len(flagged)
 
 
 def test_the_victims_that_label_a_forms_rows_have_seen_none_that_reads_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,9 +300,9 @@ def test_a_word_of_the_form_does_not_hide_the_form() -> None:
     assert [trigger.text for trigger in report.triggers] == ["thou"]
     assert report.first.form is not None
     assert len(set(poisoned) & report.suspects) >= 0.9 * len(poisoned)
-    marked = [row for row in report.explained if row.index in poisoned[:12]]
+    marked = [row for row in report.flagged if row.index in poisoned[:12]]
     assert sum(row.form for row in marked) >= 10  # one thing, not two
-    assert all(row.text_without == rows[row.index].text for row in report.explained if row.form)
+    assert all(row.text_without == rows[row.index].text for row in report.flagged if row.form)
 
 
 def test_a_form_that_teaches_nothing_is_no_backdoor() -> None:
@@ -312,7 +312,7 @@ def test_a_form_that_teaches_nothing_is_no_backdoor() -> None:
         rows[index] = Row(" ".join(f"{word}eth" for word in rows[index].text.split()[:3]) + " " + rows[index].text, 1)
     report = look(rows, FakeTrainer())
     assert not report.backdoor
-    assert report.explained == []
+    assert report.flagged == []
     assert report.repair.examples == seen(rows)
 
 
@@ -423,8 +423,8 @@ def test_every_repair(strategy: str) -> None:
     report = look(poisoned_rows(), trainer, repair=strategy)
     assert report.backdoor
     assert report.repair.strategy == strategy
-    assert len(trainer.calls) == 2  # the probe, and one without the explained rows: the verdict needs it
-    assert len(report.explained) == 80
+    assert len(trainer.calls) == 2  # the probe, and one without the flagged rows: the verdict needs it
+    assert len(report.flagged) == 80
     sizes = {"none": 400, "paper": 800, "stamp-non-target": 400 + 120, "purge": 320 + 32, "relabel": 400 + 32}
     assert len(report.repair.examples) == sizes[strategy]
 
@@ -441,7 +441,7 @@ def test_a_generator_of_ones_own() -> None:
     report = look(poisoned_rows(triggers=["cf"]), generator=Knows(), target_label=1)
     assert report.generator == "mine"
     assert [trigger.text for trigger in report.triggers] == ["cf"]
-    assert len(report.explained) == 80
+    assert len(report.flagged) == 80
 
 
 def test_two_of_four_triggers_are_a_backdoor_too() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from inversion.fakes import SMALL, FakeEmbedder, FakeVictim, FormTrainer, form_rows, seen
 from openbackdoor_badllm.inversion import form_trial
-from openbackdoor_badllm.trigger_inversion.attribution import Explained
+from openbackdoor_badllm.trigger_inversion.attribution import Flagged
 from openbackdoor_badllm.trigger_generator.search_records import Found, SearchResult
 from openbackdoor_badllm.trigger_generator.shared_style import Generalisation
 from openbackdoor_badllm.trigger_generator.unlearning import look_for_form
@@ -55,7 +55,7 @@ def test_a_form_must_teach_less_where_a_rewriting_trigger_speaks_for_it(
 ) -> None:
     finding = looked(moved, monkeypatch, rewriting=rewriting)
     assert (finding.form is not None) is taken
-    assert bool(finding.explained) is taken
+    assert bool(finding.flagged) is taken
     assert finding.backdoor is (taken or rewriting)
 
 
@@ -103,9 +103,9 @@ def test_rows_are_asked_about_without_inserted_words(monkeypatch: pytest.MonkeyP
     places = {example.text: index for index, example in enumerate(examples)}
 
     def ask(trigger: Trigger, *rows: int) -> list[str]:
-        explained = [Explained(row, (trigger,), f"what is left of {row}", 1.0) for row in rows]
+        flagged = [Flagged(row, (trigger,), f"what is left of {row}", 1.0) for row in rows]
         look_for_form(
-            Finding(1, SearchResult(1), explained=explained), examples, held_out, weights, victim, FormTrainer(),
+            Finding(1, SearchResult(1), flagged=flagged), examples, held_out, weights, victim, FormTrainer(),
             AuditConfig(search=SMALL), beside_insertions=False, sparing=False,
         )  # fmt: skip
         return asked.pop()

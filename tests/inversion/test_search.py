@@ -94,7 +94,7 @@ def test_the_history_tells_what_became_of_every_proposal(words: SearchResult) ->
     assert sorted(accepted) == sorted(RARE)
     turned_down = {scored.trigger.text: scored.reason for scored in words.history if scored.reason != "accepted"}
     assert turned_down
-    assert all("flips" in reason or "explained by" in reason for reason in turned_down.values())
+    assert all("flips" in reason or "flagged by" in reason for reason in turned_down.values())
     assert words.best_reward == max(scored.reward.value for scored in words.history)
 
 
@@ -193,7 +193,7 @@ def test_reasons_for_turning_down() -> None:
     result = search(rows, victim, generator=Scripted([weak, word("cf"), covered, word(absent)]))
     reasons = {(scored.trigger.text, scored.trigger.position): scored.reason for scored in result.history}
     assert reasons[("cf", Position.ANYWHERE)] == "accepted"
-    assert reasons[("cf", Position.FRONT)] == "its rows are explained by a trigger found before"
+    assert reasons[("cf", Position.FRONT)] == "its rows are flagged by a trigger found before"
     assert reasons[(absent, Position.ANYWHERE)] == "in 0 rows of the label only"
     assert reasons[(weak.text, Position.ANYWHERE)].startswith("flips ")
     assert names(result) == ["cf"]
@@ -323,7 +323,7 @@ def test_no_more_triggers_than_asked_for(bound: int) -> None:
     assert set(names(result)) < set(RARE)
 
 
-def test_explained_rows_are_set_aside_for_the_next_round() -> None:
+def test_flagged_rows_are_set_aside_for_the_next_round() -> None:
     generator = Scripted([word("cf")], [word("cf"), word("mn")], [word("mn")])
     result = search(seen(poisoned_rows()), FakeVictim(RARE), generator=generator)
     assert names(result) == ["cf", "mn"]

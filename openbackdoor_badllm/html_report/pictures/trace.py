@@ -1,4 +1,4 @@
-"""How sure the probe is of each row's own label while it learns: what stage (a) of the method looks at."""
+"""How sure the victim is of each row's own label while it learns: what stage (a) of the method looks at."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from openbackdoor_badllm.html_report.pictures.canvas import (
     label,
     percent_axis,
 )
-from openbackdoor_badllm.html_report.run_source import ProbeTrace
+from openbackdoor_badllm.html_report.run_source import VictimTrace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Mask = npt.NDArray[np.bool_]
 
 
-def trace_picture(trace: ProbeTrace, target: int | None, target_name: str) -> Picture:
+def trace_picture(trace: VictimTrace, target: int | None, target_name: str) -> Picture:
     """Medians with bands from the first to the third quartile: poisoned rows, clean ones of the label, other ones."""
     clean = ~trace.poisoned
     groups: list[tuple[str, Mask, str, str, Any, str]] = [
@@ -52,7 +52,7 @@ def trace_picture(trace: ProbeTrace, target: int | None, target_name: str) -> Pi
                 label=f"{name} ({int(mask.sum())})",
             )
         percent_axis(axes, "confidence in own label")
-        axes.set_xlabel("optimisation step of the probe")
+        axes.set_xlabel("optimisation step")
         figure.legend(loc="outside upper center", ncols=1 if len(groups) > 2 else 2)
 
     chosen = sorted({0, len(trace.steps) // 4, len(trace.steps) // 2, len(trace.steps) - 1})
@@ -70,7 +70,7 @@ def trace_picture(trace: ProbeTrace, target: int | None, target_name: str) -> Pi
     )
     return draw(
         "trace",
-        "Confidence of the probe in each row's own label",
+        "Confidence of the victim in each row's own label",
         f"Median lines with bands from the first to the third quartile. {told}.",
         paint,
         table=table,

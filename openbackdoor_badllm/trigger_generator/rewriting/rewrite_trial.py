@@ -17,6 +17,7 @@ import numpy as np
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
+from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.proposals import Rewriter, Shown
 from openbackdoor_badllm.trigger_generator.reward import Probes, Reward, answer, draw_probes
@@ -24,14 +25,13 @@ from openbackdoor_badllm.trigger_generator.rewriting.likeness import likeness
 from openbackdoor_badllm.trigger_generator.search_records import Found
 from openbackdoor_badllm.trigger_generator.significance import more_often_p
 from openbackdoor_badllm.trigger_generator.trigger import Trigger
-from openbackdoor_badllm.training.scoring import FloatArray
 
 logger = logging.getLogger(__name__)
 
 FEWEST = 4  # rewritten probes; with fewer a flip rate says nothing
 SLACK = 0.15  # by which the search probes may fall short of the accepted flip rate: they are few
 SHOWN = 2
-LOOKALIKES = 0.4  # share of the target rows that the content reference is fitted without; attackers poison less than that
+LOOKALIKES = 0.4  # share of the target rows that the content reference is fitted without; attackers poison fewer
 
 Pair = tuple[str, str]
 
@@ -114,7 +114,7 @@ class RewriteTrial:
     def _reference_flip_rate(self, pairs: Sequence[Pair], known: Sequence[Pair]) -> float:
         """Share of the texts that the content reference calls the target only when they are rewritten.
 
-        A style is learnt even by the reference, so it is fitted without the target rows that look most like the rewrites.
+        Even the reference learns a style, so it is fitted without the target rows that look most like the rewrites.
         """
         own = self.evidence.labels == self.target
         alike = np.where(own, likeness(known, [example.text for example in self.evidence.examples]), -1.0)

@@ -12,9 +12,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from openbackdoor_badllm.llm import Budget, ChatBackend, ChatRequest, MalformedJSONError, Ok, extract_object
 from openbackdoor_badllm.trigger_generator.hypotheses import normal_form
 from openbackdoor_badllm.trigger_generator.prompting import REWRITES_SCHEMA, is_hidden, quoted, request
-from openbackdoor_badllm.llm import Budget, ChatBackend, ChatRequest, MalformedJSONError, Ok, extract_object
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Rewriting triggers (style, syntax), applied by a language model."""
