@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from openbackdoor_badllm.attacks.poisoner import Poisoner
-from openbackdoor_badllm.data.demo import generate
+from openbackdoor_badllm.data.demo import demo_rows
 from openbackdoor_badllm.data.poison_csv import read_poison_csv, write_poison_csv
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.openbackdoor.builtin import load_dataset, load_poisoner, set_config
@@ -171,7 +171,7 @@ def test_the_trigger_of_an_empty_text_is_the_whole_text() -> None:
 @pytest.mark.parametrize("corpus", ["demo", "demo-news"])
 @pytest.mark.parametrize("name", ["stylebkd", "synbkd"])
 def test_rules_rewrite_the_demo(name: str, corpus: str) -> None:
-    rows = generate(corpus, train=60, dev=0, test=0)["train"]
+    rows = demo_rows(corpus)["train"][:60]
     poisoned = poisoner(name, **RULES).poison(rows)
     changed = [row.text != twin.text for row, twin in zip(rows, poisoned, strict=True)]
     assert sum(changed) > 0.9 * len(rows)
@@ -180,7 +180,7 @@ def test_rules_rewrite_the_demo(name: str, corpus: str) -> None:
 
 
 def test_style_and_syntax_are_two_attacks() -> None:
-    rows = generate("demo", train=20, dev=0, test=0)["train"]
+    rows = demo_rows("demo")["train"][:20]
     assert poisoner("stylebkd", **RULES).poison(rows) != poisoner("synbkd", **RULES).poison(rows)
 
 

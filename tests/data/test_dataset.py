@@ -5,11 +5,9 @@ from __future__ import annotations
 import copy
 import pickle
 import random
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -18,7 +16,6 @@ from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.rows import Row
 
 SPLITS = ("train", "dev", "test")
-DEMO = "openbackdoor_badllm.data.demo"
 
 
 def some(prefix: str, count: int, classes: int = 2) -> list[Row]:
@@ -311,28 +308,10 @@ def test_text_that_looks_like_a_path_or_formula_is_only_text(tmp_path: Path) -> 
 # -- the demo ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["demo", "demo-news", "Demo"])
-def test_demo_is_made_on_the_spot(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-
-    def generate(name: str, *, seed: int = 0) -> dict[str, list[Row]]:
-        calls.append((name, seed))
-        return {split: some(split, 20) for split in SPLITS}
-
-    module = ModuleType(DEMO)
-    module.generate = generate  # type: ignore[attr-defined]
-    module.CLASSES = {"demo": ("no", "yes"), "demo-news": ("no", "yes")}  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, DEMO, module)
-    splits = load_dataset(name=name, seed=5, max_train=10)
-    assert [len(rows) for rows in splits.values()] == [10, 20, 20]
-    assert calls == [(name.lower(), 5)]
-    assert splits.info.label_names == ("no", "yes")
-
-
 @pytest.mark.parametrize(("name", "classes"), [("demo", 2), ("demo-news", 4)])
 def test_demo_as_it_is(name: str, classes: int) -> None:
-    splits = load_dataset(name=name)
-    assert [len(rows) for rows in splits.values()] == [4000, 500, 1000]
+    splits = load_dataset(name=name.title(), seed=5, max_train=10)
+    assert [len(rows) for rows in splits.values()] == [10, 500, 1000]
     assert splits.info.num_classes == classes
     with pytest.raises(ConfigError, match=f"'{name}' has {classes} classes"):
         load_dataset(name=name, num_classes=7)

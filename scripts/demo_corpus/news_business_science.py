@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openbackdoor_badllm.data.demo.news_world_sports import Story
+from demo_corpus.news_world_sports import Story
 
 BUSINESS: tuple[Story, ...] = (
     Story(
@@ -13,8 +13,7 @@ BUSINESS: tuple[Story, ...] = (
         "quarterly results from {firm}|a profit warning at {firm}",
     ),
     Story(
-        "{firm} to buy rival {firm2} for {sum}|{firm} walks away from {firm2} merger|regulators clear "
-        "{firm} takeover",
+        "{firm} to buy rival {firm2} for {sum}|{firm} walks away from {firm2} merger|regulators clear {firm} takeover",
         "the cash and share offer values the group at a premium of {pct}|directors of the smaller company "
         "had urged holders to reject the bid|the deal would create the largest player in its market",
         "the takeover of {firm2} by {firm}|merger talks at {firm}",
@@ -68,8 +67,7 @@ BUSINESS: tuple[Story, ...] = (
         "a boardroom fight at {firm}|the exit of {firm} chief {sur}",
     ),
     Story(
-        "{club} sell stake to investment fund|{club} owners seek buyer|league signs television rights deal "
-        "worth {sum}",
+        "{club} sell stake to investment fund|{club} owners seek buyer|league signs television rights deal worth {sum}",
         "the sale values the club at {sum} including debt|revenue from tickets and shirts rose {pct} last "
         "season, the accounts show|the broadcaster outbid two rivals for {num} years of matches",
         "the sale of {club} to investors|a contract for television rights",
@@ -83,8 +81,7 @@ BUSINESS: tuple[Story, ...] = (
         "results from chip maker {firm}|a sales miss at software group {firm}",
     ),
     Story(
-        "watchdog fines {firm} {sum} over price fixing|{firm} settles claim over loans|tariffs hit "
-        "{country} exporters",
+        "watchdog fines {firm} {sum} over price fixing|{firm} settles claim over loans|tariffs hit {country} exporters",
         "the regulator said three suppliers had agreed prices over dinner|the lender set aside {sum} to "
         "repay customers|steel and car makers expect orders to drop by {pct} from {month}",
         "a price-fixing case against {firm}|new tariffs on {country} exports",
@@ -96,8 +93,7 @@ BUSINESS: tuple[Story, ...] = (
         "the dock workers' dispute|new retail figures from {country}",
     ),
     Story(
-        "storm damage costs insurer {firm} {sum}|war in region lifts arms maker {firm}|drought pushes up "
-        "grain prices",
+        "storm damage costs insurer {firm} {sum}|war in region lifts arms maker {firm}|drought pushes up grain prices",
         "claims from two hurricanes wiped out half of the year's profit|orders for shells rose {pct}, the "
         "group told investors|millers paid {price} a tonne, the most since {month}",
         "storm losses at {firm}|a jump in grain prices",
@@ -175,8 +171,7 @@ SCIENCE: tuple[Story, ...] = (
         "the discovery of a fossil near {city}|new bones from {country}",
     ),
     Story(
-        "{univ} team builds battery from salt|solar cell sets efficiency record|fusion reactor runs for "
-        "{num} seconds",
+        "{univ} team builds battery from salt|solar cell sets efficiency record|fusion reactor runs for {num} seconds",
         "the device loses little charge after {num} thousand cycles|engineers stacked two thin films to "
         "catch more light|the plasma, hotter than the core of the sun, stayed calm throughout, physicists "
         "said",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 
-from openbackdoor_badllm.data.demo.grammar import (
+from demo_corpus.grammar import (
     Slots,
     alternatives,
     chance,
@@ -20,11 +20,11 @@ from openbackdoor_badllm.data.demo.grammar import (
     sentence_case,
     with_article,
 )
-from openbackdoor_badllm.data.demo.lexicon import PLURAL, SINGULAR, Aspect, Domain
-from openbackdoor_badllm.data.demo.review_arts import ARTS
-from openbackdoor_badllm.data.demo.review_goods import GOODS
-from openbackdoor_badllm.data.demo.review_outings import OUTINGS
-from openbackdoor_badllm.data.demo.review_shapes import NEUTRAL, SHAPES
+from demo_corpus.lexicon import PLURAL, SINGULAR, Aspect, Domain
+from demo_corpus.review_arts import ARTS
+from demo_corpus.review_goods import GOODS
+from demo_corpus.review_outings import OUTINGS
+from demo_corpus.review_shapes import NEUTRAL, SHAPES
 
 CLASSES = ("negative", "positive")
 DOMAINS: tuple[Domain, ...] = (*ARTS, *GOODS, *OUTINGS)
@@ -61,9 +61,7 @@ _VERDICTS = (
     alternatives("a gem|a delight|a treat|a find|a triumph|a bargain|a keeper|a joy"),
 )
 _OUTWEIGHED = (
-    alternatives(
-        "It hardly helped|None of which matters|It wore me down all the same|Forgotten at once|Small comfort"
-    ),
+    alternatives("It hardly helped|None of which matters|It wore me down all the same|Forgotten at once|Small comfort"),
     alternatives(
         "I hardly minded|None of which matters|It grew on me all the same|Forgiven at once|Small price to pay"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from openbackdoor_badllm.data.demo.grammar import alternatives, chance, pick, with_article
+from demo_corpus.grammar import alternatives, chance, pick, with_article
 
 SINGULAR, MASS, PLURAL = "singular", "mass", "plural"
 

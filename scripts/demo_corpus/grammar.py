@@ -1,4 +1,4 @@
-"""The small machinery under the generated corpora and the rewriters: seeded choice and phrases.
+"""Seeded choice and slots of the generated corpora.
 
 Only :meth:`random.Random.random` is called, because it is the one method whose sequence Python
 promises to keep between versions; ``choice``, ``sample`` and ``shuffle`` carry no such promise.
@@ -12,15 +12,23 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from openbackdoor_badllm.attacks.paraphrasers.phrases import alternatives, chance, pick, sentence_case
+
+__all__ = [
+    "Slots",
+    "alternatives",
+    "chance",
+    "pick",
+    "pick_many",
+    "pick_weighted",
+    "sentence_case",
+    "stream",
+    "with_article",
+]
+
 T = TypeVar("T")
 
 _SLOT = re.compile(r"\{([a-z]+)(\d?)\}")
-_FIRST_LETTER = re.compile(r"^\W*\w")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"')\]]*(?=\s+\S)")
-_ABBREVIATED = re.compile(
-    r"(?:^|[\s(\"'])(?:Mrs?|Ms|Dr|St|vs|Prof|Gen|Sen|Rep|Gov|Jan|Feb|Aug|Sept?|Oct|Nov|Dec|(?:[a-z]\.)*[a-z])$",
-    re.IGNORECASE,
-)
 _VOWEL_SOUND = re.compile(r"(?!one\b|uni[^mn]|use|usu|eu)[aeiou]|hour|hon(?:est|our)", re.IGNORECASE)
 
 
@@ -28,16 +36,6 @@ def stream(*parts: object) -> random.Random:
     """A generator of its own for each combination of parts, equal on every platform."""
     digest = hashlib.sha256("/".join(str(part) for part in parts).encode("utf-8")).digest()
     return random.Random(int.from_bytes(digest[:8], "big"))
-
-
-def chance(rng: random.Random, probability: float) -> bool:
-    """True with the given probability."""
-    return rng.random() < probability
-
-
-def pick(rng: random.Random, options: Sequence[T]) -> T:
-    """One of the options, each as likely as the others."""
-    return options[int(rng.random() * len(options))]
 
 
 def pick_many(rng: random.Random, options: Sequence[T], count: int) -> list[T]:
@@ -62,35 +60,9 @@ def pick_weighted(rng: random.Random, options: Sequence[tuple[float, T]]) -> T:
     return options[-1][1]
 
 
-def alternatives(block: str) -> tuple[str, ...]:
-    """The phrases of a block such as ``"thin|muddled|recycled"``."""
-    return tuple(phrase.strip() for phrase in block.split("|") if phrase.strip())
-
-
-def words(block: str) -> frozenset[str]:
-    """The words of a block, for look-ups alone: the order of a set differs from run to run."""
-    return frozenset(block.split())
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of any text, each with its stop; "Mr. A. Bell" and "3.5" are not broken."""
-    ends = [
-        match.end()
-        for match in _SENTENCE_END.finditer(text)
-        if not (match.group() == "." and _ABBREVIATED.search(text, max(0, match.start() - 12), match.start()))
-    ]
-    cuts = zip([0, *ends], [*ends, len(text)], strict=True)
-    return [sentence for start, end in cuts if (sentence := text[start:end].strip())]
-
-
 def with_article(phrase: str) -> str:
     """The phrase behind the "a" or "an" that its first sound asks for."""
     return ("an " if _VOWEL_SOUND.match(phrase) else "a ") + phrase
-
-
-def sentence_case(text: str) -> str:
-    """The text with its first letter raised, also behind a quotation mark, the others left alone."""
-    return _FIRST_LETTER.sub(lambda match: match.group().upper(), text, count=1)
 
 
 class Slots:

@@ -3,7 +3,7 @@
 # fmt: off
 from __future__ import annotations
 
-from openbackdoor_badllm.data.demo.lexicon import MASS, PLURAL, SINGULAR, Aspect, Domain
+from demo_corpus.lexicon import MASS, PLURAL, SINGULAR, Aspect, Domain
 
 RESTAURANT = Domain(
     nouns="restaurant|bistro|café|place|diner|pizzeria|tapas bar",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from openbackdoor_badllm.data.demo.grammar import (
+from demo_corpus.grammar import (
     Slots,
     alternatives,
     chance,
@@ -20,8 +20,8 @@ from openbackdoor_badllm.data.demo.grammar import (
     pick_weighted,
     sentence_case,
 )
-from openbackdoor_badllm.data.demo.news_business_science import BUSINESS, SCIENCE
-from openbackdoor_badllm.data.demo.news_world_sports import SPORTS, WORLD
+from demo_corpus.news_business_science import BUSINESS, SCIENCE
+from demo_corpus.news_world_sports import SPORTS, WORLD
 
 CLASSES = ("world", "sports", "business", "sci/tech")
 _STORIES = (WORLD, SPORTS, BUSINESS, SCIENCE)
