@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -259,7 +261,7 @@ def resolve(
         root = str(data_root)
         for section in ("target_dataset", "poison_dataset", "attacker.poisoner"):
             put(resolved, f"{section}.data_root", root)
-    apply_overrides(resolved, overrides)
+    apply_overrides(resolved, map(_whole_section, overrides))
     refuse_unknown(resolved, SECTIONS, "config")  # an override may have added a section, or replaced one
     for section in ("target_dataset", "poison_dataset", "attacker", "victim"):
         want_section(section, resolved[section])
@@ -282,6 +284,14 @@ def resolve(
     if isinstance(defender, dict) and isinstance(defender.get("llm"), dict):
         LLMConfig.from_mapping(defender["llm"])  # a literal API key is refused before anything is written
     return resolved
+
+
+def _whole_section(override: str) -> str:
+    """The override ``defender=NAME`` as a whole section, so that further overrides may write keys into it."""
+    path, _, name = override.partition("=")
+    if path.strip() != "defender" or not re.fullmatch(r"[A-Za-z][\w+-]*", name.strip()):
+        return override
+    return f"defender={json.dumps({'name': name.strip()} if name.strip() != 'none' else {})}"
 
 
 def _variants(attack: Mapping[str, Any], victim: Any, data: Mapping[str, Sequence[Any]]) -> dict[str, float]:
