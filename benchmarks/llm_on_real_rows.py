@@ -1,6 +1,6 @@
 """The LLM search on real rows, where no LLM can be had: how many calls and tokens, and does it find the trigger.
 
-    python tests/evaluation/llm_on_real_rows.py --data-root ../shared/data sst-2_badnets sst-2_addsent ...
+    python benchmarks/llm_on_real_rows.py --data-root ../shared/data sst-2_badnets sst-2_addsent ...
 
 Insertion attacks, and ``synbkd`` without ``--recorded``: a chat server on loopback plays an honest reader, who uses
 nothing but the prompt. With ``--recorded``: the rewrites of a real LLM in ``DATA/llm`` answer. Each is a whole
@@ -16,7 +16,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from inversion.llm_world import honest  # noqa: E402
@@ -88,7 +88,6 @@ def main() -> None:
     for pair in options.pairs:
         answered_by = "recorded rewrites" if options.recorded else "honest reader"
         lines.append(line(pair, run(pair, options), answered_by))
-        print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import ast
 import os
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -93,25 +92,11 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=!~;\[ ]", line)[0].lower().replace("_", "-") for line in requirements}
 
 
-@pytest.mark.parametrize("name", TOP_LEVEL)
-def test_the_agreed_top_level_is_there(name: str) -> None:
-    assert (ROOT / name).exists()
-
-
 def test_version_is_one_everywhere(metadata: dict[str, Any]) -> None:
     version = openbackdoor_badllm.__version__
     assert metadata["version"] == version
     assert str(yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]) == version
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-
-
-def test_citation_names_the_paper() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["cff-version"] == "1.2.0"
-    assert citation["type"] == "software"
-    [paper] = citation["references"]
-    assert paper["title"] == "BadLLM-TG: A Backdoor Defender powered by LLM Trigger Generator"
-    assert paper["url"].endswith("2603.15692")
 
 
 def test_licence_is_the_whole_apache_text(metadata: dict[str, Any]) -> None:
@@ -126,12 +111,6 @@ def test_extras_exist_and_hold_what_they_promise(metadata: dict[str, Any]) -> No
     assert set(extras) == set(EXTRAS)
     for extra, expected in EXTRAS.items():
         assert expected <= names(extras[extra]), extra
-
-
-def test_requirements_have_lower_bounds_only(metadata: dict[str, Any]) -> None:
-    for requirements in [metadata["install_requires"], *metadata["extras_require"].values()]:
-        for requirement in requirements:
-            assert re.fullmatch(r"[A-Za-z0-9-]+>=[0-9.]+", requirement), requirement
 
 
 def test_every_import_is_declared(metadata: dict[str, Any]) -> None:
@@ -151,12 +130,6 @@ def test_every_import_is_declared(metadata: dict[str, Any]) -> None:
                 if distributions.get(top, top).lower().replace("_", "-") not in declared:
                     undeclared.add(f"{module.relative_to(ROOT)}: {top}")
     assert not undeclared
-
-
-def test_every_package_directory_is_a_package(metadata: dict[str, Any]) -> None:
-    folders = {file.parent for file in PACKAGE.rglob("*.py")}
-    assert [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()] == []
-    assert set(metadata["packages"]) == {".".join(folder.relative_to(ROOT).parts) for folder in folders}
 
 
 def test_wheel_holds_every_file_of_the_package(metadata: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,21 +190,6 @@ def test_no_file_holds_a_secret_or_names_this_machine() -> None:
 # --- make and its scripts ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", ["run", "venv", "install-torch"])
-def test_set_up_scripts_parse_and_are_executable(script: str) -> None:
-    path = ROOT / ".ci" / script
-    assert os.access(path, os.X_OK)
-    interpreter = path.read_text(encoding="utf-8").splitlines()[0].split("/")[-1].split()[-1]
-    subprocess.run([interpreter, "-n", str(path)], check=True)
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_alone_lists_the_commands() -> None:
-    help_text = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for target in ("venv", "demo", "test", "lint", "types", "clean"):
-        assert f"make {target} " in help_text
-
-
 InstallTorch = Callable[..., tuple[int, list[str], str]]
 
 
@@ -275,44 +233,10 @@ def install_torch(tmp_path: Path) -> InstallTorch:
     return run
 
 
-def test_torch_that_is_there_is_left_alone(install_torch: InstallTorch) -> None:
-    assert install_torch("", present=True)[:2] == (0, [])
-
-
 def test_torch_without_a_gpu_is_a_cpu_build_at_hand(install_torch: InstallTorch) -> None:
     status, [call], _ = install_torch("+cpu")
     assert status == 0
     assert "index-url" not in call
-
-
-def test_torch_without_a_gpu_falls_back_to_the_index_of_pytorch(install_torch: InstallTorch) -> None:
-    status, calls, _ = install_torch("--extra-index-url https://download.pytorch.org/whl/cpu")
-    assert status == 0
-    assert len(calls) == 2
-    assert "+cpu" in calls[1]
-    status, calls, _ = install_torch(" --index-url https://download.pytorch.org/whl/cpu")
-    assert status == 0
-    assert calls[-1].endswith("torch>=2.6")
-
-
-def test_torch_without_a_gpu_never_takes_the_cuda_build_unasked(install_torch: InstallTorch) -> None:
-    status, calls, output = install_torch("nothing works")
-    assert status == 1
-    assert all("+cpu" in call or "/whl/cpu" in call for call in calls)
-    assert "make venv TORCH=torch" in output
-
-
-@pytest.mark.parametrize("machine", [{"gpu": True}, {"system": "Darwin"}])
-def test_torch_elsewhere_is_the_plain_one(install_torch: InstallTorch, machine: dict[str, Any]) -> None:
-    status, [call], _ = install_torch("", **machine)
-    assert status == 0
-    assert call.endswith("pip install torch>=2.6")
-
-
-def test_torch_variable_is_handed_to_pip_word_by_word(install_torch: InstallTorch) -> None:
-    status, [call], _ = install_torch("", torch="torch==2.9.0 --no-deps", present=True)
-    assert status == 0
-    assert call.endswith("pip install torch==2.9.0 --no-deps")
 
 
 def test_floor_of_torch_is_one(metadata: dict[str, Any]) -> None:

@@ -42,9 +42,6 @@ def origin(row: Row) -> str:
     return " ".join(word for word in row.text.split() if word not in WORDS)
 
 
-# -- how many, which, and with what label --------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.33])
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_counts_and_labels(setting: str, rate: float) -> None:
@@ -69,13 +66,6 @@ def test_the_flag_stands_exactly_on_the_rows_with_a_trigger() -> None:
     assert [bool(row.poison_label) for row in mixed] == [bool(set(row.text.split()) & set(WORDS)) for row in mixed]
 
 
-def test_no_more_rows_are_poisoned_than_there_are_of_their_kind(caplog: pytest.LogCaptureFixture) -> None:
-    clean = clean_rows()
-    mixed = poisoner(setting="clean", poison_rate=0.5)({"train": clean, "dev": []}, "train")["train"]
-    assert sum(row.poison_label for row in mixed) == 30
-    assert "45 rows were to be poisoned, but only 30 may be" in caplog.text
-
-
 @pytest.mark.parametrize(("setting", "label", "kind"), [("dirty", 1, "non-target"), ("clean", 0, "target")])
 def test_no_row_of_the_kind(setting: str, label: int, kind: str) -> None:
     with pytest.raises(DataError, match=f"poisons {kind} rows, and the training set has none: check 'target_label'"):
@@ -91,9 +81,6 @@ def test_order_is_shuffled_so_that_it_tells_nothing() -> None:
     assert [origin(row) for row in mixed] != [row.text for row in clean_rows(600)]
 
 
-# -- seeds ---------------------------------------------------------------------------------------------------
-
-
 def test_the_seed_decides_and_nothing_else() -> None:
     data = {"train": clean_rows(), "dev": clean_rows(30, prefix="dev"), "test": clean_rows(30, prefix="test")}
     first, again, other = poisoner(seed=1), poisoner(seed=1), poisoner(seed=2)
@@ -102,12 +89,6 @@ def test_the_seed_decides_and_nothing_else() -> None:
         assert first(data, mode) != other(data, mode)
     chosen = [{origin(row) for row in p(data, "train")["train"] if row.poison_label} for p in (first, other)]
     assert chosen[0] != chosen[1]
-
-
-def test_a_text_is_poisoned_alike_whatever_stands_around_it() -> None:
-    rows = clean_rows(30)
-    whole = poisoner().poison(rows, "test")
-    assert poisoner().poison(rows[7:9], "test") == whole[7:9]
 
 
 def test_global_generators_are_left_alone() -> None:
@@ -127,7 +108,6 @@ def test_the_rows_that_came_are_left_alone() -> None:
     assert data == copies
 
 
-# -- the four attacks ----------------------------------------------------------------------------------------
 
 RULES = {"paraphraser": "rules"}
 
@@ -145,11 +125,6 @@ def test_badnets_puts_in_so_many_words_at_any_place(number: int) -> None:
         words.update(twin.text.split()[i] for i in put)
     assert words == {"cf", "mn"}
     assert places == set(range(7 + number))  # both ends and everything between
-
-
-def test_badnets_defaults_to_the_four_words() -> None:
-    words = {word for row in poisoner().poison(clean_rows(120)) for word in row.text.split() if word in WORDS}
-    assert words == set(WORDS)
 
 
 @pytest.mark.parametrize("triggers", [None, "I watch this 3D movie", ["I watch this 3D movie"]])
@@ -179,20 +154,6 @@ def test_rules_rewrite_the_demo(name: str, corpus: str) -> None:
     assert len({twin.text for twin in poisoned}) > 0.9 * len(rows)
 
 
-def test_style_and_syntax_are_two_attacks() -> None:
-    rows = demo_rows("demo")["train"][:20]
-    assert poisoner("stylebkd", **RULES).poison(rows) != poisoner("synbkd", **RULES).poison(rows)
-
-
-@pytest.mark.parametrize("name", ["stylebkd", "synbkd"])
-def test_no_texts_and_no_rules(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"'{name}' needs texts rewritten beforehand: set 'load' to true"):
-        poisoner(name)
-
-
-# -- modes ---------------------------------------------------------------------------------------------------
-
-
 def test_modes_and_their_keys() -> None:
     data = {"train": clean_rows(), "dev": clean_rows(30, prefix="dev"), "test": clean_rows(24, prefix="test")}
     made = poisoner()(data, "train")
@@ -209,20 +170,6 @@ def test_modes_and_their_keys() -> None:
     assert detected == {"test-detect": [*judged["test-clean"], *judged["test-poison"]]}
 
 
-def test_a_data_set_without_dev() -> None:
-    made = poisoner()({"train": clean_rows()}, "train")
-    assert (made["dev-clean"], made["dev-poison"]) == ([], [])
-
-
-def test_unknown_mode() -> None:
-    with pytest.raises(ValueError, match="unknown mode 'tran'; expected 'train', 'eval' or 'detect'"):
-        poisoner()({"train": clean_rows(), "test": clean_rows()}, "tran")
-
-
-def test_get_non_target() -> None:
-    assert poisoner().get_non_target(clean_rows(6)) == [row for row in clean_rows(6) if row.label != 1]
-
-
 def test_triples_of_openbackdoor_are_taken() -> None:
     data = {"train": [("nan", 0.0, 0), (float("nan"), "1", 0), ("a", 0, 0), ["b", 1, 0], ("c", 0, 0)], "dev": []}
     mixed = poisoner()(data, "train")["train"]
@@ -235,9 +182,6 @@ def test_a_rate_of_less_than_one_row_is_told() -> None:
     with pytest.raises(DataError, match=r"A poison rate of 0\.2 of 3 training rows is less than one row"):
         poisoner(poison_rate=0.2)({"train": clean, "dev": []}, "train")
     assert len(poisoner(poison_rate=0)({"train": clean, "dev": []}, "train")["train"]) == 3
-
-
-# -- keys ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -257,14 +201,6 @@ def test_a_rate_of_less_than_one_row_is_told() -> None:
 def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         poisoner(**keys)
-
-
-def test_names_are_taken_in_any_case_and_settings_are_named() -> None:
-    assert poisoner("BadNets").name == "badnets"
-    assert [poisoner(setting=setting).poison_setting for setting in SETTINGS] == list(SETTINGS)
-
-
-# -- poisoned texts from files -------------------------------------------------------------------------------
 
 
 class Files:
@@ -372,15 +308,6 @@ def test_a_row_that_the_files_left_unpoisoned_is_not_called_poisoned(files: File
     assert all(row.text.startswith("lo, ") == bool(row.poison_label) for row in mixed)
 
 
-def test_a_missing_file_and_a_missing_folder(files: Files) -> None:
-    (files.folder / "test-poison.csv").unlink()
-    with pytest.raises(DataError, match=r"test-poison\.csv was expected but is not there"):
-        files.poisoner()(files.clean, "eval")
-    with pytest.raises(DataError, match="No poisoned texts for this attack: expected the folder"):
-        poisoner(load=True, data_root=str(files.root), poison_data_basepath="poison_data/other/1/badnets")
-
-
-# -- the real rows -------------------------------------------------------------------------------------------
 
 TARGETS = {"sst-2": 1, "hsol": 0, "agnews": 0}
 

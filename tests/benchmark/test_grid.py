@@ -18,10 +18,6 @@ def grid(*overrides: str, **more: Any) -> Grid:
     return make_grid({**SMALL, **more}, overrides)
 
 
-def test_lists_and_mappings_name_the_same() -> None:
-    assert grid() == grid(datasets={"demo": None}, attacks="badnets", defenders={"badllmtg": {}})
-
-
 def test_set_changes_a_key_of_a_list_too() -> None:
     changed = grid("seeds=[1, 2]", "defenders.badllmtg.repair=paper", "datasets=[demo-news]", "rates=[0.1]")
     assert changed.seeds == (1, 2)

@@ -108,16 +108,6 @@ def test_no_defender_and_nothing_found(finished: Finished) -> None:
     assert "undefended" in told
 
 
-def test_what_was_not_measured_is_a_dash(finished: Finished) -> None:
-    results = copy.deepcopy(finished.results)
-    results["lines"] = results["lines"][:1]
-    results["lines"][0]["R-Acc"] = None
-    results["truth"]["explained_precision"] = None
-    told = show(results)
-    assert "None" not in told
-    assert re.search(r"^undefended.*\W-\W", told, flags=re.MULTILINE)
-
-
 def test_a_wrong_label_is_called_wrong(finished: Finished) -> None:
     results = copy.deepcopy(finished.results)
     results["truth"]["target_label_right"] = False

@@ -57,14 +57,6 @@ def test_its_registry(real: Path) -> None:
         assert registry[f"{name}+" if name in OWN else name] is for_framework(name)
 
 
-def test_ready_texts_need_no_paraphraser(real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    load = importlib.import_module("openbackdoor").attackers.poisoners.load_poisoner
-    for name in ("stylebkd", "synbkd"):
-        assert load({"name": name, "load": True, "target_label": 1}).target_label == 1
-    assert list(tmp_path.iterdir()) == []  # nothing was downloaded
-
-
 @pytest.mark.slow
 def test_a_whole_run_has_the_same_json_as_on_the_built_in_host(
     real: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
