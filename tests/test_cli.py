@@ -64,7 +64,6 @@ def world(tmp_path: Path, good_data: Path, tiny_bert: Path, monkeypatch: pytest.
     return World(tmp_path, good_data, tiny_bert)
 
 
-
 Case = Callable[[World], list[str]]
 
 
@@ -264,7 +263,6 @@ def test_help_does_not_wait_for_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "exit codes: 0 done" in " ".join(done.stdout.split())
     assert done.stdout.splitlines()[-1] == "False"
-
 
 
 QUICK = {"defender": None, "attacker__train__epochs": 1}

@@ -8,7 +8,6 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +98,6 @@ def test_version_is_one_everywhere(metadata: dict[str, Any]) -> None:
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_licence_is_the_whole_apache_text(metadata: dict[str, Any]) -> None:
-    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert metadata["license_expression"] == "Apache-2.0"
-    for part in ("Version 2.0, January 2004", "9. Accepting Warranty", "END OF TERMS", "APPENDIX:"):
-        assert part in text
-
-
 def test_extras_exist_and_hold_what_they_promise(metadata: dict[str, Any]) -> None:
     extras = metadata["extras_require"]
     assert set(extras) == set(EXTRAS)
@@ -190,53 +182,45 @@ def test_no_file_holds_a_secret_or_names_this_machine() -> None:
 # --- make and its scripts ----------------------------------------------------------------------------
 
 
-InstallTorch = Callable[..., tuple[int, list[str], str]]
-
-
-@pytest.fixture
-def install_torch(tmp_path: Path) -> InstallTorch:
-    """Runs .ci/install-torch beside a pip that only writes down what it is asked for.
-
-    The function returned takes the name of the system, whether there is a GPU, what TORCH says, whether torch
-    is there already, and a text: the stand-in for pip fails unless its arguments hold that text. It answers
-    with the exit status, the arguments of each call of pip, and the output.
-    """
-
-    def script(name: str, body: str) -> Path:
-        path = tmp_path / name
-        path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
-        path.chmod(0o755)
-        return path
-
-    def run(
-        works: str, *, system: str = "Linux", gpu: bool = False, torch: str = "", present: bool = False
-    ) -> tuple[int, list[str], str]:
-        calls = tmp_path / "calls"
-        calls.touch()
-        python = script(
-            "python",
-            f'[ "$1" = - ] && exit {int(not present)}\necho "$*" >> "{calls}"\n'
-            f'case "$*" in *"{works}"*) exit 0 ;; esac\nexit 1',
-        )
-        script("uname", f"echo {system}")
-        script("nvidia-smi", f"exit {int(not gpu)}")
-        done = subprocess.run(
-            ["/bin/sh", str(ROOT / ".ci" / "install-torch"), str(python)],
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TORCH": torch},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return done.returncode, calls.read_text(encoding="utf-8").splitlines(), done.stdout
-
-    return run
-
-
-def test_torch_without_a_gpu_is_a_cpu_build_at_hand(install_torch: InstallTorch) -> None:
-    status, [call], _ = install_torch("+cpu")
-    assert status == 0
-    assert "index-url" not in call
+@pytest.mark.parametrize(
+    ("works", "machine", "status", "last"),
+    [
+        ("+cpu", {}, 0, "+cpu"),  # without a GPU: a CPU build at hand, else from PyTorch's index
+        ("--extra-index-url https://download.pytorch.org/whl/cpu", {}, 0, "+cpu"),
+        (" --index-url https://download.pytorch.org/whl/cpu", {}, 0, "torch>=2.6"),
+        ("nothing works", {}, 1, "/whl/cpu"),  # never the CUDA build unasked
+        ("", {"gpu": True}, 0, "pip install torch>=2.6"),
+        ("", {"system": "Darwin"}, 0, "pip install torch>=2.6"),
+        ("", {"torch": "torch==2.9.0 --no-deps", "present": True}, 0, "pip install torch==2.9.0 --no-deps"),
+        ("", {"present": True}, 0, ""),  # what is there is left alone
+    ],
+)
+def test_which_torch_is_installed(
+    works: str, machine: dict[str, Any], status: int, last: str, tmp_path: Path
+) -> None:
+    """``.ci/install-torch`` beside a pip that writes down what it is asked, and fails unless that holds ``works``."""
+    calls = tmp_path / "calls"
+    calls.touch()
+    scripts = {
+        "python": f'[ "$1" = - ] && exit {int(not machine.get("present"))}\necho "$*" >> "{calls}"\n'
+        f'case "$*" in *"{works}"*) exit 0 ;; esac\nexit 1',
+        "uname": f"echo {machine.get('system', 'Linux')}",
+        "nvidia-smi": f"exit {int(not machine.get('gpu'))}",
+    }
+    for name, body in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", str(ROOT / ".ci" / "install-torch"), str(tmp_path / "python")],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TORCH": machine.get("torch", "")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    asked = calls.read_text(encoding="utf-8").splitlines()
+    assert done.returncode == status
+    assert last in asked[-1] if last else not asked
+    if status:
+        assert all("+cpu" in call or "/whl/cpu" in call for call in asked)
+        assert "make venv TORCH=torch" in done.stdout + done.stderr
 
 
 def test_floor_of_torch_is_one(metadata: dict[str, Any]) -> None:

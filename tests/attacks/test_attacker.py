@@ -160,15 +160,6 @@ def test_a_row_that_was_turned_away_did_not_get_its_label(attacker: Attacker) ->
     assert attacker.evaluation.figures(detector=True)["R-Acc let through"] == 1.0
 
 
-def test_rows_that_were_dropped_have_no_racc(attacker: Attacker) -> None:
-    class Dropper(Spy):
-        def rewrite(self, rows: Sequence[Any]) -> list[Any]:
-            return list(rows)[1:]
-
-    attacker.eval(Victim(), DATA, Dropper(pre=False, correction=True))
-    assert math.isnan(attacker.evaluation.figures(detector=False)["R-Acc"])
-
-
 @pytest.mark.parametrize(
     ("scores", "wanted"), [([1, 2, 3, 4], 1.0), ([3, 4, 1, 2], 0.0), ([1, 1, 1, 1], 0.5), ([-np.inf, 1, 1, 2], 0.875)]
 )
@@ -206,14 +197,6 @@ def test_a_pre_defender_gets_the_poisoned_training_rows_once_and_by_keyword(atta
     assert training.data["dev-clean"] == DATA["dev"]
     attacker.eval(victim, DATA, spy)
     assert len(spy.calls) == 1  # not asked again
-
-
-def test_a_test_time_defender_is_not_asked_before_training(attacker: Attacker) -> None:
-    attacker.poison_trainer = training = Training()  # type: ignore[assignment]
-    spy = Spy(pre=False, correction=True)
-    attacker.attack(Victim(), DATA, None, spy)  # type: ignore[arg-type]
-    assert spy.calls == []
-    assert len(training.data["train"]) == 60
 
 
 def test_the_attack_is_the_same_with_and_without_a_defender(attacker: Attacker) -> None:

@@ -100,15 +100,6 @@ def test_global_generators_are_left_alone() -> None:
     assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
 
 
-def test_the_rows_that_came_are_left_alone() -> None:
-    data = {"train": clean_rows(), "dev": clean_rows(30), "test": clean_rows(30)}
-    copies = {split: list(rows) for split, rows in data.items()}
-    for mode in ("train", "eval", "detect"):
-        poisoner()(data, mode)
-    assert data == copies
-
-
-
 RULES = {"paraphraser": "rules"}
 
 
@@ -168,13 +159,6 @@ def test_modes_and_their_keys() -> None:
         assert {(row.label, row.poison_label) for row in rows} == {(1, 1)}
     detected = poisoner()(data, "detect")
     assert detected == {"test-detect": [*judged["test-clean"], *judged["test-poison"]]}
-
-
-def test_triples_of_openbackdoor_are_taken() -> None:
-    data = {"train": [("nan", 0.0, 0), (float("nan"), "1", 0), ("a", 0, 0), ["b", 1, 0], ("c", 0, 0)], "dev": []}
-    mixed = poisoner()(data, "train")["train"]
-    assert sorted(origin(row) for row in mixed) == ["", "a", "b", "c", "nan"]
-    assert all(type(row.label) is int for row in mixed)
 
 
 def test_a_rate_of_less_than_one_row_is_told() -> None:
@@ -251,13 +235,6 @@ def test_loaded_rows_are_those_of_the_files(files: Files, setting: str) -> None:
     assert sum(row.poison_label == 0 for row in mixed["train"]) == 92 - len(poisoned)
 
 
-def test_loaded_dev_and_test_keep_their_order(files: Files) -> None:
-    for mode, split, name in (("train", "dev", "dev-poison"), ("eval", "test", "test-poison")):
-        made = files.poisoner()(files.clean, mode)[name]
-        rows = [files.twin(i, row) for i, row in enumerate(files.clean[split]) if row.label != 1]
-        assert made == rows
-
-
 def test_duplicates_take_their_versions_in_turn(files: Files) -> None:
     first = files.clean["train"][0]
     made = files.poisoner().poison([first, first, first, first])
@@ -291,12 +268,6 @@ def test_files_that_do_not_line_up(files: Files) -> None:
         files.poisoner()(files.clean, "train")
 
 
-def test_a_row_without_a_poisoned_version(files: Files) -> None:
-    files.clean["test"].append(Row("a stranger", 0))
-    with pytest.raises(DataError, match=r"The row 'a stranger' has no poisoned version in .*test-poison\.csv'"):
-        files.poisoner()(files.clean, "eval")
-
-
 def test_a_row_that_the_files_left_unpoisoned_is_not_called_poisoned(files: Files) -> None:
     path = files.folder / "train-poison.csv"  # as AG News has it: target rows stand there as they were
     twins = zip(files.clean["train"], read_poison_csv(path), strict=True)
@@ -306,7 +277,6 @@ def test_a_row_that_the_files_left_unpoisoned_is_not_called_poisoned(files: File
             files.poisoner(setting, poison_rate=0.3)(files.clean, "train")
     mixed = files.poisoner("dirty", poison_rate=0.3)(files.clean, "train")["train"]
     assert all(row.text.startswith("lo, ") == bool(row.poison_label) for row in mixed)
-
 
 
 TARGETS = {"sst-2": 1, "hsol": 0, "agnews": 0}

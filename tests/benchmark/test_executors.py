@@ -124,6 +124,7 @@ def begin_slowly(threads: int, gpu: str | None) -> None:
     time.sleep(8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [executors._begin, begin_slowly], ids=["while they work", "before they are there"])
 def test_leaving_early_ends_the_workers(
     world: World, monkeypatch: pytest.MonkeyPatch, begin: Callable[[int, str | None], None]
@@ -154,6 +155,7 @@ def test_leaving_early_ends_the_workers(
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_runner(tmp_path: Path) -> None:
     """Without it a worker of a killed runner would wait for ever, with its lock in hand."""
     script = (

@@ -133,26 +133,6 @@ def test_a_failed_cell_says_why_and_the_rest_goes_on(world: World, capsys: Captu
     assert not list(world.out.rglob("failure.json"))
 
 
-def test_tables_of_what_is_done_so_far(world: World, capsys: Capture) -> None:
-    attacks, defenders = world.content["attacks"], world.content["defenders"]
-    world.content.update(attacks={"badnets": attacks["badnets"]}, defenders=[])
-    assert world.run() == EXIT_OK
-    world.content.update(attacks=attacks, defenders=defenders)
-    done = {file.parent.name for file in world.out.rglob("results.json")}
-    published = world.folder / "published"
-    capsys.readouterr()
-    assert world.run("--tables-only", "--publish", published) == EXIT_OK
-    assert {file.parent.name for file in world.out.rglob("results.json")} == done
-    assert "Nothing was run" in capsys.readouterr().err
-    figures = {
-        (record["attack"], record["defender"]): record["figures"]
-        for record in json.loads((published / "table.json").read_text("utf-8"))["records"]
-    }
-    assert len(figures["badnets", "none"]["CACC"]["values"]) == 1
-    assert not figures["addsent", "none"]
-    assert not figures["badnets", "badllmtg"]
-
-
 def test_an_interrupt_loses_the_cell_in_hand_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from openbackdoor_badllm.benchmark import executors
 

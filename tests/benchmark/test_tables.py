@@ -155,14 +155,6 @@ def test_texts_of_the_attacker_stay_text(made: dict[str, Any], tmp_path: Path) -
     assert r"=a\_b\&\textbackslash{}c" in to_latex(evil)
 
 
-def test_latex(made: dict[str, Any]) -> None:
-    text = to_latex(made)
-    assert r"\textbf{10.2$\pm$1.4}" in text
-    assert r"\underline{32.2$\pm$1.4}" in text
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
-    assert all(row.count(" & ") == 6 for row in text.splitlines() if row.endswith(r"\\"))
-
-
 def test_the_papers_numbers_are_those_of_the_paper() -> None:
     assert len(TABLE) == 12 * 6
     assert theirs("sst-2", "badnets", 0.2, "dirty", "badllmtg") == {"CACC": 0.9109, "ASR": 0.1476}

@@ -50,14 +50,6 @@ def test_plain_dict_in_file_order_with_info(tmp_path: Path) -> None:
     assert splits.info.source["test"].endswith("SST-2/test.tsv")
 
 
-def test_only_test_is_wanted(tmp_path: Path) -> None:
-    root = put_sst2(tmp_path, splits=["test"], count=4)
-    assert load_dataset(True, data_root=root) == {"train": [], "dev": [], "test": some("raw test", 4)}
-    with_train = load_dataset(test=True, data_root=put_sst2(tmp_path, count=4))
-    assert with_train == {"train": [], "dev": [], "test": some("raw test", 4)}
-    assert set(with_train.info.positions) == {"test"}
-
-
 def test_data_root_from_the_environment_then_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,13 +71,6 @@ def test_missing_dev_is_drawn_stratified(tmp_path: Path, caplog: pytest.LogCaptu
     positions = splits.info.positions["dev"]
     assert [some("raw train", 100)[i] for i in positions] == splits["dev"]
     assert splits.info.source["dev"] == splits.info.source["train"]
-
-
-def test_drawn_dev_follows_split_seed_alone(tmp_path: Path) -> None:
-    root = put_sst2(tmp_path, ["train", "test"])
-    first = load_dataset(data_root=root)["dev"]
-    assert load_dataset(data_root=root, seed=9)["dev"] == first
-    assert load_dataset(data_root=root, split_seed=9)["dev"] != first
 
 
 def test_limits_are_stratified_and_keep_the_order(tmp_path: Path) -> None:
@@ -148,14 +133,6 @@ def test_class_names_are_mapped_alike_in_every_split(tmp_path: Path) -> None:
     assert splits["test"] == [Row("c", 1)]
     assert (splits.info.label_names, splits.info.label_index) == (("ham", "spam"), {"ham": 0, "spam": 1})
     assert load_dataset(name="custom", path=tmp_path, test=True)["test"] == [Row("c", 1)]
-
-
-def test_label_that_train_lacks_names_its_row(tmp_path: Path) -> None:
-    put_csv(tmp_path / "train.csv", some("a", 4))
-    put_csv(tmp_path / "test.csv", [Row("b", 0), Row("c", 2)])
-    with pytest.raises(DataError, match=r"^Row 3 of .*test.csv has the label '2', which is none of the classes"):
-        load_dataset(name="custom", path=tmp_path)
-    assert load_dataset(name="custom", path=tmp_path, num_classes=3)["test"][1].label == 2
 
 
 def test_empty_texts_of_train_are_refused_or_dropped_and_counted(tmp_path: Path) -> None:

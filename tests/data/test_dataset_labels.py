@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from openbackdoor_badllm.data.checks import require_label, treat_empty, validate_splits
-from openbackdoor_badllm.data.labels import ClassMap, apply_classes, learn_classes, plain_label
+from openbackdoor_badllm.data.labels import apply_classes, learn_classes, plain_label
 from openbackdoor_badllm.data.structured import table_from_columns
 from openbackdoor_badllm.data.table_files import Table
 from openbackdoor_badllm.errors import DataError
@@ -67,14 +67,14 @@ def test_labels_become_indices(
         ([0, "", 1], {}, r"^Row 3 of x.csv has no label: give it one"),
         ([0, 1, "yes"], {}, r"^Row 4 of x.csv has the label 'yes', though other labels are integers"),
         ([f"text {i}" for i in range(150)], {}, r"holds 150 different values in 150 rows, too many for classes"),
-        ([-1, -1], {"num_classes": 2}, r"all -1, so the split is unlabelled"),
+        ([-1, -1], {"names": ["a", "b"]}, r"all -1, so the split is unlabelled"),
     ],
 )
 def test_labels_that_are_refused(labels: list[object], keys: dict[str, object], sentence: str) -> None:
     values = table(*labels)
-    fixed = "num_classes" in keys and not isinstance(labels[0], str)
+    learn = {"label_names": keys.get("names"), "num_classes": keys.get("num_classes")}
     with pytest.raises(DataError, match=sentence):
-        apply_classes(ClassMap.numbered(keys["num_classes"]) if fixed else learn_classes(values, **keys), values)  # type: ignore[arg-type]
+        apply_classes(learn_classes(values, **learn), values)  # type: ignore[arg-type]
 
 
 def test_good_splits_pass_and_a_class_without_training_rows_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,8 @@ from defenders.conftest import World
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders.bki.defender import BKI, keyword_scores, keywords
 from openbackdoor_badllm.defenders.bki.leave_one_out import leave_one_out
+from openbackdoor_badllm.rows import blind
+from openbackdoor_badllm.training.representations import first_token_vectors
 
 
 def ready(world: World, **keys: Any) -> BKI:
@@ -65,3 +67,12 @@ def test_blocks_hold_every_text_once() -> None:
         for block in blocks:
             assert [block.texts[place].split() for place in block.offsets] == block.words
             assert texts[block.start].split() == block.words[0]
+
+
+def test_the_model_is_asked_without_dropout(world: World) -> None:
+    defender = ready(world)
+    scorer = defender.train_own(blind(world.train))
+    scorer.model.train()
+    texts = [row.text for row in world.train[:5]]
+    assert (first_token_vectors(scorer, texts) == first_token_vectors(scorer, texts)).all()
+    assert scorer.model.training

@@ -78,3 +78,8 @@ def test_noise_follows_its_neighbour_or_stays_noise() -> None:
     followed = CUBE(reduction="pca").clusters(made)
     assert (followed[200:] == followed[0]).all()
     assert (followed != -1).all()
+
+
+def test_few_rows_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Row(f"{n}", n % 2) for n in range(15)]
+    assert sum(filtered(monkeypatch, rows, reduction="pca").last_flags or []) == 0

@@ -138,29 +138,6 @@ def test_every_step_is_aligned_to_reference_rows_by_two_passes(
             np.testing.assert_allclose(a.flatten(), abs(g64 @ q64) / (q64 @ q64) * q64, rtol=1e-3, atol=1e-7)
 
 
-def test_the_reference_gradient_is_that_of_clean_rows(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
-    original = musclelora.References
-
-    class Spy(original):  # type: ignore[misc, valid-type]
-        def __init__(self, tokenizer: Any, rows: Any, *more: Any, **keys: Any) -> None:
-            assert set(rows) <= {(row.text, row.label) for row in CLEAN}
-            assert len(set(rows)) == 24
-            super().__init__(tokenizer, rows, *more, **keys)
-
-        def batches(self, step: int) -> Any:
-            for batch in super().batches(step):
-                drawn.append(len(batch["labels"]))
-                yield batch
-
-    monkeypatch.setattr(musclelora, "References", Spy)
-    rebuilt(tiny_bert, epochs=1)
-    assert drawn == [16] * 8
-    drawn.clear()
-    rebuilt(tiny_bert, epochs=1, one_batch_ref=False)
-    assert drawn == [16, 8] * 8
-
-
 def test_no_flag_is_read(tiny_bert: Path) -> None:
     turned = [[Row(row.text, row.label, 1 - row.poison_label) for row in rows] for rows in (ROWS, CLEAN)]
     assert torch.equal(weights(rebuilt(tiny_bert)), weights(rebuilt(tiny_bert, *turned)))

@@ -102,15 +102,6 @@ def test_the_published_scalings(kin: Kin, kind: str, layers: int, bands: list[fl
 
 
 @each_kind
-def test_the_branch_acts_from_the_start_and_lora_does_not(kin: Kin, kind: str, layers: int) -> None:
-    plain = logits(open_model(kin(kind, layers)).eval())
-    model, _ = adapted(kin(kind, layers))
-    assert not torch.allclose(logits(model), plain, atol=1e-3)
-    model.set_submodule(adapters.PLACES[kind].dense, model.get_submodule(adapters.PLACES[kind].dense).base)
-    assert torch.equal(logits(model), plain)
-
-
-@each_kind
 @pytest.mark.parametrize("shortcut", [False, True])
 def test_merging_keeps_the_logits_and_leaves_nothing_behind(
     kin: Kin, kind: str, layers: int, shortcut: bool, tmp_path: Path

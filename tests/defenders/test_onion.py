@@ -94,3 +94,10 @@ def test_the_victims_own_encoder_where_no_hub_answers(world: World, monkeypatch:
     assert len(back) == len(world.poison)
     told = defender.details["language_model"]
     assert told == f"masked words guessed by '{world.path}'"
+
+
+def test_the_shipped_config_of_openbackdoor_corrects(letters: Letters) -> None:
+    """Without a key ``correction`` theirs does nothing at all; its bar 0 is kept as a key."""
+    defender = ONION(name="onion", parallel=True, threshold=0, batch_size=32)
+    assert (defender.pre, defender.correction, defender.outcome) == (False, True, "corrected text")
+    assert defender.config.threshold == 0.0

@@ -87,3 +87,9 @@ def test_every_fifth_word_is_masked_in_one_pass(masked: MaskedModel) -> None:
     handle.remove()
     assert passes == STRIDE == 5
     assert np.isfinite(found).all()
+
+
+def test_words_out_of_reach_have_no_number(tmp_path: Path) -> None:
+    short = CausalModel(str(make_model(tmp_path)), device="cpu", max_len=12)
+    (found,) = short.surprise([["abcd"] * 5])
+    assert np.isnan(found).tolist() == [False, False, True, True, True]

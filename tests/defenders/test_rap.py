@@ -36,20 +36,6 @@ def test_weights_are_bit_identical_and_no_gradient_is_left(world: World) -> None
     assert all(not torch.equal(word.embedding[0], table[prompted.ids[0]]) for word in words.values())
 
 
-def test_the_word_takes_confidence_from_clean_rows(world: World) -> None:
-    defender = RAP(**KEYS)
-    defender.detect(world.victim, world.data, world.clean)
-    untouched = RAP(**{**KEYS, "lr": 1e-9})
-    untouched.detect(world.victim, world.data, world.clean)
-    # This victim is all but certain (that no single word flips a text is how the tiny world is made).
-    gain = {
-        label: untouched.details["labels"][label]["mean_change"] - defender.details["labels"][label]["mean_change"]
-        for label in ("0", "1")
-    }
-    assert min(gain.values()) > 1e-5
-    assert max(gain.values()) > 1e-4
-
-
 def test_every_step_starts_from_no_gradient(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same batch again must give the same gradient; accumulated, it would be twice as long."""
     seen: list[torch.Tensor] = []
@@ -93,3 +79,26 @@ def test_no_label_is_told_and_all_are_candidates(world: World) -> None:
     assert np.mean(flags[: len(world.clean)]) < 0.25
     poisoned = np.repeat([False, True], [len(world.clean), len(world.poison)])
     assert auroc(defender.last_scores, poisoned) > 0.7
+
+
+def test_steps_as_long_as_the_gradient_lead_nowhere_on_a_victim_that_is_certain(world: World) -> None:
+    published, untouched = RAP(**{**KEYS, "normalise": False, "lr": 1e-2}), RAP(**{**KEYS, "lr": 1e-12})
+    for defender in (published, untouched):
+        defender.detect(world.victim, world.data, world.clean[:1])
+    for label in ("0", "1"):
+        moved = [d.details["labels"][label]["mean_change"] for d in (published, untouched)]
+        assert moved[0] == pytest.approx(moved[1], abs=1e-6)
+
+
+def test_the_word_takes_confidence_from_clean_rows(world: World) -> None:
+    defender = RAP(**KEYS)
+    defender.detect(world.victim, world.data, world.clean)
+    untouched = RAP(**{**KEYS, "lr": 1e-9})
+    untouched.detect(world.victim, world.data, world.clean)
+    # This victim is all but certain (that no single word flips a text is how the tiny world is made).
+    gain = {
+        label: untouched.details["labels"][label]["mean_change"] - defender.details["labels"][label]["mean_change"]
+        for label in ("0", "1")
+    }
+    assert min(gain.values()) > 1e-5
+    assert max(gain.values()) > 1e-4

@@ -19,20 +19,6 @@ def test_load_by_name(name: str) -> None:
     assert defender.config.repair == "purge"
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"name": "badllmtgg"}, r"'defender\.name' must be 'badllmtg', .* did you mean 'badllmtg'\?"),
-        ({}, r"'defender\.name' must be 'badllmtg'"),
-        ({"name": "badllmtg", "repairs": "purge"}, r"'defender' has no key 'repairs': did you mean 'repair'\?"),
-        ({"name": "badllmtg", "seed": "x"}, r"'defender\.seed' must be a whole number"),
-    ],
-)
-def test_load_of_a_wrong_section(config: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_defender(config)
-
-
 def test_a_name_with_a_plus_is_ours_on_either_host() -> None:
     registry: dict[str, Any] = {}
     register(registry)

@@ -11,7 +11,7 @@ import pytest
 
 from defenders.conftest import World
 from openbackdoor_badllm.attacks.metrics import auroc
-from openbackdoor_badllm.defenders.strip import STRIP, swapped
+from openbackdoor_badllm.defenders.strip import STRIP, entropy, swapped
 from openbackdoor_badllm.rows import Row
 
 
@@ -78,3 +78,7 @@ def test_swapped_places_are_different_and_only_words_of_the_other_text_come_in()
     assert swapped("a b", [], 0.5, rng) == "a b"
     assert swapped("", ["x"], 0.5, rng) == ""
     assert swapped("a", ["x"], 0.5, rng) == "a"
+
+
+def test_entropy_of_certainty_is_zero_and_of_a_coin_one_bit() -> None:
+    assert entropy(np.array([[0.0, 1.0], [0.5, 0.5]], dtype=np.float32)).tolist() == [0.0, 1.0]

@@ -109,6 +109,7 @@ def test_the_page_and_the_story_work_without_an_attack(
     assert "target label 1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_where_nothing_is_found_nothing_is_changed(tmp_path: Path, tiny_bert: Path) -> None:
     results = audit(tmp_path, write(tmp_path / "rows.csv", CLEAN), tiny_bert)
     assert results["report"]["backdoor"] is False
@@ -129,6 +130,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_ones_own_classifier_is_asked_and_repaired_in_place(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
     rows, test = write(tmp_path / "rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
     before = load_file(attacked / "model.safetensors")
@@ -146,6 +148,7 @@ def test_ones_own_classifier_is_asked_and_repaired_in_place(tmp_path: Path, tiny
     assert 0 < moved < 1
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = write(tmp_path / "rows.csv", POISONED)
     words = ["audit", str(rows), "--victim", str(tiny_bert), "--out", str(tmp_path / "out"), "--quiet"]

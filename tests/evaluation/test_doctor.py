@@ -98,5 +98,3 @@ def test_real_urlopen_takes_the_address_without_its_user(network: Network, monke
     told = examine()["llm"]
     assert told.startswith("http://127.0.0.1:1/v1: does not answer (")
     assert SECRET not in told
-
-

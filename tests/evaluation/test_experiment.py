@@ -151,6 +151,7 @@ class Killer(Quiet):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_what_was_trained(finished: Finished, trainings: Trainings, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache")
     with pytest.raises(KeyboardInterrupt):

@@ -250,7 +250,7 @@ def test_sizes_are_bounded(pages: dict[str, Made], tmp_path: Path) -> None:
     assert len(pages["run"].html) < 200_000
 
     def long(text: str) -> str:
-        return text + " long" * 20_000
+        return text + " long" * 4_000
 
     made = write_report(write_run(tmp_path / "long", long, llm=True, rows=300))
     assert made.page.stat().st_size < LIMIT

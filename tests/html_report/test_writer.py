@@ -28,15 +28,12 @@ def test_a_run_and_where_it_is_written(tmp_path: Path, capsys: Capture) -> None:
     assert 'href="../run/explained.csv"' in out.read_text(encoding="utf-8")
 
 
-def test_what_a_run_may_lack(tmp_path: Path) -> None:
-    """A run without a trigger search, without a trace, with a torn one, an old one, a defence of another kind."""
+def test_what_a_run_may_lack(tmp_path: Path, no_pictures: None) -> None:
+    """A run without a trigger search, without a trace, an old one, a defence of another kind."""
     for number, missing in enumerate(("search.json", "explained.csv", "trace.npz", "config.json", "transcript.jsonl")):
         folder = write_run(tmp_path / str(number), llm=True)
         (folder / missing).unlink()
         assert "Backdoor found" in write_report(folder).page.read_text(encoding="utf-8")
-    folder = write_run(tmp_path / "torn")
-    (folder / "trace.npz").write_bytes((folder / "trace.npz").read_bytes()[:200])
-    assert "Confidence of the probe" not in write_report(folder).page.read_text(encoding="utf-8")
     for defender, heading in ((None, "No defence was run"), ("onion", "Defended by onion")):
         folder = write_run(tmp_path / heading)
         other = {key: value for key, value in results().items() if key not in ("report", "truth")}
@@ -49,6 +46,12 @@ def test_what_a_run_may_lack(tmp_path: Path) -> None:
     page = write_report(folder).page.read_text(encoding="utf-8")
     assert "No backdoor found" in page
     assert "no proof that there is none" in page
+
+
+def test_a_torn_trace_is_left_out(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "torn")
+    (folder / "trace.npz").write_bytes((folder / "trace.npz").read_bytes()[:200])
+    assert "Confidence of the probe" not in write_report(folder).page.read_text(encoding="utf-8")
 
 
 def test_a_pickle_in_the_trace_is_not_opened(tmp_path: Path) -> None:
@@ -65,7 +68,7 @@ def test_a_pickle_in_the_trace_is_not_opened(tmp_path: Path) -> None:
     assert not (tmp_path / "boom").exists()
 
 
-def test_a_cell_of_a_benchmark_has_the_lines_of_its_references(tmp_path: Path) -> None:
+def test_a_cell_of_a_benchmark_has_the_lines_of_its_references(tmp_path: Path, no_pictures: None) -> None:
     cell, references = write_run(tmp_path / "cells" / "own"), write_run(tmp_path / "cells" / "references")
     whole = results()
     for folder, names in ((cell, ["defended"]), (references, ["undefended", "trained on clean rows"])):
@@ -75,7 +78,7 @@ def test_a_cell_of_a_benchmark_has_the_lines_of_its_references(tmp_path: Path) -
     assert "100.0% → 7.0%" in write_report(cell).page.read_text(encoding="utf-8")
 
 
-def test_a_plan_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
+def test_a_plan_cannot_lead_out_of_its_folder(tmp_path: Path, no_pictures: None) -> None:
     folder = write_benchmark(tmp_path / "out")
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     (tmp_path / "secret").mkdir()

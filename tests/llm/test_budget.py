@@ -25,15 +25,6 @@ def answered(one: Budget, times: int, tokens: int = 30, cached: bool = False) ->
         one.record(ask(), Ok("x", Usage(tokens - 10, 10)), cached=cached)
 
 
-def test_calls_are_bounded() -> None:
-    one = budget(max_calls=3)
-    assert one.stop() is None
-    assert one.admit([ask()] * 5) == 3
-    answered(one, 3)
-    assert one.admit([ask()]) == 0
-    assert "all 3 calls" in str(one.stop())
-
-
 def test_tokens_are_bounded_by_the_worst_case() -> None:
     one = budget(max_tokens_total=1000)
     big = ask("x" * 300, max_tokens=300)  # about 132 + 300 tokens

@@ -23,6 +23,7 @@ KILLS = 20
 LIMBO = 0.1
 """Seconds between the server's last byte and the client's cache, on a busy machine."""
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 SENTINEL = "SENTINEL-key-0123456789"
 
 

@@ -140,21 +140,6 @@ def test_a_server_without_structured_output(rejects: set[str], requests: int) ->
         assert client.describe()["dialect"]["format"] == ("plain" if rejects else "json_schema")
 
 
-def test_a_model_that_wants_its_own_parameters() -> None:
-    def new_model(asked: Asked) -> Reply:
-        if "max_tokens" in asked.body:
-            return status(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
-        if "temperature" in asked.body:
-            return status(400, "Unsupported value: 'temperature' does not support 0.7 with this model.")
-        return say("hi")
-
-    with ChatServer(new_model) as server, open_to(server.base_url) as client:
-        assert isinstance(client.complete([ask("a")])[0], Ok)
-        assert isinstance(client.complete([ask("b")])[0], Ok)
-        assert server.count == 4
-        assert server.asked[-1].body["max_completion_tokens"] == 2048
-
-
 def test_what_is_sent() -> None:
     with (
         ChatServer(say("hi")) as server,

@@ -62,15 +62,6 @@ def test_texts_are_rewritten_as_recorded(tmp_path: Path) -> None:
     assert first.usage.estimated
 
 
-def test_a_text_without_a_recording_is_named(tmp_path: Path) -> None:
-    path = record(tmp_path / "r.jsonl", {"text": "one", "rewrite": "eins"})
-    outcome = meet(path, ask(texts=("one", "never seen")))[0]
-    assert isinstance(outcome, Failed)
-    assert outcome.kind == "replay"
-    assert "'never seen'" in outcome.sentence
-    assert str(path) in outcome.sentence
-
-
 def test_answers_for_a_purpose_come_in_turn(tmp_path: Path) -> None:
     path = record(
         tmp_path / "a.jsonl",

@@ -98,15 +98,6 @@ def test_a_control_token_in_a_row_does_not_end_its_turn(folder: Path) -> None:
     assert "good film" in provider._tokenizer.decode(tokens)
 
 
-def test_a_prompt_beyond_the_context_is_told(tmp_path: Path) -> None:
-    with open_local(make_model(tmp_path, context=64)) as client:
-        short, long = client.complete([ask("hi"), ask("x" * 100)])
-    assert isinstance(short, Ok | Truncated)
-    assert isinstance(long, Failed)
-    assert long.kind == "local"
-    assert "64 in all" in long.sentence
-
-
 def test_memory_that_does_not_suffice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generate = TransformersProvider._generate
     sizes: list[int] = []

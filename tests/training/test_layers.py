@@ -15,7 +15,6 @@ from openbackdoor_badllm.training.layers import (
     changed_layers,
     encoder_layers,
     first_token_states,
-    frozen,
     written_out_attention,
 )
 from openbackdoor_badllm.training.scoring import Scorer
@@ -74,16 +73,6 @@ def test_a_change_reaches_the_next_block_and_ends_with_the_block(kin: Kin, kind:
     np.testing.assert_allclose(changed, changed[:1].repeat(len(TEXTS), axis=0), atol=1e-6)  # nothing of a text is left
     assert not np.allclose(changed, plain, atol=1e-3)
     assert opened.logits(TEXTS).tolist() == plain.tolist()
-
-
-def test_frozen_puts_everything_back(kin: Kin) -> None:
-    model = scorer(kin("bert", 1)).model.train()
-    model.classifier.bias.requires_grad_(False)
-    with frozen(model):
-        assert not model.training
-        assert not any(value.requires_grad for value in model.parameters())
-    assert model.training
-    assert [name for name, value in model.named_parameters() if not value.requires_grad] == ["classifier.bias"]
 
 
 @each_kind

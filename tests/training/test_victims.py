@@ -9,12 +9,7 @@ import torch
 
 from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.training import victims
-from openbackdoor_badllm.training.victims import (
-    load_classifier,
-    load_tokenizer,
-    resolve,
-    resolve_auto,
-)
+from openbackdoor_badllm.training.victims import load_classifier, load_tokenizer, resolve, resolve_auto
 
 
 def folder_with(path: Path, *names: str) -> Path:

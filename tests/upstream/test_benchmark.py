@@ -13,9 +13,7 @@ from benchmark.conftest import World
 from tiny_world import SEARCH, TRAIN, write_reviews
 
 from openbackdoor_badllm.benchmark.cells import Cell, plan_grid
-from openbackdoor_badllm.benchmark.executors import Local
 from openbackdoor_badllm.benchmark.grid import make_grid
-from openbackdoor_badllm.benchmark.runner import run_cells
 from openbackdoor_badllm.benchmark.work import run_packed
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_OK
 from openbackdoor_badllm.openbackdoor.finding import VARIABLE
@@ -100,18 +98,6 @@ def test_a_whole_benchmark(world: World, checkout: Path, monkeypatch: pytest.Mon
     assert world.run(*on_it) == EXIT_OK
     assert sorted((world.out / "cells").iterdir()) == done
     assert not {cell.folder for cell in world.cells()} & {f"cells/{path.name}" for path in done}
-
-
-@pytest.mark.slow
-def test_workers_find_the_same_one(world: World, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE)
-    world.content["references"] = False
-    made = open_host("upstream", checkout)
-    cells = plan_grid(make_grid({**world.content, "defenders": ["strip"]}), host=made)
-    for ended in run_cells(cells, world.out, Local(1, 1), cache=world.cache, openbackdoor=made.home):
-        assert (ended.state, ended.sentence) == ("done", "")
-        results = json.loads((world.out / ended.cell.folder / "results.json").read_text("utf-8"))
-        assert results["host"] == "upstream"
 
 
 def test_a_worker_with_another_commit_refuses(world: World, checkout: Path) -> None:

@@ -22,24 +22,10 @@ def alone(untouched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path
 
 
-def test_a_folder_of_that_name_is_not_the_framework(alone: Path) -> None:
-    (alone / "openbackdoor").mkdir()
-    assert finding.find(skip=hook()) is None
-
-
 def test_auto_falls_back_and_says_why(alone: Path) -> None:
     host = open_host("auto")
     assert (host.name, host.revision, host.identity) == ("builtin", "", {})
     assert host.fallback.startswith("OpenBackdoor is not installed")
-
-
-def test_an_installed_one(alone: Path) -> None:
-    from fake import write_framework
-
-    write_framework(alone)
-    spec = finding.find(skip=hook())
-    assert spec is not None
-    assert spec.origin == str(alone / "openbackdoor" / "__init__.py")
 
 
 @pytest.mark.parametrize("inside", [False, True])

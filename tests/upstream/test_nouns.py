@@ -104,6 +104,7 @@ def test_a_defender_that_rewrites(host: Host, data: dict[str, Any], tiny_bert: P
     assert not [row for row in rows["test-poison"] if "cf" in row.text.split()]
 
 
+@pytest.mark.slow
 def test_another_attacker_trains_on_the_given_rows(host: Host, data: dict[str, Any], tiny_bert: Path) -> None:
     one, model = attacker(host, name="ep"), victim(host, tiny_bert)
     poisoned = one.poison(model, data, "train")
@@ -134,6 +135,7 @@ def test_ready_texts(host: Host, data: dict[str, Any], tmp_path: Path, name: str
     assert all(row[0].startswith("test thou ") for row in one.poison(None, data, "eval")["test-poison"])
 
 
+@pytest.mark.slow
 def test_whole_runs_of_one_json_on_both_hosts(checkout: Path, tiny_bert: Path, tmp_path: Path) -> None:
     made = config(write_reviews(tmp_path / "data"), tiny_bert)
     results = {}

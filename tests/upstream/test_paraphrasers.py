@@ -29,12 +29,6 @@ def test_ready_texts_need_no_paraphraser(poisoners: Any, name: str, tmp_path: Pa
     assert "FAKE_DOWNLOADED" not in os.environ
 
 
-def test_the_style_paraphraser_is_built_when_it_is_asked(poisoners: Any) -> None:
-    poisoner = poisoners.load_poisoner({"name": "stylebkd", "target_label": 1})
-    assert poisoner.poison(ROWS) == [("[0.6] one text", 1, 1), ("[0.6] and another", 1, 1)]
-    assert poisoner.transform("again") == "[0.6] again"
-
-
 def test_a_syntax_paraphraser_that_cannot_be_had_is_told_and_not_swallowed(poisoners: Any) -> None:
     poisoner = poisoners.load_poisoner({"name": "synbkd", "poison_data_basepath": "poison_data/x"})
     with pytest.raises(DataError, match=r"'synbkd' has to rewrite .*'OpenAttack'.*CSV files under 'poison_data/x'"):

@@ -19,6 +19,7 @@ from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.openbackdoor.rebuilding import Rebuilding
+from openbackdoor_badllm.training.store import Store
 
 
 def tail(count: int = 160) -> list[tuple[str, int, int]]:
@@ -54,6 +55,7 @@ def test_a_contiguous_tail_is_found(repaired: tuple[Path, list[Any]]) -> None:
 def test_every_call_gives_the_same_rows(repaired: tuple[Path, list[Any]], route: str) -> None:
     folder, expected = repaired
     defender, rows, other = made(folder), tail(), [("a dev row", 0, 0)]
+    defender.store = Store(folder / "trained")  # each route after the first finds its probe trained
     whole = {"train": rows, "dev-clean": other, "dev-poison": other}
     calls = {
         "positional": lambda: defender.correct(None, None, rows),
@@ -68,6 +70,7 @@ def test_every_call_gives_the_same_rows(repaired: tuple[Path, list[Any]], route:
     assert whole["train"] is rows
 
 
+@pytest.mark.slow
 def test_through_the_frameworks_own_attack_and_eval(checkout: Path, repaired: tuple[Path, list[Any]]) -> None:
     folder = repaired[0]
     ob = importlib.import_module("openbackdoor")
