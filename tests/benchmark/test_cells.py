@@ -12,12 +12,9 @@ from openbackdoor_badllm.benchmark.grid import make_grid
 from openbackdoor_badllm.errors import ConfigError
 
 SMALL: dict[str, Any] = {
-    "datasets": ["demo"],
-    "attacks": ["badnets"],
-    "defenders": ["badllmtg"],
-    "profile": "smoke",
+    "datasets": ["demo"], "attacks": ["badnets"], "defenders": ["badllmtg"], "profile": "smoke",
     "victims": {"minilm": {}},
-}
+}  # fmt: skip
 
 
 def cells(*, data_root: Path | None = None, **more: Any) -> list[Cell]:

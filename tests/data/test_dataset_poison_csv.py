@@ -13,13 +13,9 @@ from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Row
 
 ROWS = [
-    Row("null", 1, 0),
-    Row("", 0, 1),
-    Row("NA", 0, 0),
-    Row("3.50", 1, 1),
-    Row('she said "no",\nthen\r\nleft\r', 0, 0),
+    Row("null", 1, 0), Row("", 0, 1), Row("NA", 0, 0), Row("3.50", 1, 1), Row('she said "no",\nthen\r\nleft\r', 0, 0),
     Row("=cmd()", 0, 0),
-]
+]  # fmt: skip
 
 
 def test_texts_come_back_unaltered(tmp_path: Path) -> None:

@@ -69,12 +69,9 @@ def test_tsv_with_either_meaning_of_quotation_marks(content: str, text: str) -> 
 
 def test_jsonl_keeps_digits_and_line_separators(tmp_path: Path) -> None:
     lines = [
-        '{"text": "a\\nb\u2028c", "label": 1}',
-        '{"text": 3.50, "label": "1.0"}',
-        '{"text": null, "label": true}',
-        "",
+        '{"text": "a\\nb\u2028c", "label": 1}', '{"text": 3.50, "label": "1.0"}', '{"text": null, "label": true}', "",
         '{"text": NaN, "label": 0, "more": [1]}',
-    ]
+    ]  # fmt: skip
     path = write(tmp_path / "a.jsonl", "\n".join(lines) + "\r\n")
     assert pairs(path) == [("a\nb\u2028c", "1"), ("3.50", "1.0"), ("", True), ("NaN", "0")]
     assert [record.number for record in read_table(path).records] == [1, 2, 3, 5]

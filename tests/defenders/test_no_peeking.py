@@ -19,12 +19,9 @@ from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Row
 
 KEYS: dict[str, dict[str, Any]] = {
-    "onion": {"language_model": "encoder"},
-    "rap": {"triggers": ["mn"], "epochs": 2},
-    "strip": {},
-    "bki": {},
+    "onion": {"language_model": "encoder"}, "rap": {"triggers": ["mn"], "epochs": 2}, "strip": {}, "bki": {},
     "cube": {"reduction": "pca"},
-}
+}  # fmt: skip
 TEST_TIME = ("onion", "rap", "strip")
 FILTERS = ("bki", "cube")
 

@@ -65,12 +65,8 @@ def test_a_write_that_fails_leaves_the_old_file(folder: RunFolder, monkeypatch: 
 
 def test_json_is_standard_json() -> None:
     value = {
-        "nan": math.nan,
-        "inf": [math.inf, -math.inf],
-        "np": np.float64("nan"),
-        "path": Path("a"),
-        "text": "é\ud800",
-    }
+        "nan": math.nan, "inf": [math.inf, -math.inf], "np": np.float64("nan"), "path": Path("a"), "text": "é\ud800",
+    }  # fmt: skip
     text = as_json(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
     def refuse(constant: str) -> None:
@@ -89,17 +85,9 @@ def test_cells_that_a_spreadsheet_would_run(start: str) -> None:
 
 def test_csv_round_trip(folder: RunFolder) -> None:
     texts = [
-        'a "quoted", text',
-        "two\nlines",
-        "a\rlone return",
-        "crlf\r\nend",
-        "naïve ☃ 𝄞",
-        "",
-        "null",
-        "'",
-        "a;b\tc",
+        'a "quoted", text', "two\nlines", "a\rlone return", "crlf\r\nend", "naïve ☃ 𝄞", "", "null", "'", "a;b\tc",
         "\x1b[31m",
-    ]
+    ]  # fmt: skip
     folder.write_csv("a.csv", ("row", "text"), enumerate(texts))
     with (folder.path / "a.csv").open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)

@@ -141,19 +141,16 @@ def world(folder: Path, victim: Path, **defender: Any) -> Path:
             "sentence\tlabel\n" + "".join(f"{row.text}\t{row.label}\n" for row in part), encoding="utf-8"
         )
     content = {
-        "target_dataset": {"name": "sst-2"},
-        "poison_dataset": {"name": "sst-2"},
+        "target_dataset": {"name": "sst-2"}, "poison_dataset": {"name": "sst-2"},
         "victim": {"path": str(victim), "max_len": 32, "device": "cpu"},
         "attacker": {
-            "name": "base",
-            "train": {**TRAIN, "save_path": "models"},
+            "name": "base", "train": {**TRAIN, "save_path": "models"},
             "poisoner": {
                 "name": "badnets", "poison_rate": 0.2, "target_label": 1, "label_dirty": True, "triggers": ["cf"],
             },
         },
-        "defender": defender,
-        "clean-tune": False,
-    }
+        "defender": defender, "clean-tune": False,
+    }  # fmt: skip
     path = folder / "config.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     return path

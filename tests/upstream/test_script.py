@@ -16,11 +16,9 @@ from openbackdoor_badllm.openbackdoor.script import main
 @pytest.fixture
 def config(tiny_bert: Path, tmp_path: Path) -> Path:
     content = {
-        "victim": {"path": str(tiny_bert)},
-        "target_dataset": {"name": "sst-2", "max_test": 3},
-        "attacker": {"poisoner": {"name": "badnets"}},
-        "defender": {"name": "badllmtg"},
-    }
+        "victim": {"path": str(tiny_bert)}, "target_dataset": {"name": "sst-2", "max_test": 3},
+        "attacker": {"poisoner": {"name": "badnets"}}, "defender": {"name": "badllmtg"},
+    }  # fmt: skip
     path = tmp_path / "config.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     return path

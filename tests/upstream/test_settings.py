@@ -13,10 +13,8 @@ def config(**poisoner: Any) -> dict[str, Any]:
     keys = {"name": "badnets", "poison_rate": 0.2, "target_label": 1, "load": True, **poisoner}
     return {
         "attacker": {"poisoner": {key: value for key, value in keys.items() if value is not ...}},
-        "poison_dataset": {"name": "sst-2"},
-        "target_dataset": {"name": "imdb"},
-        "defender": {"name": "badllmtg"},
-    }
+        "poison_dataset": {"name": "sst-2"}, "target_dataset": {"name": "imdb"}, "defender": {"name": "badllmtg"},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
