@@ -78,15 +78,6 @@ class AnswerCache:
         except (_UnusableError, _CorruptError, sqlite3.Error, OSError) as problem:
             self._warn(f"{problem}; the run goes on without it and keeps answers in memory only")
 
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._memory)
-
-    @property
-    def persistent(self) -> bool:
-        """True while answers are written to the file."""
-        return self._writable and self._connection is not None
-
     def get(self, key: str) -> Ok | None:
         """The stored answer, or None."""
         with self._lock:
