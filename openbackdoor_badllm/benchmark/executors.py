@@ -1,4 +1,4 @@
-"""Where cells run: in this process, in local processes, on Ray, on Slurm. The queues are theirs, not ours.
+"""Executors of cells: this process or local processes; :mod:`.clusters` has Ray and Slurm.
 
 Each executor takes tasks and gives back ``(task, outcome)`` as they end. A cell whose process died is tried once more,
 then it is a failure. Left early (Ctrl-C), an executor ends what it began; the cells in hand are lost, no other.

@@ -1,4 +1,4 @@
-"""What a command line of the benchmark comes to: its cells, and the folder that they go to."""
+"""The plan of a benchmark's command line: its cells, its LLM budget and its output folder."""
 
 from __future__ import annotations
 

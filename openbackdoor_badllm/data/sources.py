@@ -1,4 +1,4 @@
-"""From a config to raw tables: which source is meant, and what is known about it beforehand."""
+"""From a data set's config to raw tables: files, a hub, the demo, or OpenBackdoor's own layouts."""
 
 from __future__ import annotations
 

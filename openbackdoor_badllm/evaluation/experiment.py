@@ -1,4 +1,4 @@
-"""The main job: attack, defend, evaluate, from one config.
+"""One experiment: attack, defend and evaluate, from one config.
 
 Four lines come out of a run: the victim without a defence, the victim after the defence, and two references that
 only an evaluation can have: a victim trained on the clean rows (the floor of the ASR), and one trained without the

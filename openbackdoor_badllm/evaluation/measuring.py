@@ -1,4 +1,4 @@
-"""What a run measures: the figures of each victim, what the defence was given, how right its report is.
+"""Figures of a run: CACC, ASR and R-Acc of each victim, detection rates, and the report against the truth.
 
 An evaluation, which alone may read the poison flags.
 """

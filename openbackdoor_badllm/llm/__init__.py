@@ -1,4 +1,4 @@
-"""The edge to a language model: one door, whichever model stands behind it.
+"""Clients of large language models: OpenAI-compatible endpoints, local transformers models, recordings.
 
 ``open_backend(config)`` gives a :class:`ChatBackend`; ``complete(requests)`` gives typed outcomes.
 Between them stand the cache, the budget and the transcript. The backends' libraries (openai, torch,

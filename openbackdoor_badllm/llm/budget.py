@@ -1,4 +1,4 @@
-"""What a run may spend, what it has spent, and the sentence with which it stops.
+"""Budget of LLM calls: the bounds of a run, what it has used, and why it stops.
 
 A bound counts what the run asked for, whether the cache answered or the network: a run that is killed
 and begun again, or repeated with a full cache, takes the same course and ends at the same point. What

@@ -1,4 +1,4 @@
-"""Answers that were paid for, kept for ever: sqlite and JSON, one file.
+"""Cache of LLM answers in one SQLite file.
 
 Only full answers are stored. The file holds no prompt and no key, has mode 0600, and may be used by
 several processes at once. Nothing that can be wrong with it ends a run: what cannot be read or written

@@ -1,4 +1,4 @@
-"""One call after another through cache, budget, provider and transcript.
+"""LLM client: every request passes cache, budget, provider and transcript.
 
 An answer is stored in the moment in which it arrives, before anybody else sees it, so that what was
 answered is never paid twice: not after a kill, not after Ctrl-C, not for two equal requests.

@@ -1,4 +1,4 @@
-"""From the body of a chat completion to a typed outcome: the failure matrix, row by row.
+"""From the body of a chat completion to a typed outcome.
 
 Servers disagree about nearly every field, so the body is read as plain JSON and nothing in it is
 trusted to have the type that the protocol gives it.

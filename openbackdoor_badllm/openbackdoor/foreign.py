@@ -1,4 +1,4 @@
-"""OpenBackdoor's own defenders, and ours within its evaluation: each with the interface that the other side wants."""
+"""Adapters of defenders: OpenBackdoor's own with our interface, ours within OpenBackdoor's evaluation."""
 
 from __future__ import annotations
 

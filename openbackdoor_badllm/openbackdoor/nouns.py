@@ -1,4 +1,4 @@
-"""OpenBackdoor's victims, attackers and defenders with the built-in host's interface.
+"""The real OpenBackdoor's victims, attackers and defenders with the built-in host's interface.
 
 Data sets are read by this package's own reader (same rows on both hosts, samples, any file), and so are ready poisoned
 texts (``load``). Everything else is OpenBackdoor's: its victims, poisoners, trainers, attackers, defenders, its routing
