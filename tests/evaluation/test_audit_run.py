@@ -19,7 +19,7 @@ from openbackdoor_badllm.attacks.poisoner import load_poisoner
 from openbackdoor_badllm.data.dataset import load_dataset
 from openbackdoor_badllm.evaluation.audit_run import AuditRun, resolve_audit
 from openbackdoor_badllm.evaluation.folder import RunFolder
-from openbackdoor_badllm.html_report.run_page import _audit_command
+from openbackdoor_badllm.html_report.rerun import audit_command
 from openbackdoor_badllm.html_report.writer import write_report
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.training.classifier import train_classifier
@@ -173,7 +173,7 @@ def test_the_command_on_the_page_is_the_same_audit(tmp_path: Path, tiny_bert: Pa
     words += ["--in-place", "--label-names", "good,bad", "--text-column", "text", "--seed", "7"]
     words += ["--set", "train.epochs=3", "--set", f"defender.search={json.dumps(SEARCH)}", "--set", "victim.max_len=32"]
     config = cli.audit_config(cli.command_parser().parse_args(words))
-    again = shlex.split(_audit_command(config))
+    again = shlex.split(audit_command(config))
     assert again[0] == "badllmtg"
     assert cli.audit_config(cli.command_parser().parse_args(again[1:])) == config
 
