@@ -104,6 +104,7 @@ def test_a_killed_worker_is_replaced(world: World, finished: World) -> None:
 @pytest.mark.slow
 def test_a_cell_that_kills_its_worker_each_time_is_a_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "run_packed", die)  # pickled by its name: this module's
+    world.content["defenders"] = []  # one cell: each try is a process that imports torch
     ended = run_on(Local(1, 1), one_attack(world))
     assert {state for _, state in ended} == {"failed"}
     told = json.loads((world.out / ended[0][0] / "failure.json").read_text("utf-8"))
