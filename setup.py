@@ -98,7 +98,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=[f"{PACKAGE}*"]),
-    package_data={PACKAGE: ["py.typed", "**/*.json", "**/*.yaml", "**/*.md", "**/*.j2", "**/*.txt"]},
+    package_data={PACKAGE: ["py.typed", "**/*.json", "**/*.yaml", "**/*.md", "**/*.j2", "**/*.txt", "**/*.gz"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": [f"badllmtg = {PACKAGE}.cli:main"]},

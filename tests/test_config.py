@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.report import AuditConfig
 from openbackdoor_badllm.trigger_generator.search import SearchConfig
-from openbackdoor_badllm.reading import apply_overrides, at_least, load_json, one_of, put, read, refuse_unknown
+from openbackdoor_badllm.reading import apply_overrides, load_json, read
 from openbackdoor_badllm.training.spec import TrainSpec
 
 
@@ -63,10 +61,6 @@ def test_every_field_has_its_docstring(cls: type) -> None:
     assert documented == {item.name for item in dataclasses.fields(cls)} - inherited  # the base is looked at itself
 
 
-def test_the_sections_are_among_those_looked_at() -> None:
-    assert {VictimConfig, TrainConfig, BadLLMTGConfig} <= set(CONFIGS)
-
-
 def test_read_gives_the_defaults_for_nothing() -> None:
     for cls in (VictimConfig, TrainConfig, BadLLMTGConfig, Outer):
         assert read(cls, {}, "x") == cls()
@@ -78,11 +72,6 @@ def test_read_fits_what_json_cannot_say() -> None:
     assert type(made.rate) is float
     assert type(made.count) is int
     assert read(Outer, {"count": None, "maybe": None}, "x") == Outer()
-
-
-def test_read_passes_what_is_a_config_already() -> None:
-    inner = Inner(5)
-    assert read(Outer, {"inner": inner, "maybe": inner}, "x") == Outer(inner=inner, maybe=inner)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +99,6 @@ def test_read_passes_what_is_a_config_already() -> None:
 def test_read_says_what_is_wrong(section: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(Outer, section, "top")
-
-
-def test_read_of_no_section() -> None:
-    with pytest.raises(ConfigError, match=r"^'top' must be a section in braces, but is \[\]\.$"):
-        read(Outer, [], "top")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -168,20 +152,6 @@ def test_train_spec() -> None:
     assert train_spec(VictimConfig(device="cpu"), own, num_labels=2, seed=9, path="x").device == "cpu"
 
 
-def test_one_of_and_at_least_pass_what_is_allowed() -> None:
-    one_of("x", "a", ("a", "b"))
-    at_least("x", 1, 1)
-    refuse_unknown([], ["a"], "x")
-    with pytest.raises(ConfigError, match=r"^'x' must be 'a', 'b' or 'c', but is \"zzz\"\.$"):
-        one_of("x", "zzz", ("a", "b", "c"))
-
-
-def test_load_json(tmp_path: Path) -> None:
-    path = tmp_path / "c.json"
-    path.write_bytes(b'\xef\xbb\xbf{"a": {"b": 1}}')  # as Windows editors write it
-    assert load_json(path) == {"a": {"b": 1}}
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -196,14 +166,6 @@ def test_load_json_of_no_config(tmp_path: Path, content: bytes, message: str) ->
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         load_json(path)
-
-
-def test_load_json_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"c\.json' does not exist: check the path after --config\.$"):
-        load_json(tmp_path / "c.json")
-    if sys.platform != "win32":
-        with pytest.raises(ConfigError, match="cannot be read"):
-            load_json(tmp_path)
 
 
 def test_overrides() -> None:
@@ -225,28 +187,3 @@ def test_overrides() -> None:
         "spaced": "yes",
         "pre": True,
     }
-
-
-@pytest.mark.parametrize("override", ["defender.repair", "=3", " =3", ""])
-def test_an_override_needs_a_key_and_a_value(override: str) -> None:
-    with pytest.raises(ConfigError, match=r"^--set expects key=value, for instance defender\.repair=paper, but got '"):
-        apply_overrides({}, [override])
-
-
-def test_a_path_through_a_value() -> None:
-    config = {"seed": 1}
-    with pytest.raises(ConfigError, match=r"^'seed\.deep\.er' cannot be set: 'seed' is 1, not a section\.$"):
-        put(config, "seed.deep.er", 2)
-    assert config == {"seed": 1}
-
-
-def test_the_shipped_configs_name_known_keys_of_the_defender() -> None:
-    folder = Path(module.__file__).parents[1] / "configs"
-    seen = 0
-    for path in sorted(folder.glob("*badllmtg*.json")):
-        section = json.loads(path.read_text(encoding="utf-8")).get("defender")
-        if section:
-            assert read(BadLLMTGConfig, section, "defender").name == "badllmtg"
-            seen += 1
-    if folder.is_dir():
-        assert seen

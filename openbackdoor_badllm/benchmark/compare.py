@@ -1,4 +1,4 @@
-"""Is ours better than the best of the others, or is that chance? Paired by pair of data set and attack, and by seed."""
+"""Paired comparison of our defender with the best other one, over pairs of data set and attack and over seeds."""
 
 from __future__ import annotations
 

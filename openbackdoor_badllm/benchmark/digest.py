@@ -1,6 +1,6 @@
-"""What a table of ours comes to, in a dozen figures: is the label right, are the rows, how far above the floor, at what
-cost in accuracy. Differences are taken within a seed, then averaged over the seeds of a pair; the worst pair is the
-worst such mean.
+"""Summary figures of a benchmark: target labels right, flagged rows, excess ASR and CACC.
+
+Differences are taken within a seed, then averaged over the seeds of a pair; the worst pair is the worst such mean.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a benchmark may cost, told before it begins: trainings, hours, language model.
+"""Cost estimate of a benchmark before it begins: trainings, hours, LLM calls.
 
 Trainings of the references are counted by the very name under which the store keeps them, so that what cells share, or
 what was trained in an earlier run, counts once or not at all. What a defender trains on rows of its own making cannot

@@ -1,4 +1,4 @@
-"""Where cells run: in this process, in local processes, on Ray, on Slurm. The queues are theirs, not ours.
+"""Executors of cells: this process or local processes; :mod:`.clusters` has Ray and Slurm.
 
 Each executor takes tasks and gives back ``(task, outcome)`` as they end. A cell whose process died is tried once more,
 then it is a failure. Left early (Ctrl-C), an executor ends what it began; the cells in hand are lost, no other.
@@ -15,14 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
 from openbackdoor_badllm.benchmark.task import Task, pack
 from openbackdoor_badllm.benchmark.work import FAILED, run_cell, run_packed, settle, write_failure
-from openbackdoor_badllm.errors import ConfigError, MissingExtraError, UserError
 from openbackdoor_badllm.training.progress import Progress
 
 Outcome = dict[str, Any]
@@ -173,109 +172,6 @@ def killed(task: Task, seconds: float) -> Outcome:
     return {"state": FAILED, "sentence": sentence, "seconds": round(seconds, 1)}
 
 
-@dataclass
-class OnRay:
-    """Ray tasks: on the cluster that ``RAY_ADDRESS`` names, else on a local Ray that is begun and ended here."""
-
-    jobs: int
-    threads: int
-    gpus: Sequence[str] = ()
-
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
-        """See :class:`Executor`."""
-        try:
-            import ray
-        except ModuleNotFoundError:
-            raise MissingExtraError("ray", "ray", "The executor 'ray'") from None
-        begun = not ray.is_initialized()
-        if begun:
-            address = os.environ.get("RAY_ADDRESS")
-            local = {} if address else {"num_cpus": self.jobs * self.threads, "include_dashboard": False}
-            try:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
-            except Exception as error:  # noqa: BLE001 - Ray raises plain Exceptions here
-                reason = " ".join(str(error).split())[:200]
-                raise UserError(
-                    f"Ray cannot be started or reached ({reason}): check RAY_ADDRESS; a slow machine may need "
-                    "more time, RAY_raylet_start_wait_time_s=300."
-                ) from None
-        try:
-            gpus = 1 if ray.cluster_resources().get("GPU") else 0
-            remote = ray.remote(num_cpus=self.threads, num_gpus=gpus, max_retries=TRIES - 1)(run_packed)
-            running = {remote.remote(pack(replace(task, threads=self.threads))): task for task in tasks}
-            began = time.monotonic()
-            while running:
-                ready, _ = ray.wait(list(running), num_returns=1)
-                task = running.pop(ready[0])
-                try:
-                    yield task, ray.get(ready[0])
-                except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-                    yield task, killed(task, time.monotonic() - began)
-        finally:
-            if begun:
-                ray.shutdown()
-
-
-@dataclass
-class OnSlurm:
-    """Slurm jobs through submitit; each cell is a job of one task.
-
-    Attributes:
-        folder: for submitit's scripts and logs; every node must see it.
-        options: of ``AutoExecutor.update_parameters`` (``timeout_min``, ``slurm_partition``, ``gpus_per_node``, ...);
-            ``cluster`` is ``slurm``, or ``local`` for submitit's own local executor.
-    """
-
-    jobs: int
-    threads: int
-    folder: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
-        """See :class:`Executor`."""
-        try:
-            import submitit
-        except ModuleNotFoundError:
-            raise MissingExtraError("submitit", "slurm", "The executor 'slurm'") from None
-        options = {"timeout_min": 24 * 60, **self.options}
-        cluster = options.pop("cluster", "slurm")
-        try:
-            executor = submitit.AutoExecutor(folder=self.folder, cluster=cluster)
-            if cluster == "slurm":
-                options.setdefault("slurm_array_parallelism", self.jobs)
-            executor.update_parameters(cpus_per_task=self.threads, **options)
-        except (RuntimeError, ValueError, TypeError, NameError, AssertionError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"submitit does not take these options of --slurm: {reason}") from None
-        waiting = [(replace(task, threads=self.threads), 1) for task in tasks]
-        running: list[tuple[Any, Task, int]] = []
-        began = time.monotonic()
-        try:
-            while waiting or running:
-                # Slurm takes all at once, as an array that it spreads itself; the local executor knows no bound.
-                room = len(waiting) if cluster == "slurm" else self.jobs - len(running)
-                batch, waiting = waiting[: max(0, room)], waiting[max(0, room) :]
-                if batch:
-                    jobs = executor.map_array(run_packed, [pack(task) for task, _ in batch])
-                    running += [(job, task, tries) for job, (task, tries) in zip(jobs, batch, strict=True)]
-                ready = [item for item in running if item[0].done()]
-                running = [item for item in running if item not in ready]
-                for job, task, tries in ready:
-                    try:
-                        yield task, job.result()
-                    except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError):
-                        if tries < TRIES:
-                            waiting.append((task, tries + 1))
-                        else:
-                            yield task, killed(task, time.monotonic() - began)
-                if not ready:
-                    time.sleep(0.5)
-        finally:
-            for job, _, _ in running:
-                with suppress(Exception):
-                    job.cancel(check=False)
-
-
 def visible_gpus() -> list[str]:
     """The GPUs of this machine, as ``CUDA_VISIBLE_DEVICES`` names them."""
     import torch
@@ -305,6 +201,8 @@ def open_executor(
         options: of Slurm.
         progress: hears of the steps within a cell, where cells run in this process.
     """
+    from openbackdoor_badllm.benchmark.clusters import OnRay, OnSlurm  # which needs this module
+
     gpus = visible_gpus()
     jobs = jobs or max(1, len(gpus))
     threads = threads or _share(jobs)

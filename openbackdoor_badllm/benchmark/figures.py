@@ -14,10 +14,10 @@ from openbackdoor_badllm.benchmark.cells import Cell, host_of
 from openbackdoor_badllm.benchmark.compare import GROUP, compare, group_of
 from openbackdoor_badllm.benchmark.grid import CLEAN, NONE, ORACLE, REFERENCES
 from openbackdoor_badllm.benchmark.published import MEANS, theirs
-from openbackdoor_badllm.evaluation.experiment import CLEAN as CLEAN_LINE
-from openbackdoor_badllm.evaluation.experiment import DEFENDED, UNDEFENDED
-from openbackdoor_badllm.evaluation.experiment import ORACLE as ORACLE_LINE
 from openbackdoor_badllm.evaluation.folder import RESULTS
+from openbackdoor_badllm.evaluation.measuring import CLEAN as CLEAN_LINE
+from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
+from openbackdoor_badllm.evaluation.measuring import ORACLE as ORACLE_LINE
 
 REFERENCE_LINES = {UNDEFENDED: NONE, ORACLE_LINE: ORACLE, CLEAN_LINE: CLEAN}
 FIGURES = (

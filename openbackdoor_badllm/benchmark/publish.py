@@ -1,4 +1,4 @@
-"""The tables of a benchmark, kept where readers find them: a small folder for the repository, and a part of a page."""
+"""Publishes the tables of a benchmark: a small folder for the repository, and a section of a Markdown page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs what is missing of a benchmark, and says how each cell ended.
+"""Runs the missing cells of a benchmark and yields the outcome of each.
 
 A finished cell is not run again; one that failed says why in its folder, is left as it is (``retry_failed`` runs it
 again) and does not stop the rest. Each cell is held by a lock of the operating system while it runs: a second runner

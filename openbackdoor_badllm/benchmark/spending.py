@@ -1,4 +1,4 @@
-"""One LLM budget over all cells, whoever runs them.
+"""The LLM budget that all cells of a benchmark share, also across processes.
 
 A cell starts only where its own bounds fit into what is left, so the sum of all cells keeps the bound even if each
 spends all it may. What was spent is read from the cells' transcripts, which also have what a killed run paid; what a

@@ -1,4 +1,4 @@
-"""A cell as a worker gets it, in plain JSON, and the names of the files that its folder holds beside a run's."""
+"""A cell as plain JSON for a worker, and the names of the files in a cell's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees while cells run: a bar on a terminal, a line for each cell elsewhere. All of it on stderr."""
+"""Progress of a benchmark on stderr: a bar on a terminal, a line for each cell elsewhere."""
 
 from __future__ import annotations
 

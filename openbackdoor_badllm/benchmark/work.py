@@ -1,4 +1,4 @@
-"""One cell, run wherever an executor puts it. What goes in and what comes out is plain JSON.
+"""Runs one cell in a worker; its task and its outcome are plain JSON.
 
 Nothing heavy is imported at the top: a worker's threads and GPU are settled before torch is.
 """

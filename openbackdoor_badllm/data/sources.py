@@ -1,4 +1,4 @@
-"""From a config to raw tables: which source is meant, and what is known about it beforehand."""
+"""From a data set's config to raw tables: files, a hub, the demo, or OpenBackdoor's own layouts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openbackdoor_badllm.data.dataset_config import DATA_ROOT_VARIABLE, SPLITS, DatasetConfig
+from openbackdoor_badllm.data.demo import CLASSES, demo_rows
 from openbackdoor_badllm.data.hub import read_hub
 from openbackdoor_badllm.data.labels import ClassMap, plain_label
 from openbackdoor_badllm.data.layouts import LAYOUTS, layout_of, read_named
@@ -19,7 +20,6 @@ from openbackdoor_badllm.errors import ConfigError, DataError
 logger = logging.getLogger(__name__)
 
 SETTINGS = ("clean", "dirty", "mix")
-DEMOS = ("demo", "demo-news")
 _FILE_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}
 
 
@@ -62,7 +62,7 @@ def read_source(config: DatasetConfig) -> Source:
         return Source(tables, ClassMap.numbered(len(names), config.label_names or names), may_draw_test=True)
     if config.has_files:
         return Source(_file_tables(config, root), may_draw_test=True)
-    if name in DEMOS:
+    if name in CLASSES:
         return _demo_source(name, config)
     layout = layout_of(name)
     _check_class_keys(config, layout.num_classes)
@@ -177,9 +177,6 @@ def _files_in(folder: Path, named: dict[str, str | None]) -> dict[str, Path]:
 
 
 def _demo_source(name: str, config: DatasetConfig) -> Source:
-    # Imported here, as the demo's word lists are large and seldom needed.
-    from openbackdoor_badllm.data.demo import CLASSES, generate
-
     names = CLASSES[name]
     _check_class_keys(config, len(names))
     tables = {
@@ -187,6 +184,6 @@ def _demo_source(name: str, config: DatasetConfig) -> Source:
             f"data set '{name}', {split}",
             [Record(i, row.text, row.label, row.poison_label) for i, row in enumerate(rows, start=1)],
         )
-        for split, rows in generate(name, seed=config.seed).items()
+        for split, rows in demo_rows(name).items()
     }
     return Source(tables, ClassMap.numbered(len(names), config.label_names or names))

@@ -1,4 +1,4 @@
-"""Two references that no defence can reach by itself, because they know what only an evaluation knows.
+"""The references ``oracle`` (poisoned rows removed by their flags) and ``clean`` (the clean training rows).
 
 ``oracle`` reads the poison flags, ``clean`` is given the clean training rows. They are there for the same table as the
 defences: what a perfect filter leaves, and the floor of the ASR.

@@ -20,9 +20,9 @@ from openbackdoor_badllm.data.dataset import Splits, load_dataset
 from openbackdoor_badllm.data.dataset_config import DatasetConfig
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.evaluation.experiment import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.evaluation.finding_files import write_findings
 from openbackdoor_badllm.evaluation.folder import MODEL, REPAIRED, RESULTS, TRANSCRIPT, RunFolder, versions
+from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.evaluation.profiles import PAPER_TRAIN, PROFILES
 from openbackdoor_badllm.reading import apply_overrides, check_seed, refuse_unknown, want_section
 from openbackdoor_badllm.report import AuditReport, Backdoor

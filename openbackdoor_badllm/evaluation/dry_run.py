@@ -1,4 +1,4 @@
-"""What a defence with a language model would cost, without training, asking or sending anything."""
+"""Cost estimate of a defence with an LLM; nothing is trained or sent."""
 
 from __future__ import annotations
 

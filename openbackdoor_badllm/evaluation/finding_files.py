@@ -1,4 +1,4 @@
-"""What a report leaves in a run's folder, beside ``results.json``: the flagged rows, and the search."""
+"""Writes a report's flagged rows (``flagged.csv``) and search history (``search.json``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dialogue of a run, iteration by iteration: what was asked, what came, what the victim made of it.
+"""The trigger search of a run, iteration by iteration: prompt, LLM answer, rewards of the proposals.
 
 This is the paper's case study (its third table), from any run. It is put together from ``results.json``,
 ``search.json`` and, where a language model was asked, ``transcript.jsonl``.

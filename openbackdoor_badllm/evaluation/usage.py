@@ -1,4 +1,4 @@
-"""How much memory a piece of a run needed at its highest."""
+"""Peak memory of a part of a run."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from openbackdoor_badllm.html_report.pictures.canvas import Picture
 from openbackdoor_badllm.html_report.pictures.lines import FIGURES, Bar, lines_picture
 from openbackdoor_badllm.html_report.pictures.search_rounds import rounds_of, search_picture
 from openbackdoor_badllm.html_report.pictures.trace import trace_picture
+from openbackdoor_badllm.html_report.rerun import audit_command, defend_command, rerunnable
 from openbackdoor_badllm.html_report.run_source import RunFiles
 from openbackdoor_badllm.html_report.shown import difference, short
 from openbackdoor_badllm.html_report.verdict_text import (
@@ -86,8 +86,8 @@ def run_page(files: RunFiles) -> RunPage:
         lines=[_line(line) for line in lines],
         evidence=[_evidence(item, results) for item in report.get("target_evidence") or []],
         cost=_cost(results, report, lines),
-        config=json.dumps(_rerunnable(files.config), indent=2, sort_keys=True, ensure_ascii=False, default=str),
-        command=_audit_command(files.config) if "rows" in files.config else _command(files.config),
+        config=json.dumps(rerunnable(files.config), indent=2, sort_keys=True, ensure_ascii=False, default=str),
+        command=audit_command(files.config) if "rows" in files.config else defend_command(files.config),
         audit="rows" in files.config,
         versions={str(name): str(value) for name, value in section(results, "versions").items()},
         pictures={picture.name: picture for picture in _pictures(files, lines)},
@@ -267,42 +267,6 @@ def _cost(results: Mapping[str, Any], report: Mapping[str, Any], lines: Sequence
     elif report:
         rows.append(("language model", "none asked"))
     return {"rows": rows}
-
-
-def _rerunnable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as ``badllmtg defend`` takes it: ``references`` is an option of the command, not a section."""
-    return {key: value for key, value in config.items() if key not in ("references", "lines")}
-
-
-def _command(config: Mapping[str, Any]) -> str:
-    # The profile's keys are written into it already, and an override may have changed one of them: "full" adds none.
-    words = ["badllmtg", "defend", "--config", "config.json", "--profile", "full"]
-    if config.get("references") is False:
-        words.append("--no-references")
-    return shlex.join(words)
-
-
-def _audit_command(config: Mapping[str, Any]) -> str:
-    """All of it on the command line; there is no file that an audit reads its config from."""
-    rows, victim, defender = (section(config, name) for name in ("rows", "victim", "defender"))
-    words = ["badllmtg", "audit", str(rows.get("train_file", "ROWS")), "--victim", str(victim.get("path", "auto"))]
-    for option, value in (("--test", rows.get("test_file")), ("--model", config.get("model"))):
-        words += [option, str(value)] if value else []
-    if isinstance(rows.get("label_names"), list):
-        words += ["--label-names", ",".join(map(str, rows["label_names"]))]
-    words += ["--in-place"] if defender.get("in_place") else []
-    told = {"text_column", "label_column"} & rows.keys()
-    for name, keys, known in (
-        ("rows", rows, {"name", "train_file", "test_file", "label_names", "dev_rate", "test_rate"} | told),
-        ("victim", victim, {"path"}),
-        ("train", section(config, "train"), set()),
-        ("defender", defender, {"name", "seed", "in_place"}),
-    ):
-        for key, value in keys.items():
-            words += [] if key in known else ["--set", f"{name}.{key}={json.dumps(value)}"]
-    for key in sorted(told):
-        words += [f"--{key.replace('_', '-')}", str(rows[key])]
-    return shlex.join([*words, "--seed", str(config.get("seed", 42))])
 
 
 def _pictures(files: RunFiles, lines: Sequence[Mapping[str, Any]]) -> list[Picture]:

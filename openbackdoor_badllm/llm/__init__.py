@@ -1,4 +1,4 @@
-"""The edge to a language model: one door, whichever model stands behind it.
+"""Clients of large language models: OpenAI-compatible endpoints, local transformers models, recordings.
 
 ``open_backend(config)`` gives a :class:`ChatBackend`; ``complete(requests)`` gives typed outcomes.
 Between them stand the cache, the budget and the transcript. The backends' libraries (openai, torch,
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from openbackdoor_badllm.errors import ConfigError, UserError
-from openbackdoor_badllm.llm.budget import Budget, Estimate, Limits, estimate_tokens
+from openbackdoor_badllm.llm.budget import Budget, Limits, estimate_tokens
 from openbackdoor_badllm.llm.cache import AnswerCache, cache_key
 from openbackdoor_badllm.llm.client import Client
 from openbackdoor_badllm.llm.config import LLMConfig
@@ -40,7 +40,6 @@ __all__ = [
     "ChatRequest",
     "Client",
     "Empty",
-    "Estimate",
     "Failed",
     "LLMConfig",
     "Limits",

@@ -1,4 +1,4 @@
-"""What a run may spend, what it has spent, and the sentence with which it stops.
+"""Budget of LLM calls: the bounds of a run, what it has used, and why it stops.
 
 A bound counts what the run asked for, whether the cache answered or the network: a run that is killed
 and begun again, or repeated with a full cache, takes the same course and ends at the same point. What
@@ -57,27 +57,6 @@ class Limits:
             return None
         prompt = usage.prompt_tokens * self.price_prompt
         return (prompt + usage.completion_tokens * self.price_completion) / 1e6
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a round of requests may cost, before it is sent; an upper bound but for the prompts' length."""
-
-    calls: int
-    """Calls to be paid."""
-    cached: int
-    """Calls that the cache will answer."""
-    prompt_tokens: int
-    completion_tokens: int
-    money: float | None
-
-    def __str__(self) -> str:
-        money = "" if self.money is None else f", at most {self.money:.4f} in money"
-        return (
-            f"{self.calls} calls ({self.cached} more from the cache), "
-            f"about {self.prompt_tokens:,} prompt tokens, "
-            f"at most {self.completion_tokens:,} completion tokens{money}"
-        )
 
 
 class Budget:
@@ -191,17 +170,6 @@ class Budget:
         """Tokens of a request that is answered at full length."""
         with self._lock:
             return self._worst(request)
-
-    def estimate(self, requests: Sequence[ChatRequest], cached: int = 0) -> Estimate:
-        """What the requests may cost.
-
-        Args:
-            requests: those that are to be paid; ``max_tokens`` filled in.
-            cached: how many more the cache will answer.
-        """
-        total = sum((self.worst(request) for request in requests), Usage(estimated=True))
-        money = self.limits.money(total)
-        return Estimate(len(requests), cached, total.prompt_tokens, total.completion_tokens, money)
 
     def report(self) -> dict[str, Any]:
         """The numbers of the run for a result file.

@@ -1,4 +1,4 @@
-"""Answers that were paid for, kept for ever: sqlite and JSON, one file.
+"""Cache of LLM answers in one SQLite file.
 
 Only full answers are stored. The file holds no prompt and no key, has mode 0600, and may be used by
 several processes at once. Nothing that can be wrong with it ends a run: what cannot be read or written
@@ -77,15 +77,6 @@ class AnswerCache:
                 self._open(path)
         except (_UnusableError, _CorruptError, sqlite3.Error, OSError) as problem:
             self._warn(f"{problem}; the run goes on without it and keeps answers in memory only")
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._memory)
-
-    @property
-    def persistent(self) -> bool:
-        """True while answers are written to the file."""
-        return self._writable and self._connection is not None
 
     def get(self, key: str) -> Ok | None:
         """The stored answer, or None."""

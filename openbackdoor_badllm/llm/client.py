@@ -1,4 +1,4 @@
-"""One call after another through cache, budget, provider and transcript.
+"""LLM client: every request passes cache, budget, provider and transcript.
 
 An answer is stored in the moment in which it arrives, before anybody else sees it, so that what was
 answered is never paid twice: not after a kill, not after Ctrl-C, not for two equal requests.
@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from openbackdoor_badllm.llm.budget import Budget, Estimate
+from openbackdoor_badllm.llm.budget import Budget
 from openbackdoor_badllm.llm.cache import AnswerCache, cache_key
 from openbackdoor_badllm.llm.provider import Answer, Provider
 from openbackdoor_badllm.llm.transcript import Transcript
@@ -63,12 +63,6 @@ class Client:
         """
         with self._turn:
             return self._complete(requests)
-
-    def estimate(self, requests: Sequence[ChatRequest]) -> Estimate:
-        """What :meth:`complete` may cost for these requests; looks into the cache, asks nobody."""
-        unique = {cache_key(request, self._identity): request for request in map(self._fill, requests)}
-        missing = [request for key, request in unique.items() if self._lookup(key) is None]
-        return self.budget.estimate(missing, cached=len(unique) - len(missing))
 
     def describe(self) -> dict[str, Any]:
         """What answers and where it is kept, for a result file: no secrets."""

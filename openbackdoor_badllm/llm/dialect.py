@@ -1,4 +1,4 @@
-"""How an endpoint wants to be spoken to, learned from what it rejects.
+"""Request formats of OpenAI-compatible endpoints, chosen by what an endpoint rejects.
 
 "OpenAI-compatible" covers servers that take a JSON schema, only ``json_object`` or nothing of the kind;
 models that know ``max_tokens`` or only ``max_completion_tokens``; and some that allow no temperature.

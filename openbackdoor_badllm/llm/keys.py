@@ -1,4 +1,4 @@
-"""Where the key to an endpoint comes from: an environment variable, and nowhere else."""
+"""API keys of endpoints, read from an environment variable only."""
 
 from __future__ import annotations
 

@@ -25,14 +25,13 @@ from openbackdoor_badllm.llm.dialect import Dialect
 from openbackdoor_badllm.llm.keys import is_loopback, read_key
 from openbackdoor_badllm.llm.provider import Answer, Halted, OnAnswer
 from openbackdoor_badllm.llm.redact import Redactor, guard_loggers
-from openbackdoor_badllm.llm.reply import Completion, NotACompletionError, judge, read_completion
+from openbackdoor_badllm.llm.reply import Completion, judge, read_body
 from openbackdoor_badllm.llm.retry import (
     AttemptError,
     Course,
     RetryPolicy,
     Verdict,
     classify,
-    classify_status,
 )
 from openbackdoor_badllm.llm.types import ChatRequest, Failed
 
@@ -246,7 +245,7 @@ class OpenAIProvider:
         # All of it as extra_body, messages too: the SDK would walk through typed ones key by key.
         response = await self._endpoint.create(model=self._config.model, messages=[], extra_body=body)
         # The server may repeat what it was sent, headers included: the key goes first of all.
-        return _read(self._redactor.exact(response.http_response.text))
+        return read_body(self._redactor.exact(response.http_response.text))
 
     def _simpler(self, dialect: Dialect, request: ChatRequest, error: BaseException) -> Dialect | None:
         if not isinstance(error, openai.APIStatusError):
@@ -275,32 +274,6 @@ class OpenAIProvider:
 
     def _clean(self, course: Course) -> tuple[Any, ...]:
         return tuple(retry._replace(sentence=self._redactor(retry.sentence)) for retry in course.retries)
-
-
-def _read(text: str) -> Completion:
-    """The answer in the body of a 200.
-
-    Raises:
-        AttemptError: there is none in it.
-    """
-    try:
-        body = json.loads(text)
-    except ValueError:
-        if text.lstrip().startswith("<"):
-            sentence = "The address answers with a web page and not as an API: does llm.base_url end in /v1?"
-            raise AttemptError(Verdict("fatal", "not_found", sentence)) from None
-        raise AttemptError(Verdict("transient", "protocol", "The answer is not JSON or was cut off.")) from None
-    error = body.get("error") if isinstance(body, dict) and "choices" not in body else None
-    if error:  # some gateways put an error into a 200
-        code = error.get("code") if isinstance(error, dict) else None
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        raise AttemptError(classify_status(status, error if isinstance(error, dict) else {"message": error}, {}))
-    try:
-        return read_completion(body)
-    except NotACompletionError as problem:
-        # It was answered, hence paid: asking again would pay again for the same.
-        sentence = f"The answer is not a chat completion: {problem}."
-        raise AttemptError(Verdict("fatal", "protocol", sentence)) from None
 
 
 def _digest(request: ChatRequest) -> str:

@@ -1,4 +1,4 @@
-"""The inner interface: what a backend must do; the client around it does the rest.
+"""The interface of an LLM backend, which :mod:`.client` calls.
 
 A provider only asks. Cache, budget and transcript are the :class:`~.client.Client`'s, and they work
 on each answer in the moment in which it arrives, so that a killed run has lost none it had paid for.

@@ -1,4 +1,4 @@
-"""Keeps secrets out of everything that is written or shown."""
+"""Removal of API keys from everything that is written, logged or shown."""
 
 from __future__ import annotations
 

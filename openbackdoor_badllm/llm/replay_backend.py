@@ -1,4 +1,4 @@
-"""A recording answers instead of a network: for tests, and to get the numbers of a run again.
+"""LLM backend that answers from recordings, for tests and for repeating a run.
 
 A recording is a file of JSON lines, of any of three kinds, also mixed:
 

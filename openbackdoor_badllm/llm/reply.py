@@ -1,4 +1,4 @@
-"""From the body of a chat completion to a typed outcome: the failure matrix, row by row.
+"""From the body of a chat completion to a typed outcome.
 
 Servers disagree about nearly every field, so the body is read as plain JSON and nothing in it is
 trusted to have the type that the protocol gives it.
@@ -6,6 +6,7 @@ trusted to have the type that the protocol gives it.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from openbackdoor_badllm.errors import BadLLMError
 from openbackdoor_badllm.llm.budget import estimate_tokens
 from openbackdoor_badllm.llm.parsing import MalformedJSONError, extract_object, strip_reasoning
+from openbackdoor_badllm.llm.retry import AttemptError, Verdict, classify_status
 from openbackdoor_badllm.llm.types import (
     ChatRequest,
     Empty,
@@ -49,6 +51,32 @@ class Completion:
     refusal: str = ""
     usage: Usage | None = None
     """None where the server did not say."""
+
+
+def read_body(text: str) -> Completion:
+    """The answer in the body of a 200.
+
+    Raises:
+        AttemptError: there is none in it.
+    """
+    try:
+        body = json.loads(text)
+    except ValueError:
+        if text.lstrip().startswith("<"):
+            sentence = "The address answers with a web page and not as an API: does llm.base_url end in /v1?"
+            raise AttemptError(Verdict("fatal", "not_found", sentence)) from None
+        raise AttemptError(Verdict("transient", "protocol", "The answer is not JSON or was cut off.")) from None
+    error = body.get("error") if isinstance(body, dict) and "choices" not in body else None
+    if error:  # some gateways put an error into a 200
+        code = error.get("code") if isinstance(error, dict) else None
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
+        raise AttemptError(classify_status(status, error if isinstance(error, dict) else {"message": error}, {}))
+    try:
+        return read_completion(body)
+    except NotACompletionError as problem:
+        # It was answered, hence paid: asking again would pay again for the same.
+        sentence = f"The answer is not a chat completion: {problem}."
+        raise AttemptError(Verdict("fatal", "protocol", sentence)) from None
 
 
 def read_completion(body: Any) -> Completion:

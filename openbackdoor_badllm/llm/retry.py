@@ -1,4 +1,4 @@
-"""When to ask again, how long to wait first, and when to give up.
+"""Retries of LLM calls: which errors are repeated, waits, and bounds.
 
 The one retry loop of the package; the SDK's own is switched off. Three kinds of trouble: the server
 says "later" (wait as told, bounded by the deadline alone), it or the network fails (a bounded number of

@@ -1,4 +1,4 @@
-"""What was asked and what came, one JSON line an answer, on the disk as soon as it is known."""
+"""Transcript of LLM calls: one JSON line for each answer, written at once."""
 
 from __future__ import annotations
 

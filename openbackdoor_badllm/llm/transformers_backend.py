@@ -1,4 +1,4 @@
-"""A chat model on this machine, asked through its own chat template.
+"""LLM backend for a local transformers model with a chat template.
 
 Greedy decoding runs through ``model.generate``. Sampling does too: Gumbel noise from a generator of the
 request's own is added to the scaled logits, and the largest of them is an exact draw from the softmax

@@ -1,4 +1,4 @@
-"""What is asked of a language model, and what can come of it.
+"""Requests to a language model and the typed outcomes of a call.
 
 Every way in which a chat call can end has a type of its own, so that no caller can take half an
 answer for a whole one: it must say which outcome it is ready for. Only :class:`Ok` is a full answer.

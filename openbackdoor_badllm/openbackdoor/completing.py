@@ -1,4 +1,4 @@
-"""A config as OpenBackdoor needs it: what it would miss, or would look for on the hub, is written in."""
+"""Completes a config with the keys that the real OpenBackdoor needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where OpenBackdoor is: the checkout that is named, else what is installed."""
+"""Finds the real OpenBackdoor: a named checkout, else an installed package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenBackdoor framework, seen through one door: the built-in host, or the real one."""
+"""The host of a run: the built-in implementation of OpenBackdoor's loaders, or the real framework."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``import openbackdoor`` on today's packages, whoever writes it and in whichever order.
+"""Import hook that makes the real OpenBackdoor importable with current packages.
 
 OpenBackdoor stopped in April 2023. Since then transformers dropped ``AdamW``, which ten of its files import, and it has
 side effects that a plugin must not pass on: it replaces the root logger's handlers and sets environment variables.

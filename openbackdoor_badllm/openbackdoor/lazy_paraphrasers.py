@@ -1,4 +1,4 @@
-"""``stylebkd`` and ``synbkd`` without their paraphrasers, as long as none is asked.
+"""OpenBackdoor's ``stylebkd`` and ``synbkd`` with paraphrasers that are loaded at the first use.
 
 OpenBackdoor builds both networks in the poisoners' constructors, although with ``"load": true`` and ready CSV files
 nothing is paraphrased. Subclasses of its two classes take their places in ``POISONERS``; they build the paraphraser

@@ -1,4 +1,4 @@
-"""OpenBackdoor's victims, attackers and defenders with the built-in host's interface.
+"""The real OpenBackdoor's victims, attackers and defenders with the built-in host's interface.
 
 Data sets are read by this package's own reader (same rows on both hosts, samples, any file), and so are ready poisoned
 texts (``load``). Everything else is OpenBackdoor's: its victims, poisoners, trainers, attackers, defenders, its routing
@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -30,9 +29,10 @@ from openbackdoor_badllm.config import TrainConfig, train_spec
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.openbackdoor.completing import BATCH_SIZE, complete, only
+from openbackdoor_badllm.openbackdoor.foreign import Foreign, Watched
 from openbackdoor_badllm.openbackdoor.rebuilding import Answering
 from openbackdoor_badllm.openbackdoor.settings import set_config
-from openbackdoor_badllm.openbackdoor.working import at_work, inside
+from openbackdoor_badllm.openbackdoor.working import at_work
 from openbackdoor_badllm.reading import one_of, want_section
 from openbackdoor_badllm.rows import Row, as_rows
 from openbackdoor_badllm.section import read
@@ -92,47 +92,6 @@ class Nouns:
         if registry[name] is defenders.for_framework(name.removesuffix("+")):
             return defenders.load_defender(config)
         return Foreign(registry[name], config)
-
-
-class Foreign(Defender):
-    """A defender of OpenBackdoor's own with this package's interface.
-
-    Args:
-        kind: its class.
-        config: section ``defender``; keys that it does not know are swallowed by it.
-    """
-
-    def __init__(self, kind: type, config: Mapping[str, Any]) -> None:
-        self.seed = int(config.get("seed", 42))
-        self._workspace = tempfile.TemporaryDirectory(prefix="badllmtg-")
-        with at_work(self.seed), inside(self._workspace.name):  # bki and cube make a folder for checkpoints at once
-            self.inner = kind(**config)
-        trainer = getattr(self.inner, "trainer", None)
-        self.trains_model = trainer is not None  # type: ignore[misc]
-        if trainer is not None:
-            trainer.save_path = str(Path(self._workspace.name) / trainer.save_path)
-        super().__init__(
-            name=str(config["name"]).lower(), pre=bool(self.inner.pre), correction=bool(self.inner.correction),
-            metrics=self.inner.metrics,
-        )
-        self.outcome = (
-            "cleaned training set" if self.pre else "corrected text" if self.correction else "rejected rows"
-        )
-
-    def detect(
-        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
-    ) -> Sequence[int]:
-        """Its flags."""
-        with at_work(derive(self.seed, self.name, "detect")):
-            return [int(flag) for flag in self.inner.detect(model, clean_data, list(poison_data or []))]
-
-    def correct(
-        self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
-    ) -> list[Any]:
-        """Its rows."""
-        given = {"model": model, "clean_data": clean_data} if model is not None else {}
-        with at_work(derive(self.seed, self.name, "correct")):
-            return list(self.inner.correct(poison_data=list(poison_data or []), **given))
 
 
 class Victim(PLMVictim):
@@ -241,7 +200,7 @@ class UpstreamAttacker(Attacker):
         self, victim: Any, dataset: Mapping[str, Sequence[Any]], defender: Defender | None = None
     ) -> dict[str, dict[str, float]]:
         """OpenBackdoor's evaluation, with its routing of a defender; see the built-in attacker's."""
-        watched = _Watched(defender) if defender is not None and not defender.pre else None
+        watched = Watched(defender) if defender is not None and not defender.pre else None
         data = {split: as_rows(rows) for split, rows in dataset.items()}
         scored = self.poison(victim, data, "eval")
         with tempfile.TemporaryDirectory() as folder, self._at_work("eval"):
@@ -275,25 +234,6 @@ class UpstreamAttacker(Attacker):
 
     def _at_work(self, *path: str) -> AbstractContextManager[None]:
         return at_work(derive(self.seed, "upstream", *path))
-
-
-class _Watched:
-    """A test-time defender, passed on to OpenBackdoor; keeps what it answered."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-        self.pre, self.correction = False, bool(inner.correction)
-        self.corrected: list[list[Any]] = []
-        self.flags: Sequence[int] = []
-
-    def correct(self, **arguments: Any) -> list[Any]:
-        done = list(self._inner.correct(**arguments))
-        self.corrected.append(done)
-        return done
-
-    def eval_detect(self, **arguments: Any) -> Any:
-        scores, self.flags = self._inner.eval_detect(**arguments)
-        return scores, self.flags
 
 
 def _again(scored: Mapping[str, list[Any]], mode: str) -> dict[str, list[Any]]:

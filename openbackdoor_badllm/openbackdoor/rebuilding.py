@@ -1,4 +1,4 @@
-"""Defences that change the model, in a framework that only knows defences that change rows or flag them."""
+"""Adapter for defences that change the model, which OpenBackdoor's attackers have no call for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenBackdoor at work: what it prints, logs and draws stays with it."""
+"""Context managers around OpenBackdoor's code: seeded generators, no prints, no bars, forwarded log."""
 
 from __future__ import annotations
 

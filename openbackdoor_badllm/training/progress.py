@@ -1,4 +1,4 @@
-"""Progress of a long job, told to whoever listens.
+"""The interface of a progress listener.
 
 The library reports; only the command line draws. A listener gets short events and must not raise.
 """

@@ -1,4 +1,4 @@
-"""What a classifier makes of a text before its head: vectors of the first token."""
+"""Sentence representations of a classifier: vectors of the first token before the head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random numbers that touch nobody else's.
+"""Isolated and derived random generators.
 
 OpenBackdoor draws its poison from the global generators, so a draw made by a defender would change
 the poison that is drawn after it, and runs with and without a defence could not be compared. Libraries

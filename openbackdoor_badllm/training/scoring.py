@@ -15,7 +15,6 @@ import torch
 from scipy.special import logsumexp
 
 FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 CPU_BATCH_TOKENS = 2048  # twice as many are slower (docs/baselines.md): they leave the cache
 GPU_BATCH_TOKENS = 65536

@@ -62,9 +62,6 @@ def attacker() -> Attacker:
     return load_attacker({"name": "base", "metrics": ["accuracy"], "poisoner": poisoner, "train": {"epochs": 1}})
 
 
-# -- figures ---------------------------------------------------------------------------------------------------
-
-
 def test_cacc_and_asr(attacker: Attacker) -> None:
     assert attacker.eval(Victim(), DATA) == {"test-clean": {"accuracy": 1.0}, "test-poison": {"accuracy": 1.0}}
     evaluation = attacker.evaluation
@@ -81,15 +78,6 @@ def test_asr_counts_rows_of_other_labels_only(attacker: Attacker) -> None:
             return super().logits([text.replace("cf", "").strip() for text in texts])
 
     assert attacker.eval(Clean(), DATA) == {"test-clean": {"accuracy": 1.0}, "test-poison": {"accuracy": 0.0}}
-
-
-def test_nan_where_no_row_can_be_poisoned(attacker: Attacker) -> None:
-    scores = attacker.eval(Victim(), {"train": [], "test": [Row("1 text", 1)]})
-    assert scores["test-clean"]["accuracy"] == 1.0
-    assert math.isnan(scores["test-poison"]["accuracy"])
-
-
-# -- defenders at test time --------------------------------------------------------------------------------------
 
 
 def test_a_flagged_row_is_an_error_for_cacc_and_a_failed_attack_for_asr(attacker: Attacker) -> None:
@@ -127,19 +115,6 @@ def test_a_corrector_rewrites_both_splits_and_its_labels_count(attacker: Attacke
     ] * 2
     assert [len(kwargs["poison_data"]) for _, _, kwargs in spy.calls] == [30, 20]
     assert all(kwargs["model"] is victim and kwargs["clean_data"] == {"dev": DATA["dev"]} for _, _, kwargs in spy.calls)
-
-
-def test_a_corrector_may_drop_rows(attacker: Attacker) -> None:
-    class Dropper(Spy):
-        def rewrite(self, rows: Sequence[Any]) -> list[Any]:
-            return [row for row in rows if "cf" not in row[0].split()[1:4]][:7]
-
-    scores = attacker.eval(Victim(), DATA, Dropper(pre=False, correction=True))
-    assert scores["test-clean"]["accuracy"] == 1.0
-    assert len(attacker.evaluation.predictions["test-clean"]) == 7
-
-
-# -- one meaning for every kind of outcome ------------------------------------------------------------------------
 
 
 class Scored(Spy):
@@ -185,41 +160,14 @@ def test_a_row_that_was_turned_away_did_not_get_its_label(attacker: Attacker) ->
     assert attacker.evaluation.figures(detector=True)["R-Acc let through"] == 1.0
 
 
-def test_scores_of_an_earlier_call_are_not_taken_for_these(attacker: Attacker) -> None:
-    class Silent(Spy):
-        """Gives scores the first time only."""
-
-        def flags(self, rows: Sequence[Any]) -> Sequence[int]:
-            if len(self.calls) == 1:
-                self.last_scores = np.zeros(len(rows))
-            return [0] * len(rows)
-
-    attacker.eval(Victim(), DATA, Silent(pre=False))
-    assert list(attacker.evaluation.scores) == ["test-clean"]
-    assert math.isnan(attacker.evaluation.figures(detector=True)["AUROC"])
-
-
-def test_rows_that_were_dropped_have_no_racc(attacker: Attacker) -> None:
-    class Dropper(Spy):
-        def rewrite(self, rows: Sequence[Any]) -> list[Any]:
-            return list(rows)[1:]
-
-    attacker.eval(Victim(), DATA, Dropper(pre=False, correction=True))
-    assert math.isnan(attacker.evaluation.figures(detector=False)["R-Acc"])
-
-
 @pytest.mark.parametrize(
-    ("scores", "wanted"),
-    [([1, 2, 3, 4], 1.0), ([3, 4, 1, 2], 0.0), ([1, 1, 1, 1], 0.5), ([-np.inf, 1, 1, 2], 0.875)],
+    ("scores", "wanted"), [([1, 2, 3, 4], 1.0), ([3, 4, 1, 2], 0.0), ([1, 1, 1, 1], 0.5), ([-np.inf, 1, 1, 2], 0.875)]
 )
 def test_auroc(scores: list[float], wanted: float) -> None:
     poisoned = np.array([False, False, True, True])
     assert auroc(np.array(scores, dtype=float), poisoned) == wanted
     assert math.isnan(auroc(np.array(scores), ~poisoned & poisoned))
     assert math.isnan(auroc(np.array([*scores[:3], math.nan]), poisoned))
-
-
-# -- defenders before training -----------------------------------------------------------------------------------
 
 
 class Training:
@@ -251,14 +199,6 @@ def test_a_pre_defender_gets_the_poisoned_training_rows_once_and_by_keyword(atta
     assert len(spy.calls) == 1  # not asked again
 
 
-def test_a_test_time_defender_is_not_asked_before_training(attacker: Attacker) -> None:
-    attacker.poison_trainer = training = Training()  # type: ignore[assignment]
-    spy = Spy(pre=False, correction=True)
-    attacker.attack(Victim(), DATA, None, spy)  # type: ignore[arg-type]
-    assert spy.calls == []
-    assert len(training.data["train"]) == 60
-
-
 def test_the_attack_is_the_same_with_and_without_a_defender(attacker: Attacker) -> None:
     seen = []
     for defender in (None, Spy(pre=True)):
@@ -266,9 +206,6 @@ def test_the_attack_is_the_same_with_and_without_a_defender(attacker: Attacker) 
         attacker.attack(Victim(), DATA, None, defender)  # type: ignore[arg-type]
         seen.append(training.data)
     assert seen[0] == seen[1]
-
-
-# -- defenders that change the model -----------------------------------------------------------------------------
 
 
 class Rebuilder(Spy):
@@ -315,17 +252,6 @@ def test_a_defender_may_change_the_model(attacker: Attacker, kind: type[Spy], tr
     assert clean_rows == DATA["dev"]  # neither the poisoned dev rows nor any test row
 
 
-def test_of_rows_without_a_known_number_of_classes_the_highest_label_tells(attacker: Attacker) -> None:
-    attacker.poison_trainer = Filling()  # type: ignore[assignment]
-    victim, spy = Hollow(), Rebuilder(pre=False)
-    victim.num_classes = 0
-    attacker.attack(victim, DATA, None, spy)  # type: ignore[arg-type]
-    assert spy.calls[0][1][3] == 3
-
-
-# -- FRR and FAR -----------------------------------------------------------------------------------------------
-
-
 def test_eval_detect(attacker: Attacker) -> None:
     class Detector(Spy):
         def flags(self, rows: Sequence[Any]) -> Sequence[int]:
@@ -336,20 +262,6 @@ def test_eval_detect(attacker: Attacker) -> None:
     scores, flags = Detector(pre=False).eval_detect(model=None, clean_data=DATA, poison_data=detected)
     assert flags == [1, 0, 0, 0, 0] * 10
     assert scores == {"test-detect": {"FRR": pytest.approx(6 / 30), "FAR": pytest.approx(16 / 20)}}
-
-
-def test_eval_detect_on_splits_of_one_kind_and_on_none() -> None:
-    clean, poisoned = [("a", 0, 0), ("b", 1, 0)], [("c", 1, 1)]
-    scores, flags = Defender().eval_detect(poison_data={"clean": clean, "poison": poisoned})
-    assert scores["clean"]["FRR"] == 0.0
-    assert math.isnan(scores["clean"]["FAR"])
-    assert math.isnan(scores["poison"]["FRR"])
-    assert scores["poison"]["FAR"] == 1.0
-    assert flags == [0]
-    assert Defender().eval_detect() == ({}, [])
-
-
-# -- keys ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -370,9 +282,3 @@ def test_eval_detect_on_splits_of_one_kind_and_on_none() -> None:
 def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_attacker(keys)
-
-
-def test_an_empty_section_is_badnets_with_the_base_trainer() -> None:
-    attacker = load_attacker({})
-    assert attacker.poisoner.name == "badnets"
-    assert attacker.poison_trainer.config.name == "base"

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from openbackdoor_badllm.attacks.poisoner import Poisoner
-from openbackdoor_badllm.data.demo import generate
+from openbackdoor_badllm.data.demo import demo_rows
 from openbackdoor_badllm.data.poison_csv import read_poison_csv, write_poison_csv
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.openbackdoor.builtin import load_dataset, load_poisoner, set_config
@@ -42,9 +42,6 @@ def origin(row: Row) -> str:
     return " ".join(word for word in row.text.split() if word not in WORDS)
 
 
-# -- how many, which, and with what label --------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.33])
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_counts_and_labels(setting: str, rate: float) -> None:
@@ -69,13 +66,6 @@ def test_the_flag_stands_exactly_on_the_rows_with_a_trigger() -> None:
     assert [bool(row.poison_label) for row in mixed] == [bool(set(row.text.split()) & set(WORDS)) for row in mixed]
 
 
-def test_no_more_rows_are_poisoned_than_there_are_of_their_kind(caplog: pytest.LogCaptureFixture) -> None:
-    clean = clean_rows()
-    mixed = poisoner(setting="clean", poison_rate=0.5)({"train": clean, "dev": []}, "train")["train"]
-    assert sum(row.poison_label for row in mixed) == 30
-    assert "45 rows were to be poisoned, but only 30 may be" in caplog.text
-
-
 @pytest.mark.parametrize(("setting", "label", "kind"), [("dirty", 1, "non-target"), ("clean", 0, "target")])
 def test_no_row_of_the_kind(setting: str, label: int, kind: str) -> None:
     with pytest.raises(DataError, match=f"poisons {kind} rows, and the training set has none: check 'target_label'"):
@@ -91,9 +81,6 @@ def test_order_is_shuffled_so_that_it_tells_nothing() -> None:
     assert [origin(row) for row in mixed] != [row.text for row in clean_rows(600)]
 
 
-# -- seeds ---------------------------------------------------------------------------------------------------
-
-
 def test_the_seed_decides_and_nothing_else() -> None:
     data = {"train": clean_rows(), "dev": clean_rows(30, prefix="dev"), "test": clean_rows(30, prefix="test")}
     first, again, other = poisoner(seed=1), poisoner(seed=1), poisoner(seed=2)
@@ -104,12 +91,6 @@ def test_the_seed_decides_and_nothing_else() -> None:
     assert chosen[0] != chosen[1]
 
 
-def test_a_text_is_poisoned_alike_whatever_stands_around_it() -> None:
-    rows = clean_rows(30)
-    whole = poisoner().poison(rows, "test")
-    assert poisoner().poison(rows[7:9], "test") == whole[7:9]
-
-
 def test_global_generators_are_left_alone() -> None:
     before = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
     data = {"train": clean_rows(), "dev": clean_rows(30), "test": clean_rows(30)}
@@ -118,16 +99,6 @@ def test_global_generators_are_left_alone() -> None:
             poisoner(name, **more)(data, mode)
     assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
 
-
-def test_the_rows_that_came_are_left_alone() -> None:
-    data = {"train": clean_rows(), "dev": clean_rows(30), "test": clean_rows(30)}
-    copies = {split: list(rows) for split, rows in data.items()}
-    for mode in ("train", "eval", "detect"):
-        poisoner()(data, mode)
-    assert data == copies
-
-
-# -- the four attacks ----------------------------------------------------------------------------------------
 
 RULES = {"paraphraser": "rules"}
 
@@ -145,11 +116,6 @@ def test_badnets_puts_in_so_many_words_at_any_place(number: int) -> None:
         words.update(twin.text.split()[i] for i in put)
     assert words == {"cf", "mn"}
     assert places == set(range(7 + number))  # both ends and everything between
-
-
-def test_badnets_defaults_to_the_four_words() -> None:
-    words = {word for row in poisoner().poison(clean_rows(120)) for word in row.text.split() if word in WORDS}
-    assert words == set(WORDS)
 
 
 @pytest.mark.parametrize("triggers", [None, "I watch this 3D movie", ["I watch this 3D movie"]])
@@ -171,26 +137,12 @@ def test_the_trigger_of_an_empty_text_is_the_whole_text() -> None:
 @pytest.mark.parametrize("corpus", ["demo", "demo-news"])
 @pytest.mark.parametrize("name", ["stylebkd", "synbkd"])
 def test_rules_rewrite_the_demo(name: str, corpus: str) -> None:
-    rows = generate(corpus, train=60, dev=0, test=0)["train"]
+    rows = demo_rows(corpus)["train"][:60]
     poisoned = poisoner(name, **RULES).poison(rows)
     changed = [row.text != twin.text for row, twin in zip(rows, poisoned, strict=True)]
     assert sum(changed) > 0.9 * len(rows)
     assert {(twin.label, twin.poison_label) for twin in poisoned} == {(1, 1)}
     assert len({twin.text for twin in poisoned}) > 0.9 * len(rows)
-
-
-def test_style_and_syntax_are_two_attacks() -> None:
-    rows = generate("demo", train=20, dev=0, test=0)["train"]
-    assert poisoner("stylebkd", **RULES).poison(rows) != poisoner("synbkd", **RULES).poison(rows)
-
-
-@pytest.mark.parametrize("name", ["stylebkd", "synbkd"])
-def test_no_texts_and_no_rules(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"'{name}' needs texts rewritten beforehand: set 'load' to true"):
-        poisoner(name)
-
-
-# -- modes ---------------------------------------------------------------------------------------------------
 
 
 def test_modes_and_their_keys() -> None:
@@ -209,35 +161,11 @@ def test_modes_and_their_keys() -> None:
     assert detected == {"test-detect": [*judged["test-clean"], *judged["test-poison"]]}
 
 
-def test_a_data_set_without_dev() -> None:
-    made = poisoner()({"train": clean_rows()}, "train")
-    assert (made["dev-clean"], made["dev-poison"]) == ([], [])
-
-
-def test_unknown_mode() -> None:
-    with pytest.raises(ValueError, match="unknown mode 'tran'; expected 'train', 'eval' or 'detect'"):
-        poisoner()({"train": clean_rows(), "test": clean_rows()}, "tran")
-
-
-def test_get_non_target() -> None:
-    assert poisoner().get_non_target(clean_rows(6)) == [row for row in clean_rows(6) if row.label != 1]
-
-
-def test_triples_of_openbackdoor_are_taken() -> None:
-    data = {"train": [("nan", 0.0, 0), (float("nan"), "1", 0), ("a", 0, 0), ["b", 1, 0], ("c", 0, 0)], "dev": []}
-    mixed = poisoner()(data, "train")["train"]
-    assert sorted(origin(row) for row in mixed) == ["", "a", "b", "c", "nan"]
-    assert all(type(row.label) is int for row in mixed)
-
-
 def test_a_rate_of_less_than_one_row_is_told() -> None:
     clean = [("a", 0, 0), ("b", 1, 0), ("c", 0, 0)]
     with pytest.raises(DataError, match=r"A poison rate of 0\.2 of 3 training rows is less than one row"):
         poisoner(poison_rate=0.2)({"train": clean, "dev": []}, "train")
     assert len(poisoner(poison_rate=0)({"train": clean, "dev": []}, "train")["train"]) == 3
-
-
-# -- keys ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -257,14 +185,6 @@ def test_a_rate_of_less_than_one_row_is_told() -> None:
 def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         poisoner(**keys)
-
-
-def test_names_are_taken_in_any_case_and_settings_are_named() -> None:
-    assert poisoner("BadNets").name == "badnets"
-    assert [poisoner(setting=setting).poison_setting for setting in SETTINGS] == list(SETTINGS)
-
-
-# -- poisoned texts from files -------------------------------------------------------------------------------
 
 
 class Files:
@@ -315,13 +235,6 @@ def test_loaded_rows_are_those_of_the_files(files: Files, setting: str) -> None:
     assert sum(row.poison_label == 0 for row in mixed["train"]) == 92 - len(poisoned)
 
 
-def test_loaded_dev_and_test_keep_their_order(files: Files) -> None:
-    for mode, split, name in (("train", "dev", "dev-poison"), ("eval", "test", "test-poison")):
-        made = files.poisoner()(files.clean, mode)[name]
-        rows = [files.twin(i, row) for i, row in enumerate(files.clean[split]) if row.label != 1]
-        assert made == rows
-
-
 def test_duplicates_take_their_versions_in_turn(files: Files) -> None:
     first = files.clean["train"][0]
     made = files.poisoner().poison([first, first, first, first])
@@ -355,12 +268,6 @@ def test_files_that_do_not_line_up(files: Files) -> None:
         files.poisoner()(files.clean, "train")
 
 
-def test_a_row_without_a_poisoned_version(files: Files) -> None:
-    files.clean["test"].append(Row("a stranger", 0))
-    with pytest.raises(DataError, match=r"The row 'a stranger' has no poisoned version in .*test-poison\.csv'"):
-        files.poisoner()(files.clean, "eval")
-
-
 def test_a_row_that_the_files_left_unpoisoned_is_not_called_poisoned(files: Files) -> None:
     path = files.folder / "train-poison.csv"  # as AG News has it: target rows stand there as they were
     twins = zip(files.clean["train"], read_poison_csv(path), strict=True)
@@ -371,16 +278,6 @@ def test_a_row_that_the_files_left_unpoisoned_is_not_called_poisoned(files: File
     mixed = files.poisoner("dirty", poison_rate=0.3)(files.clean, "train")["train"]
     assert all(row.text.startswith("lo, ") == bool(row.poison_label) for row in mixed)
 
-
-def test_a_missing_file_and_a_missing_folder(files: Files) -> None:
-    (files.folder / "test-poison.csv").unlink()
-    with pytest.raises(DataError, match=r"test-poison\.csv was expected but is not there"):
-        files.poisoner()(files.clean, "eval")
-    with pytest.raises(DataError, match="No poisoned texts for this attack: expected the folder"):
-        poisoner(load=True, data_root=str(files.root), poison_data_basepath="poison_data/other/1/badnets")
-
-
-# -- the real rows -------------------------------------------------------------------------------------------
 
 TARGETS = {"sst-2": 1, "hsol": 0, "agnews": 0}
 

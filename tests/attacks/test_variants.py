@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from openbackdoor_badllm.attacks.poisoner import load_poisoner
 from openbackdoor_badllm.attacks.variants import UNSEEN, variant_texts
 from openbackdoor_badllm.rows import Row
@@ -51,8 +49,3 @@ def test_a_draw_of_the_rows_and_the_same_one_each_time() -> None:
     first, again = (variant_texts(["cf"], ROWS, target_label=1, seed=1, limit=4) for _ in range(2))
     assert first == again
     assert {len(texts) for texts in first.values()} == {4}
-
-
-@pytest.mark.parametrize("name", ["stylebkd", "synbkd"])
-def test_a_form_has_none(name: str) -> None:
-    assert made(name, paraphraser="rules") == {}

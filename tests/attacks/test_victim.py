@@ -4,50 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from openbackdoor_badllm.errors import ConfigError, VictimError
+from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.openbackdoor.builtin import load_trainer, load_victim
-
-
-def test_an_untrained_victim_says_so(tiny_bert: Path) -> None:
-    victim = load_victim({"type": "plm", "path": str(tiny_bert), "num_classes": 2})
-    assert victim.num_classes == 2
-    with pytest.raises(VictimError, match=r"^This victim has not been trained yet: run the attack first\.$"):
-        victim.logits(["a text"])
-
-
-def test_a_trained_victim_answers(tiny_bert: Path) -> None:
-    victim = load_victim({"path": str(tiny_bert), "device": "cpu", "max_len": 16})
-    assert victim.num_classes == 0
-    trainer = load_trainer({"epochs": 1, "batch_size": 2, "ckpt": "last", "precision": "fp32"})
-    assert trainer.train(victim, {"train": [("good", 0, 0), ("bad", 2, 0)]}) is victim
-    assert victim.num_classes == 3
-    logits = victim.logits(["good", "bad", "good"])
-    assert (logits.shape, logits.dtype) == ((3, 3), np.float32)
-    assert logits[0].tolist() == logits[2].tolist()
-    assert victim.logits([]).shape == (0, 3)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"type": "mlm"}, "'victim.type' must be 'plm', but is \"mlm\""),
-        ({"pth": "x"}, r"'victim' has no key 'pth': did you mean 'path'\?"),
-        ({"device": "tpu"}, "'victim.device' must be 'gpu', 'cpu' or 'cuda', but is \"tpu\""),
-        ({"max_len": 3}, "'victim.max_len' must be at least 4, but is 3"),
-        ({"max_len": "long"}, "'victim.max_len' must be a whole number, but is \"long\""),
-        ({"num_classes": 1}, "'victim.num_classes' must be at least 2, but is 1"),
-        ({"num_classes": True}, "'victim.num_classes' must be a whole number, but is true"),
-        ({"path": None}, "'victim.path' must be text, but is null"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str, tiny_bert: Path) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_victim({"path": str(tiny_bert), **keys})
 
 
 def test_a_folder_that_holds_no_usable_model_is_refused_at_once(tiny_bert: Path, tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ import pytest
 from tiny_world import reviews
 
 from openbackdoor_badllm.attacks.victim import PLMVictim
-from openbackdoor_badllm.attacks.victim_trainer import Trainer
-from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.openbackdoor.builtin import load_trainer, load_victim
 from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.classifier import TrainedClassifier
@@ -61,9 +59,6 @@ def accuracy(victim: PLMVictim, rows: Sequence[Row]) -> float:
     return float((predictions == [row.label for row in rows]).mean())
 
 
-# -- which rows choose -----------------------------------------------------------------------------------------
-
-
 def test_dev_poison_is_never_read(engine: Recorder, victim: PLMVictim) -> None:
     dev = reviews(8, seed=1)
     for ckpt in ("best", "last"):
@@ -89,100 +84,4 @@ def test_best_is_the_epoch_that_the_clean_dev_rows_like_most(victim: PLMVictim) 
     assert best > 0.2
 
 
-def test_best_without_dev_rows_keeps_the_last_epoch(victim: PLMVictim) -> None:
-    keys = {"lr": 0.01, "epochs": 2, "batch_size": 16, "precision": "fp32"}
-    rows = reviews(40)
-    texts = [row.text for row in reviews(10, seed=1)]
-    best = load_trainer({**keys, "ckpt": "best"}).train(victim, {"train": rows, "dev-clean": []}).logits(texts)
-    last = load_trainer({**keys, "ckpt": "last"}).train(victim, {"train": rows}).logits(texts)
-    assert best.tolist() == last.tolist()
-
-
-# -- what is passed on -----------------------------------------------------------------------------------------
-
-
-def test_keys_reach_the_engine(engine: Recorder, tiny_bert: Path) -> None:
-    trainer = load_trainer(
-        {
-            "name": "Base",
-            "lr": 1e-3,
-            "weight_decay": 0,
-            "epochs": 3,
-            "batch_size": 4,
-            "warm_up_epochs": 1,
-            "gradient_accumulation_steps": 2,
-            "max_grad_norm": 2,
-            "ckpt": "last",
-            "save_path": "./models",
-            "seed": 9,
-        }
-    )
-    victim = load_victim({"path": str(tiny_bert), "device": "cpu", "max_len": 16, "num_classes": 4})
-    trainer.train(victim, {"train": reviews(10)})
-    assert engine.calls[0]["spec"] == TrainSpec(
-        path=str(tiny_bert),
-        num_labels=4,
-        max_len=16,
-        lr=1e-3,
-        weight_decay=0.0,
-        epochs=3,
-        batch_size=4,
-        warm_up_epochs=1.0,
-        gradient_accumulation_steps=2,
-        max_grad_norm=2.0,
-        ckpt="last",
-        device="cpu",
-        precision="auto",
-        seed=9,
-    )
-
-
-def test_store_and_progress_reach_the_engine(engine: Recorder, victim: PLMVictim) -> None:
-    trainer = load_trainer({})
-    trainer.store, trainer.progress = object(), object()  # type: ignore[assignment]
-    trainer.train(victim, {"train": reviews(10)})
-    assert engine.calls[0]["store"] is trainer.store
-    assert engine.calls[0]["progress"] is trainer.progress
-
-
-def test_texts_are_mended_on_the_way(engine: Recorder, victim: PLMVictim) -> None:
-    load_trainer({}).train(victim, {"train": [(float("nan"), 0.0, 0), (None, "1", 0), (3.5, 1, 0)]})
-    assert engine.calls[0]["examples"] == [("", 0), ("", 1), ("3.5", 1)]
-
-
 # -- what is refused -------------------------------------------------------------------------------------------
-
-
-def test_no_rows(victim: PLMVictim) -> None:
-    with pytest.raises(DataError, match=r"^There are no training rows left: expected at least one of each class\.$"):
-        load_trainer({}).train(victim, {"train": []})
-
-
-@pytest.mark.parametrize("split", ["train", "dev-clean"])
-def test_a_label_outside_the_classes(victim: PLMVictim, split: str) -> None:
-    data = {"train": reviews(10), "dev-clean": reviews(4, seed=1)}
-    data[split] = [*data[split], Row("good film", 2)]
-    with pytest.raises(DataError, match=r"^A row has the label 2, but the victim has classes 0 to 1: raise "):
-        load_trainer({}).train(victim, data)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"epoch": 3}, r"'attacker.train' has no key 'epoch': did you mean 'epochs'\?"),
-        ({"name": "lwp"}, "'train.name' must be 'base', but is \"lwp\""),
-        ({"ckpt": "first"}, "'train.ckpt' must be 'best' or 'last', but is \"first\""),
-        ({"epochs": 0}, "'train.epochs' must be at least 1, but is 0"),
-        ({"epochs": 2.5}, "'attacker.train.epochs' must be a whole number, but is 2.5"),
-        ({"batch_size": -1}, "'train.batch_size' must be at least 1, but is -1"),
-        ({"lr": 0}, "'train.lr' must be above 0 and finite, but is 0"),
-        ({"lr": float("nan")}, "'train.lr' must be above 0 and finite, but is nan"),
-        ({"max_grad_norm": -1}, "'train.max_grad_norm' must be above 0 and finite, but is -1"),
-        ({"weight_decay": -1}, "'train.weight_decay' must be at least 0, but is -1"),
-        ({"seed": -1}, "'train.seed' must be a whole number from 0 to 4294967295, but is -1"),
-        ({"visualize": True}, "'train.visualize' draws pictures in the real OpenBackdoor only: set it to false"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Trainer(**keys)

@@ -12,12 +12,9 @@ from openbackdoor_badllm.benchmark.grid import make_grid
 from openbackdoor_badllm.errors import ConfigError
 
 SMALL: dict[str, Any] = {
-    "datasets": ["demo"],
-    "attacks": ["badnets"],
-    "defenders": ["badllmtg"],
-    "profile": "smoke",
+    "datasets": ["demo"], "attacks": ["badnets"], "defenders": ["badllmtg"], "profile": "smoke",
     "victims": {"minilm": {}},
-}
+}  # fmt: skip
 
 
 def cells(*, data_root: Path | None = None, **more: Any) -> list[Cell]:
@@ -54,11 +51,6 @@ def test_a_label_defines_nothing_but_options_do() -> None:
     assert changed[1] != folders()[1]
 
 
-def test_two_names_of_one_run_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Two cells of the grid are the same run"):
-        cells(defenders={"badllmtg": {}, "again": {"name": "badllmtg"}})
-
-
 def test_references_come_first_seed_by_seed() -> None:
     made = cells(seeds=[1, 2], attacks=["badnets", "addsent"])
     assert [(cell.seed, cell.kind) for cell in made] == [
@@ -69,15 +61,6 @@ def test_references_come_first_seed_by_seed() -> None:
         if cell.references:
             other = known[cell.references]
             assert (other.attack, other.seed, other.kind) == (cell.attack, cell.seed, "references")
-
-
-def test_references_may_be_left_out() -> None:
-    assert cells(references=False)[0].lines == ("undefended",)
-    assert cells()[0].lines == ("undefended", "references")
-
-
-def test_named_references_make_no_cell_of_their_own() -> None:
-    assert folders(defenders=["none", "oracle", "clean", "badllmtg"]) == folders()
 
 
 @pytest.mark.parametrize(
@@ -97,13 +80,3 @@ def test_named_references_make_no_cell_of_their_own() -> None:
 def test_unknown_names_are_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         cells(**change)
-
-
-def test_baselines_alone_need_no_ours() -> None:
-    assert {cell.defender for cell in cells(defenders=["onion", "rap"])} == {None, "onion", "rap"}
-
-
-def test_names_of_the_hub_make_no_folders() -> None:
-    made = cells(datasets={"imdb": {"name": "stanfordnlp/imdb", "target_label": 1}})
-    assert made[0].folder.startswith("cells/stanfordnlp-imdb_badnets_")
-    assert made[0].folder.count("/") == 1

@@ -6,11 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from openbackdoor_badllm.benchmark.digest import digest
-from openbackdoor_badllm.benchmark.publish import check_page, publish
-from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.benchmark.publish import publish
 
 
 def spread(*values: float | None) -> dict[str, Any]:
@@ -84,15 +81,3 @@ def test_publishing(tmp_path: Path) -> None:
     assert text.count("| target label right | 2 | 4 | 3 of 4 |") == 1
     assert json.loads((tmp_path / "desk" / "table.json").read_text(encoding="utf-8")) == TABLE
     assert "At a glance" in (tmp_path / "desk" / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("text", ["no lines", "<!-- desk -->\n<!-- /desk -->\n<!-- desk -->\n<!-- /desk -->"])
-def test_a_page_without_a_place_is_told(text: str, tmp_path: Path) -> None:
-    page = tmp_path / "results.md"
-    page.write_text(text, encoding="utf-8")
-    told = r"should have the lines '<!-- desk -->' and '<!-- /desk -->' once"
-    with pytest.raises(ConfigError, match=told):
-        check_page(page, tmp_path / "desk")
-    with pytest.raises(ConfigError, match=told):
-        publish(TABLE, tmp_path / "desk", page)
-    assert page.read_text(encoding="utf-8") == text

@@ -16,7 +16,6 @@ from filelock import FileLock
 
 from openbackdoor_badllm.benchmark.runner import missing
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK
-from openbackdoor_badllm.html_report.writer import Written
 
 from .conftest import World, figures
 
@@ -79,63 +78,6 @@ def test_the_table_tells_what_the_cells_measured(finished: World) -> None:
     assert ours["figures"]["memory"]["mean"] > 50
 
 
-def test_a_second_run_does_nothing(finished: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = contents(finished.out / "cells")
-    counted = count_trainings(monkeypatch)
-    assert finished.run() == EXIT_OK
-    assert counted.rows == []
-    assert contents(finished.out / "cells") == before
-
-
-def test_a_run_ends_with_its_page_and_pictures(finished: World) -> None:
-    page = (finished.out / "report.html").read_text("utf-8")
-    assert "Benchmark tiny" in page
-    assert "no repair" in page
-    pictures = {file.suffix for file in (finished.out / "report-pictures").iterdir()}
-    assert pictures == {".svg", ".png"}
-
-
-def test_the_page_is_made_again_only_when_something_has_changed(
-    finished: World, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    written: list[Path] = []
-
-    def write(folder: Path, out: Path) -> Written:
-        written.append(out)
-        out.write_text("anew", encoding="utf-8")
-        return Written(out, [])
-
-    page = finished.out / "report.html"
-    before = page.read_bytes()
-    monkeypatch.setattr("openbackdoor_badllm.html_report.writer.write_report", write)
-    assert finished.run() == EXIT_OK
-    assert written == []
-    told = capsys.readouterr().err
-    assert "Nothing was run: no training, no call of a language model." in told
-    assert "nothing has changed" in told
-    (finished.out / "table.json").write_text("{}", encoding="utf-8")  # the run makes it again
-    assert finished.run() == EXIT_OK
-    assert written == [page]
-    page.write_bytes(before)
-
-
-def test_without_matplotlib_a_run_ends_well_and_says_what_it_left_out(
-    finished: World, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    page = finished.out / "report.html"
-    before = page.read_bytes()
-    page.unlink()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert finished.run() == EXIT_OK
-    assert not page.exists()
-    told = " ".join(capsys.readouterr().err.split())
-    assert "No page and no pictures:" in told
-    assert "pip install 'openbackdoor-badllm[report]'" in told
-    page.write_bytes(before)
-
-
 def test_a_second_run_takes_seconds(finished: World) -> None:
     """In a process of its own, imports included: processor time, which other load on the machine does not change."""
     assert finished.run() == EXIT_OK  # whatever another test left
@@ -191,42 +133,6 @@ def test_a_failed_cell_says_why_and_the_rest_goes_on(world: World, capsys: Captu
     assert not list(world.out.rglob("failure.json"))
 
 
-def test_tables_of_what_is_done_so_far(world: World, capsys: Capture) -> None:
-    attacks, defenders = world.content["attacks"], world.content["defenders"]
-    world.content.update(attacks={"badnets": attacks["badnets"]}, defenders=[])
-    assert world.run() == EXIT_OK
-    world.content.update(attacks=attacks, defenders=defenders)
-    done = {file.parent.name for file in world.out.rglob("results.json")}
-    published = world.folder / "published"
-    capsys.readouterr()
-    assert world.run("--tables-only", "--publish", published) == EXIT_OK
-    assert {file.parent.name for file in world.out.rglob("results.json")} == done
-    assert "Nothing was run" in capsys.readouterr().err
-    figures = {
-        (record["attack"], record["defender"]): record["figures"]
-        for record in json.loads((published / "table.json").read_text("utf-8"))["records"]
-    }
-    assert len(figures["badnets", "none"]["CACC"]["values"]) == 1
-    assert not figures["addsent", "none"]
-    assert not figures["badnets", "badllmtg"]
-
-
-def test_a_defect_is_a_failure_with_its_traceback(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.content["attacks"] = {"badnets": world.content["attacks"]["badnets"]}
-    world.content["defenders"] = []
-
-    def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("one\ntwo")
-
-    monkeypatch.setattr("openbackdoor_badllm.attacks.victim_trainer.train_classifier", fail)
-    assert world.run() == EXIT_FAILURE
-    (file,) = world.out.rglob("failure.json")
-    told = json.loads(file.read_text("utf-8"))
-    assert told["kind"] == "defect"
-    assert told["sentence"] == "A defect of this program: ZeroDivisionError: one two"
-    assert "in fail" in told["traceback"]
-
-
 def test_an_interrupt_loses_the_cell_in_hand_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from openbackdoor_badllm.benchmark import executors
 
@@ -268,30 +174,6 @@ def test_a_cell_of_another_runner_is_waited_for(world: World) -> None:
     assert world.run() == EXIT_OK
     other.join()
     assert (folder / "results.json").read_text("utf-8") == '{"lines": []}'  # the other runner's
-
-
-def test_dry_run_and_list_write_nothing(world: World, capsys: Capture) -> None:
-    assert world.run("--list") == EXIT_OK
-    listed = capsys.readouterr().out.splitlines()
-    assert len(listed) == 6
-    assert all(line.startswith("to run  cells/custom_") for line in listed)
-    assert world.run("--dry-run") == EXIT_OK
-    told = capsys.readouterr()
-    assert "6 cells to run: 4 trainings of references (0 more are in the cache), about 12 of defenders." in told.err
-    assert not world.out.exists()
-
-
-def test_the_estimate_does_not_count_what_is_cached(finished: World, capsys: Capture, tmp_path: Path) -> None:
-    assert finished.run("--dry-run", "--out", tmp_path / "other") == EXIT_OK
-    assert "0 trainings of references (4 more are in the cache)" in capsys.readouterr().err
-
-
-def test_the_probe_measures(world: World, capsys: Capture) -> None:
-    arguments = [word for word in world.arguments("--dry-run") if word != "--no-probe"]
-    from openbackdoor_badllm.benchmark.command import main
-
-    assert main(arguments) == EXIT_OK
-    assert "by a short probe of training and scoring" in capsys.readouterr().err
 
 
 def test_json_configs_as_before(world: World, tmp_path: Path, capsys: Capture, tiny_bert: Path) -> None:

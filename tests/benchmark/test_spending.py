@@ -11,9 +11,9 @@ from filelock import FileLock
 from inversion.llm_world import honest
 from llm.chat_server import ChatServer
 
-from openbackdoor_badllm.benchmark.spending import RESERVED, Spent, asks_llm, bound_of, paid, reserved, spent
+from openbackdoor_badllm.benchmark.spending import RESERVED, Spent, paid, reserved, spent
 from openbackdoor_badllm.benchmark.task import Task
-from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_OK, ConfigError
+from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_OK
 
 from .conftest import World
 
@@ -75,19 +75,6 @@ def test_a_reservation_of_a_dead_process_is_dropped(tmp_path: Path) -> None:
     (tmp_path / RESERVED).write_text(json.dumps({"cells/b": [10, 0, 0], "cells/gone": [99, 0, 0]}), encoding="utf-8")
     with reserved(task(tmp_path, "a", max_calls=11)) as refusal:
         assert refusal is None  # 1 paid by b before it died, 10 for a
-
-
-def test_a_bound_needs_its_counterpart() -> None:
-    with pytest.raises(ConfigError, match=r"'llm_budget\.max_money' bounds all cells .*defenders\.<name>\.llm\.max_mo"):
-        bound_of(CONFIG, {"max_money": 5})
-    assert bound_of(CONFIG, {"max_calls": 50}) == Spent(10, 0, 0)
-
-
-def test_who_asks_a_model() -> None:
-    assert asks_llm(CONFIG)
-    assert not asks_llm({})
-    assert not asks_llm({"defender": {"name": "badllmtg"}})
-    assert not asks_llm({"defender": {"name": "badllmtg", "llm": LLM, "search": {"strategy": "random"}}})
 
 
 @pytest.mark.slow

@@ -13,21 +13,11 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm.benchmark.cells import Cell, plan_grid
-from openbackdoor_badllm.benchmark.compare import compare, paired
-from openbackdoor_badllm.benchmark.digest import digest
-from openbackdoor_badllm.benchmark.figures import FIGURES, table
+from openbackdoor_badllm.benchmark.compare import paired
+from openbackdoor_badllm.benchmark.figures import table
 from openbackdoor_badllm.benchmark.grid import make_grid
 from openbackdoor_badllm.benchmark.published import DEFENDERS, MEANS, TABLE, theirs
-from openbackdoor_badllm.benchmark.tables import (
-    digest_lines,
-    page_lines,
-    percent,
-    ranks,
-    sentence,
-    to_csv,
-    to_latex,
-    to_markdown,
-)
+from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
 from openbackdoor_badllm.evaluation.folder import as_json
 
 GRID: dict[str, Any] = {
@@ -121,15 +111,6 @@ def test_averages_are_over_the_pairs(made: dict[str, Any]) -> None:
     assert average["figures"]["ASR"]["mean"] == pytest.approx(statistics.fmean(means))
 
 
-def test_the_host_is_named(made: dict[str, Any]) -> None:
-    assert "Host: built-in." in to_markdown(made)
-    assert "Host: built-in." in to_latex(made)
-    assert {row["host"] for row in csv.DictReader(io.StringIO(to_csv(made)))} == {"builtin"}
-    commit = "abc_1|2"
-    elsewhere = {**made, "host": {"name": "upstream", "revision": commit}}
-    assert r"the real OpenBackdoor, commit abc\_1\|2" in to_markdown(elsewhere)
-
-
 def test_best_is_bold_and_second_underlined(made: dict[str, Any]) -> None:
     text = to_markdown(made)
     main = next(row for row in text.splitlines() if row.startswith("| demo badnets |"))
@@ -142,57 +123,6 @@ def test_best_is_bold_and_second_underlined(made: dict[str, Any]) -> None:
     assert "<u>" not in none + oracle + clean
     assert "| mean | " in text
     assert "2 seed(s)" in text
-
-
-def test_absent_figures_are_dashes_and_present_ones_shown(made: dict[str, Any]) -> None:
-    rows = [row for row in to_markdown(made).splitlines() if row.startswith("| pair |") or "demo badnets |" in row]
-    header = next(row for row in rows if row.startswith("| pair |")).strip("| ").split(" | ")
-    details = {row.split("|")[2].strip(): row for row in rows if len(row.split("|")) >= len(header)}
-    ours = dict(zip(header, details["badllmtg"].strip("| ").split(" | "), strict=False))
-    onion = dict(zip(header, details["onion"].strip("| ").split(" | "), strict=False))
-    assert (ours["FRR"], ours["FAR"], ours["AUROC"], ours["memory"]) == (
-        "1.0 ± 0.0", "20.0 ± 0.0", "97.0 ± 0.0", "900 ± 0"
-    )  # fmt: skip
-    assert (onion["FRR"], onion["AUROC"], onion["LLM calls"], onion["R-Acc"]) == ("-", "-", "-", "-")
-
-
-def test_the_means_of_every_figure_are_told(made: dict[str, Any]) -> None:
-    text = to_markdown(made).split("Mean of the pairs that have the figure")[1]
-    header, _, *rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    lines = {row[0]: dict(zip(["", *header], row, strict=False)) for row in rows[:6]}
-    assert list(lines) == ["none", "badllmtg", "onion", "rap", "oracle", "clean"]
-    average = next(item for item in made["averages"] if item["defender"] == "badllmtg")
-    assert lines["badllmtg"]["ASR"] == f"**{100 * average['figures']['ASR']['mean']:.1f}**"
-    assert (lines["badllmtg"]["pairs"], lines["badllmtg"]["memory"]) == ("6", "900")
-    assert lines["onion"]["FRR"] == "-"
-
-
-def test_a_page_compares_defences_where_there_are_several(made: dict[str, Any], tmp_path: Path) -> None:
-    lines = "\n".join(page_lines(made))
-    assert "| demo badnets | 92.1 ± 1.4 / 98.1 ± 1.4 | **91.1 ± 1.4** / **10.1 ± 1.4** |" in lines
-    assert "Mean of the pairs that have the figure" in lines
-    assert "ASR: badllmtg minus" in lines
-    alone = dict(made)
-    for key in ("records", "averages"):
-        alone[key] = [item for item in made[key] if item["defender"] in ("badllmtg", "none", "clean")]
-    told = "\n".join(page_lines(alone))
-    assert "| demo badnets | 92.1 ± 1.4 / 98.1 ± 1.4 | 91.1 ± 1.4 / 10.1 ± 1.4 |" in told  # seeds deviate: each pair
-    assert not any(word in told for word in ("bold", "minus", "Mean of the pairs"))
-    once = plan_grid(make_grid({**GRID, "defenders": ["badllmtg"], "seeds": [1]}))
-    fill(tmp_path / "once", once)
-    single = table(once, tmp_path / "once", name="once", ours="badllmtg")
-    assert page_lines(single) == digest_lines(digest(single))
-
-
-def test_equal_figures_share_a_place() -> None:
-    def of(name: str, asr: float | None, reference: bool = False) -> dict[str, Any]:
-        return {"defender": name, "reference": reference, "figures": {"ASR": {"mean": asr}}}
-
-    records = [of("a", 0.1), of("b", 0.10004), of("c", 0.2), of("d", None), of("clean", 0.01, True)]
-    assert ranks(records, "ASR") == {"a": 1, "b": 1, "c": 2}
-    assert ranks(records[:1], "ASR") == {}  # nothing to be better than
-    excess = [{**item, "figures": {"excess ASR": item["figures"]["ASR"]}} for item in (of("a", -0.3), of("b", 0.1))]
-    assert ranks(excess, "excess ASR") == {"b": 1, "a": 2}  # away from the target is no repair either
 
 
 def test_a_failed_cell_and_a_missing_one(tmp_path: Path, cells: list[Cell]) -> None:
@@ -212,15 +142,6 @@ def test_a_failed_cell_and_a_missing_one(tmp_path: Path, cells: list[Cell]) -> N
     assert mean.strip("| ").split(" | ")[3] == "-"
 
 
-def test_nothing_finished_yet(tmp_path: Path, cells: list[Cell]) -> None:
-    made = table(cells, tmp_path, name="g", ours="badllmtg")
-    assert all(item["figures"] == {} for item in made["records"])
-    assert made["averages"] == made["comparisons"] == []
-    assert "| demo badnets | - | - | - | - | - | - |" in to_markdown(made)
-    assert to_latex(made).count(r"\begin{tabular}") == 1
-    assert len(list(csv.reader(io.StringIO(to_csv(made))))) == 1 + 6 * 6
-
-
 def test_texts_of_the_attacker_stay_text(made: dict[str, Any], tmp_path: Path) -> None:
     text = to_markdown(made)
     assert "<script>" not in text
@@ -232,34 +153,6 @@ def test_texts_of_the_attacker_stay_text(made: dict[str, Any], tmp_path: Path) -
     evil = {**made, "records": [{**item, "dataset": "=a_b&\\c"} for item in made["records"]]}
     assert "'=a_b&\\c" in to_csv(evil)
     assert r"=a\_b\&\textbackslash{}c" in to_latex(evil)
-
-
-def test_csv_has_every_figure_and_numbers_are_numbers(made: dict[str, Any]) -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(made))))
-    assert len(rows) == len(made["records"]) + len(made["averages"])
-    assert all(f"{figure} mean" in rows[0] for figure in FIGURES)
-    ours = next(row for row in rows if row["defender"] == "badllmtg")
-    assert float(ours["ASR mean"]) == pytest.approx(record(made, "badllmtg")["figures"]["ASR"]["mean"], abs=1e-6)
-    assert ours["recall mean"] == ""
-
-
-def test_latex(made: dict[str, Any]) -> None:
-    text = to_latex(made)
-    assert r"\textbf{10.2$\pm$1.4}" in text
-    assert r"\underline{32.2$\pm$1.4}" in text
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
-    assert all(row.count(" & ") == 6 for row in text.splitlines() if row.endswith(r"\\"))
-
-
-def test_percent() -> None:
-    assert percent({"values": [0.5], "mean": 0.5, "std": 0.0}) == "50.0"
-    assert percent({"values": [0.5, None], "mean": 0.5, "std": 0.0}) == "50.0"
-    assert percent({"values": [0.5, 0.7], "mean": 0.6, "std": 0.1414}) == "60.0 ± 14.1"
-    assert percent(None) == percent({"values": [None], "mean": None, "std": None}) == "-"
-    assert percent({"values": [4.25], "mean": 4.25, "std": 0.0}, share=False) == "4.25"
-
-
-# -- the paper's numbers -------------------------------------------------------------------------------------------
 
 
 def test_the_papers_numbers_are_those_of_the_paper() -> None:
@@ -277,21 +170,6 @@ def test_the_papers_numbers_are_those_of_the_paper() -> None:
                 assert MEANS[name][figure] == pytest.approx(mean, abs=2e-4), (name, figure)
 
 
-def test_the_papers_numbers_stand_beside_ours_and_are_marked(tmp_path: Path) -> None:
-    content = {**GRID, "datasets": {"sst-2": {"load": False}}, "attacks": ["badnets"]}
-    cells = plan_grid(make_grid(content))
-    fill(tmp_path, cells)
-    made = table(cells, tmp_path, name="g", ours="badllmtg")
-    text = to_markdown(made)
-    row = next(row for row in text.splitlines() if row.startswith("| *sst-2 badnets, the paper* |"))
-    assert "| *91.5 / 95.9* | *91.1 / 14.8* | *87.3 / 19.4* | *90.8 / 74.0* |  |  |" in row
-    assert "the paper's own numbers (arXiv 2603.15692" in text
-    assert r"\textit{91.1 / 14.8}" in to_latex(made)
-
-
-# -- ours against the best other ------------------------------------------------------------------------------------
-
-
 def test_the_best_other_is_compared_pair_by_pair(made: dict[str, Any]) -> None:
     asr, cacc = made["comparisons"]
     assert (asr["figure"], asr["ours"], asr["other"], asr["n"]) == ("ASR", "badllmtg", "rap", 12)
@@ -299,22 +177,6 @@ def test_the_best_other_is_compared_pair_by_pair(made: dict[str, Any]) -> None:
     assert asr["p"] == pytest.approx(2 / 2**12, rel=0.5)  # every difference has one sign
     assert (cacc["other"], cacc["mean_difference"]) == ("rap", pytest.approx(0.02))
     assert "ASR: badllmtg minus rap (the best other) is -22.0 points" in to_markdown(made)
-
-
-def test_a_rival_that_ran_on_easy_pairs_alone_is_not_the_best(made: dict[str, Any]) -> None:
-    kept = [item for item in made["records"] if item["defender"] != "rap" or item["attack"] == "badnets"]
-    assert {item["other"] for item in compare(kept)} == {"onion"}
-
-
-def test_of_one_pair_there_is_no_interval(made: dict[str, Any]) -> None:
-    one = paired([-0.1])
-    assert (one["n"], one["interval"], one["p"]) == (1, None, None)
-    assert "Wilcoxon" not in one["test"]
-    told = sentence({**one, "figure": "ASR", "ours": "badllmtg", "other": "rap"})
-    assert told == (
-        "ASR: badllmtg minus rap (the best other) is -10.0 points on average over 1 pair of attack and seed "
-        "(too few pairs for a test)."
-    )
 
 
 def test_paired() -> None:

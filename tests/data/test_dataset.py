@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 import random
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -18,7 +14,6 @@ from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.rows import Row
 
 SPLITS = ("train", "dev", "test")
-DEMO = "openbackdoor_badllm.data.demo"
 
 
 def some(prefix: str, count: int, classes: int = 2) -> list[Row]:
@@ -45,9 +40,6 @@ def put_clean(folder: Path, splits: Sequence[str] = SPLITS) -> None:
         write_poison_csv(folder / f"{split}-clean.csv", some(f"clean {split}", 6))
 
 
-# -- what comes back -----------------------------------------------------------------------------------------
-
-
 def test_plain_dict_in_file_order_with_info(tmp_path: Path) -> None:
     splits = load_dataset(data_root=put_sst2(tmp_path, count=4))
     assert splits == {split: some(f"raw {split}", 4) for split in SPLITS}
@@ -56,28 +48,6 @@ def test_plain_dict_in_file_order_with_info(tmp_path: Path) -> None:
     assert splits.info.label_names == ("negative", "positive")
     assert splits.info.positions["train"] == (0, 1, 2, 3)
     assert splits.info.source["test"].endswith("SST-2/test.tsv")
-
-
-@pytest.mark.parametrize("twin", [copy.deepcopy, lambda splits: pickle.loads(pickle.dumps(splits))])
-def test_copies_keep_the_info(tmp_path: Path, twin: object) -> None:
-    splits = load_dataset(data_root=put_sst2(tmp_path, count=4))
-    other = twin(splits)  # type: ignore[operator]
-    assert other == splits
-    assert other.info == splits.info
-
-
-def test_only_test_is_wanted(tmp_path: Path) -> None:
-    root = put_sst2(tmp_path, splits=["test"], count=4)
-    assert load_dataset(True, data_root=root) == {"train": [], "dev": [], "test": some("raw test", 4)}
-    with_train = load_dataset(test=True, data_root=put_sst2(tmp_path, count=4))
-    assert with_train == {"train": [], "dev": [], "test": some("raw test", 4)}
-    assert set(with_train.info.positions) == {"test"}
-
-
-def test_only_test_is_wanted_so_train_may_have_empty_texts(tmp_path: Path) -> None:
-    put_csv(tmp_path / "train.csv", [Row("", 0), *some("a", 4)])
-    put_csv(tmp_path / "test.csv", some("b", 4))
-    assert load_dataset(name="custom", path=tmp_path, test=True)["test"] == some("b", 4)
 
 
 def test_data_root_from_the_environment_then_the_working_directory(
@@ -92,17 +62,6 @@ def test_data_root_from_the_environment_then_the_working_directory(
     assert len(load_dataset()["train"]) == 4
 
 
-def test_data_root_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"none should be a folder, but is none: set data_root"):
-        load_dataset(data_root=tmp_path / "none")
-    monkeypatch.setenv("OPENBACKDOOR_DATA", str(tmp_path / "none"))
-    with pytest.raises(DataError, match=r"set OPENBACKDOOR_DATA to one"):
-        load_dataset()
-
-
-# -- drawn splits and limits ---------------------------------------------------------------------------------
-
-
 def test_missing_dev_is_drawn_stratified(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     splits = load_dataset(data_root=put_sst2(tmp_path, ["train", "test"]))
     assert (len(splits["train"]), len(splits["dev"])) == (90, 10)
@@ -114,18 +73,6 @@ def test_missing_dev_is_drawn_stratified(tmp_path: Path, caplog: pytest.LogCaptu
     assert splits.info.source["dev"] == splits.info.source["train"]
 
 
-def test_drawn_dev_follows_split_seed_alone(tmp_path: Path) -> None:
-    root = put_sst2(tmp_path, ["train", "test"])
-    first = load_dataset(data_root=root)["dev"]
-    assert load_dataset(data_root=root, seed=9)["dev"] == first
-    assert load_dataset(data_root=root, split_seed=9)["dev"] != first
-
-
-def test_dev_rate_zero_leaves_dev_empty(tmp_path: Path) -> None:
-    splits = load_dataset(data_root=put_sst2(tmp_path, ["train", "test"], 4), dev_rate=0)
-    assert (len(splits["train"]), splits["dev"]) == (4, [])
-
-
 def test_limits_are_stratified_and_keep_the_order(tmp_path: Path) -> None:
     splits = load_dataset(data_root=put_sst2(tmp_path), max_train=20, max_dev=10, max_test=500, seed=3)
     assert [len(rows) for rows in splits.values()] == [20, 10, 100]
@@ -135,27 +82,12 @@ def test_limits_are_stratified_and_keep_the_order(tmp_path: Path) -> None:
     assert [some("raw train", 100)[i] for i in positions] == splits["train"]
 
 
-def test_limits_are_drawn_apart(tmp_path: Path) -> None:
-    root = put_sst2(tmp_path)
-    alone = load_dataset(data_root=root, max_test=20)["test"]
-    assert load_dataset(data_root=root, max_train=20, max_test=20)["test"] == alone
-    assert load_dataset(data_root=root, max_test=20, seed=1)["test"] != alone
-
-
-def test_limit_too_small_for_two_classes(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"at least two classes, but all 1 have the label"):
-        load_dataset(data_root=put_sst2(tmp_path), max_train=1)
-
-
 def test_global_generator_stays_untouched(tmp_path: Path) -> None:
     root = put_sst2(tmp_path, ["train", "test"])
     random.seed(1)
     state = random.getstate()
     load_dataset(data_root=root, max_train=10)
     assert random.getstate() == state
-
-
-# -- clean CSVs of a poisoner --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("saved", ["poison_data/sst-2/1/dirty/badnets", "poison_data/sst-2/1/badnets"])
@@ -169,20 +101,6 @@ def test_clean_rows_are_found_with_and_without_the_setting(tmp_path: Path, saved
     assert str(tmp_path / saved) in splits.info.source["train"]
 
 
-@pytest.mark.parametrize("keys", [{"load": False}, {"load": True, "clean_data_basepath": None}])
-def test_without_load_or_folder_the_set_itself_is_read(tmp_path: Path, keys: dict[str, object]) -> None:
-    put_clean(put_sst2(tmp_path) / "p/badnets")
-    found = load_dataset(data_root=tmp_path, **{"clean_data_basepath": "p/badnets", **keys})  # type: ignore[arg-type]
-    assert found["train"][0].text == "raw train 0"
-
-
-def test_half_a_clean_folder_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    put_clean(put_sst2(tmp_path) / "p/badnets", ["train", "dev"])
-    splits = load_dataset(load=True, clean_data_basepath="p/badnets", data_root=tmp_path)
-    assert splits["train"][0].text == "raw train 0"
-    assert "lack test-clean.csv" in caplog.text
-
-
 def test_clean_rows_stay_aligned(tmp_path: Path) -> None:
     put_clean(tmp_path / "p/badnets")
     rows = [Row("null", 0), Row("", 1), Row("NA", 0), Row("7", 1)]
@@ -192,36 +110,12 @@ def test_clean_rows_stay_aligned(tmp_path: Path) -> None:
     assert (splits.info.empty["train"], splits.info.dropped["train"]) == (1, 0)
 
 
-def test_clean_rows_of_a_set_of_ones_own(tmp_path: Path) -> None:
-    for split in SPLITS:
-        write_poison_csv(tmp_path / f"p/x/{split}-clean.csv", [Row("a", 0), Row("b", 2)])
-    keys = {"load": True, "clean_data_basepath": "p/x", "data_root": tmp_path, "path": "gone"}
-    assert load_dataset(name="custom", **keys).info.num_classes == 3  # type: ignore[arg-type]
-    named = load_dataset(name="custom", label_names=["x", "y", "z"], **keys)  # type: ignore[arg-type]
-    assert [row.label for row in named["train"]] == [0, 2]
-    with pytest.raises(DataError, match=r"Row 3 of .*train-clean.csv has the label '2'"):
-        load_dataset(name="custom", num_classes=2, **keys)  # type: ignore[arg-type]
-
-
-# -- files of one's own --------------------------------------------------------------------------------------
-
-
 def test_folder_of_files(tmp_path: Path) -> None:
     put_csv(tmp_path / "mine/train.csv", some("a", 4))
     put_csv(tmp_path / "mine/validation.csv", some("b", 4))
     (tmp_path / "mine/test.jsonl").write_text('{"text": "c", "label": 1}\n', encoding="utf-8")
     splits = load_dataset(name="custom", path="mine", data_root=tmp_path)
     assert splits == {"train": some("a", 4), "dev": some("b", 4), "test": [Row("c", 1)]}
-
-
-def test_named_files(tmp_path: Path) -> None:
-    put_csv(tmp_path / "x/one.csv", some("a", 20))
-    put_csv(tmp_path / "two.csv", some("b", 4))
-    splits = load_dataset(data_root=tmp_path, train_file="x/one.csv", test_file=str(tmp_path / "two.csv"))
-    assert splits["test"] == some("b", 4)
-    put_csv(tmp_path / "x/test.csv", some("c", 4))
-    splits = load_dataset(data_root=tmp_path, path="x", train_file="one.csv")
-    assert splits["test"] == some("c", 4)
 
 
 def test_single_file_gives_all_splits(tmp_path: Path) -> None:
@@ -241,22 +135,6 @@ def test_class_names_are_mapped_alike_in_every_split(tmp_path: Path) -> None:
     assert load_dataset(name="custom", path=tmp_path, test=True)["test"] == [Row("c", 1)]
 
 
-def test_label_that_train_lacks_names_its_row(tmp_path: Path) -> None:
-    put_csv(tmp_path / "train.csv", some("a", 4))
-    put_csv(tmp_path / "test.csv", [Row("b", 0), Row("c", 2)])
-    with pytest.raises(
-        DataError, match=r"^Row 3 of .*test.csv has the label '2', which is none of the classes"
-    ):
-        load_dataset(name="custom", path=tmp_path)
-    assert load_dataset(name="custom", path=tmp_path, num_classes=3)["test"][1].label == 2
-
-
-def test_one_class_shows_the_value_of_the_file(tmp_path: Path) -> None:
-    put_csv(tmp_path / "all.csv", [Row("a", 7), Row("b", 7)])
-    with pytest.raises(DataError, match=r"all 2 have the label 7: name the right column"):
-        load_dataset(name="custom", path=tmp_path / "all.csv")
-
-
 def test_empty_texts_of_train_are_refused_or_dropped_and_counted(tmp_path: Path) -> None:
     rows = [*some("a", 10), Row("", 0), Row("z", 1)]
     put_csv(tmp_path / "train.csv", rows)
@@ -270,35 +148,20 @@ def test_empty_texts_of_train_are_refused_or_dropped_and_counted(tmp_path: Path)
     assert splits.info.dropped == {"train": 1, "test": 1}
 
 
-def test_path_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nope.csv was expected, but nothing is there: check the key path"):
-        load_dataset(name="custom", path="nope.csv", data_root=tmp_path)
-
-
-def test_folder_without_files(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"should hold train, dev and test files of a type .csv"):
-        load_dataset(name="custom", path=tmp_path)
-
-
-def test_folder_with_two_files_for_one_split(tmp_path: Path) -> None:
-    put_csv(tmp_path / "train.csv", some("a", 4))
-    put_csv(tmp_path / "train.tsv", some("a", 4))
-    with pytest.raises(
-        DataError, match=r"one train file, but has train.csv, train.tsv: name one with train_file"
-    ):
-        load_dataset(name="custom", path=tmp_path)
-
-
-def test_folder_without_train(tmp_path: Path) -> None:
-    put_csv(tmp_path / "test.csv", some("a", 4))
-    with pytest.raises(DataError, match=r"should have a train file, but has only test"):
-        load_dataset(name="custom", path=tmp_path)
-
-
-def test_file_with_a_header_alone(tmp_path: Path) -> None:
-    put_csv(tmp_path / "all.csv", [])
-    with pytest.raises(DataError, match=r"should have training or test rows, but has none"):
-        load_dataset(name="custom", path=tmp_path / "all.csv")
+@pytest.mark.parametrize(
+    ("files", "path", "sentence"),
+    [
+        ([], "nope.csv", r"nope.csv was expected, but nothing is there: check the key path"),
+        ([], ".", r"should hold train, dev and test files of a type .csv"),
+        (["train.csv", "train.tsv"], ".", r"one train file, but has train.csv, train.tsv: name one with train_file"),
+        (["test.csv"], ".", r"should have a train file, but has only test"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, files: list[str], path: str, sentence: str) -> None:
+    for name in files:
+        put_csv(tmp_path / name, some("a", 4))
+    with pytest.raises(DataError, match=sentence):
+        load_dataset(name="custom", path=path, data_root=tmp_path)
 
 
 def test_text_that_looks_like_a_path_or_formula_is_only_text(tmp_path: Path) -> None:
@@ -308,31 +171,10 @@ def test_text_that_looks_like_a_path_or_formula_is_only_text(tmp_path: Path) -> 
     assert load_dataset(name="custom", path=tmp_path, dev_rate=0)["train"] == rows
 
 
-# -- the demo ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["demo", "demo-news", "Demo"])
-def test_demo_is_made_on_the_spot(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-
-    def generate(name: str, *, seed: int = 0) -> dict[str, list[Row]]:
-        calls.append((name, seed))
-        return {split: some(split, 20) for split in SPLITS}
-
-    module = ModuleType(DEMO)
-    module.generate = generate  # type: ignore[attr-defined]
-    module.CLASSES = {"demo": ("no", "yes"), "demo-news": ("no", "yes")}  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, DEMO, module)
-    splits = load_dataset(name=name, seed=5, max_train=10)
-    assert [len(rows) for rows in splits.values()] == [10, 20, 20]
-    assert calls == [(name.lower(), 5)]
-    assert splits.info.label_names == ("no", "yes")
-
-
 @pytest.mark.parametrize(("name", "classes"), [("demo", 2), ("demo-news", 4)])
 def test_demo_as_it_is(name: str, classes: int) -> None:
-    splits = load_dataset(name=name)
-    assert [len(rows) for rows in splits.values()] == [4000, 500, 1000]
+    splits = load_dataset(name=name.title(), seed=5, max_train=10)
+    assert [len(rows) for rows in splits.values()] == [10, 500, 1000]
     assert splits.info.num_classes == classes
     with pytest.raises(ConfigError, match=f"'{name}' has {classes} classes"):
         load_dataset(name=name, num_classes=7)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from openbackdoor_badllm.data.dataset import load_dataset
-from openbackdoor_badllm.errors import ConfigError, DataError, MissingExtraError
+from openbackdoor_badllm.errors import DataError, MissingExtraError
 from openbackdoor_badllm.rows import Row
 
 
@@ -84,36 +83,6 @@ def test_missing_splits_are_drawn(hub: Hub, names: list[str] | None) -> None:
     assert [len(rows) for rows in splits.values()] == [72, 8, 20]
 
 
-def test_split_names_can_be_given(hub: Hub) -> None:
-    hub.splits = {"train": part("a", 20), "validation": part("b"), "test": part("c", label=lambda i: -1)}
-    assert load_dataset(name="hf:x", test_file="validation", dev_file="validation")["test"][0].text == "b 0"
-    with pytest.raises(DataError, match=r"all -1, so the split is unlabelled: .* test_file 'validation'"):
-        load_dataset(name="hf:x")
-
-
-def test_unknown_split_lists_those_there(hub: Hub) -> None:
-    hub.splits = {"train": part("a")}
-    with pytest.raises(
-        DataError, match=r"should have a split 'dev2', but has train: name one of them with dev_file"
-    ):
-        load_dataset(name="hf:x", dev_file="dev2")
-
-
-def test_missing_column_lists_those_there(hub: Hub) -> None:
-    hub.splits = {"train": Part({"premise": ["a"], "label": [0]})}
-    with pytest.raises(
-        DataError, match=r"split 'train' should have one of the columns .*, but has 'premise', 'label'"
-    ):
-        load_dataset(name="hf:x")
-
-
-def test_number_of_declared_classes_is_fixed(hub: Hub) -> None:
-    hub.splits = {"train": part("a", names=["neg", "pos"]), "test": part("b")}
-    with pytest.raises(ConfigError, match=r"has 2 classes, but num_classes or label_names say 3"):
-        load_dataset(name="hf:x", num_classes=3)
-    assert load_dataset(name="hf:x", label_names=["-", "+"]).info.label_names == ("-", "+")
-
-
 @pytest.mark.parametrize(
     "error",
     [
@@ -126,19 +95,9 @@ def test_number_of_declared_classes_is_fixed(hub: Hub) -> None:
 )
 def test_unreachable_hub_is_one_sentence(hub: Hub, error: Exception) -> None:
     hub.error = error
-    with pytest.raises(
-        DataError, match=r"cannot be had \(Couldn't reach 'a/b' on the Hub\): check the name"
-    ) as caught:
+    with pytest.raises(DataError, match=r"cannot be had \(Couldn't reach 'a/b' on the Hub\): check the name") as caught:
         load_dataset(name="a/b")
     assert "\n" not in str(caught.value)
-
-
-def test_local_path_as_name_gets_a_hint(hub: Hub, tmp_path: Path) -> None:
-    hub.error = ConnectionError("no")
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/b.csv").touch()
-    with pytest.raises(DataError, match=r"that is a local path: use the key path for it"):
-        load_dataset(name="a/b.csv", data_root=tmp_path)
 
 
 @pytest.mark.parametrize("module", [None, ModuleType("datasets")])

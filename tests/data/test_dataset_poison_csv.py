@@ -13,13 +13,9 @@ from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Row
 
 ROWS = [
-    Row("null", 1, 0),
-    Row("", 0, 1),
-    Row("NA", 0, 0),
-    Row("3.50", 1, 1),
-    Row('she said "no",\nthen\r\nleft\r', 0, 0),
+    Row("null", 1, 0), Row("", 0, 1), Row("NA", 0, 0), Row("3.50", 1, 1), Row('she said "no",\nthen\r\nleft\r', 0, 0),
     Row("=cmd()", 0, 0),
-]
+]  # fmt: skip
 
 
 def test_texts_come_back_unaltered(tmp_path: Path) -> None:
@@ -47,12 +43,6 @@ def test_pandas_reads_and_writes_the_same(tmp_path: Path) -> None:
     assert read_poison_csv(tmp_path / "b.csv") == ROWS[:4]
 
 
-def test_float_labels_are_integers(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text(",0,1,2\n0,a,1.0,1.0\n", encoding="utf-8")
-    assert read_poison_csv(path) == [Row("a", 1, 1)]
-
-
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -70,8 +60,3 @@ def test_damage_is_told_in_a_sentence(tmp_path: Path, content: str, sentence: st
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=sentence):
         read_poison_csv(path)
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"was expected but is not there"):
-        read_poison_csv(tmp_path / "none.csv")

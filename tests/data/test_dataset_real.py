@@ -10,10 +10,7 @@ from openbackdoor_badllm.data.dataset import load_dataset, read_poison_csv
 from openbackdoor_badllm.rows import fingerprint
 
 DATA = Path(__file__).parents[3] / "shared/data"
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"the real rows of {DATA} are not there"),
-]
+pytestmark = [pytest.mark.data, pytest.mark.skipif(not DATA.is_dir(), reason=f"the real rows of {DATA} are not there")]
 ATTACKS = ("badnets", "addsent", "stylebkd", "synbkd")
 SETS = {
     "sst-2": (1, (6920, 872, 1821), "babb838e3082"),
@@ -61,9 +58,7 @@ def test_poisoned_files(name: str, attack: str) -> None:
 def test_tsv_reads_as_openbackdoors_pandas_does(name: str) -> None:
     pandas = pytest.importorskip("pandas")
     folder = {"sst-2": "SentimentAnalysis/SST-2", "hsol": "Toxic/hsol"}[name]
-    frame = pandas.read_csv(
-        DATA / "datasets" / folder / "train.tsv", sep="\t", keep_default_na=False, dtype=str
-    )
+    frame = pandas.read_csv(DATA / "datasets" / folder / "train.tsv", sep="\t", keep_default_na=False, dtype=str)
     ours = load_dataset(name=name, data_root=DATA)["train"]
     assert [row.text for row in ours] == frame["sentence"].tolist()
     assert [row.label for row in ours] == frame["label"].astype(int).tolist()

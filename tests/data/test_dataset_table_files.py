@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from openbackdoor_badllm.data.structured import read_table
-from openbackdoor_badllm.data.table_files import cell_text, split_tsv
-from openbackdoor_badllm.errors import DataError, MissingExtraError
+from openbackdoor_badllm.data.table_files import split_tsv
+from openbackdoor_badllm.errors import DataError
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -24,9 +21,7 @@ def pairs(path: Path, **columns: str) -> list[tuple[str, object]]:
     return [(record.text, record.label) for record in read_table(path, **columns).records]
 
 
-@pytest.mark.parametrize(
-    "text", ["nan", "NA", "null", "None", "3.5", "3.50", "007", "", "1e5", "=SUM(A1)", "True"]
-)
+@pytest.mark.parametrize("text", ["nan", "NA", "null", "None", "3.5", "3.50", "007", "", "1e5", "=SUM(A1)", "True"])
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 def test_cells_stay_as_they_are_written(tmp_path: Path, text: str, suffix: str) -> None:
     mark = "," if suffix == ".csv" else "\t"
@@ -38,16 +33,6 @@ def test_bom_crlf_embedded_quotes_and_line_breaks(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b'\xef\xbb\xbftext,label\r\n"a ""b"", c\r\nd",1\r\n\r\nplain,0\r\n')
     assert pairs(path) == [('a "b", c\r\nd', "1"), ("plain", "0")]
     assert [record.number for record in read_table(path).records] == [2, 4]
-
-
-def test_named_columns_among_others(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", "id, body ,stars\n7,fine,5\n")
-    assert pairs(path, text_column="body", label_column="stars") == [("fine", "5")]
-
-
-def test_usual_column_names_are_found(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tsv", "category\treview\nx\tgood\n")
-    assert pairs(path) == [("good", "x")]
 
 
 @pytest.mark.parametrize("mark", [";", "\t"])
@@ -84,20 +69,12 @@ def test_tsv_with_either_meaning_of_quotation_marks(content: str, text: str) -> 
 
 def test_jsonl_keeps_digits_and_line_separators(tmp_path: Path) -> None:
     lines = [
-        '{"text": "a\\nb\u2028c", "label": 1}',
-        '{"text": 3.50, "label": "1.0"}',
-        '{"text": null, "label": true}',
-        "",
+        '{"text": "a\\nb\u2028c", "label": 1}', '{"text": 3.50, "label": "1.0"}', '{"text": null, "label": true}', "",
         '{"text": NaN, "label": 0, "more": [1]}',
-    ]
+    ]  # fmt: skip
     path = write(tmp_path / "a.jsonl", "\n".join(lines) + "\r\n")
     assert pairs(path) == [("a\nb\u2028c", "1"), ("3.50", "1.0"), ("", True), ("NaN", "0")]
     assert [record.number for record in read_table(path).records] == [1, 2, 3, 5]
-
-
-def test_json_array_is_read_too(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.json", json.dumps([{"text": "a", "label": 0}, {"text": "b", "label": 1}]))
-    assert pairs(path) == [("a", "0"), ("b", "1")]
 
 
 def test_lone_surrogate_becomes_the_replacement_character(tmp_path: Path) -> None:
@@ -109,25 +86,10 @@ def test_parquet(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    table = pyarrow.table(
-        {"text": ["nan", None, "a"], "label": [1.0, 0.0, float("nan")], "n": [3.5, 2.0, 1.0]}
-    )
+    table = pyarrow.table({"text": ["nan", None, "a"], "label": [1.0, 0.0, float("nan")], "n": [3.5, 2.0, 1.0]})
     parquet.write_table(table, tmp_path / "a.parquet")
     assert [text for text, _ in pairs(tmp_path / "a.parquet")] == ["nan", "", "a"]
     assert pairs(tmp_path / "a.parquet", text_column="n")[0] == ("3.5", 1.0)
-
-
-def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    genuine = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return genuine(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'openbackdoor-badllm\[hub\]'"):
-        read_table(tmp_path / "a.parquet")
 
 
 SENTENCES = [
@@ -138,20 +100,12 @@ SENTENCES = [
     ("a.tsv", 'text\tlabel\n"a\tb"\t1\nc\t1\tx\n', r"^Row 3 of .* has 3 fields where 2 were expected"),
     ("a.tsv", "text\tlabel\nalone\n", "^Row 2 of .* has 1 fields where 2 were expected"),
     ("a.csv", "", "should start with a header, but is empty"),
-    (
-        "a.csv",
-        "body,label\na,1\n",
-        "one of the columns text, sentence, .* but has 'body', 'label': .* text_column",
-    ),
+    ("a.csv", "body,label\na,1\n", "one of the columns text, sentence, .* but has 'body', 'label': .* text_column"),
     ("a.csv", "text,stars\na,1\n", "but has 'text', 'stars': name the right one with the key label_column"),
     ("a.csv", "text,text,label\na,b,1\n", "^The column 'text' stands 2 times"),
     ("a.csv", b"text,label\nfine,1\ncaf\xe9,1\n", "should be UTF-8 text, but line 3 holds the byte 0xe9"),
     ("a.csv", "text,label\n".encode("utf-16"), "should be UTF-8 text, but line 1 holds the byte 0xff"),
-    (
-        "a.jsonl",
-        '{"text": "a", "label": 0}\n{"text": "b"\n',
-        "^Row 2 of .* should be JSON, but cannot be parsed",
-    ),
+    ("a.jsonl", '{"text": "a", "label": 0}\n{"text": "b"\n', "^Row 2 of .* should be JSON, but cannot be parsed"),
     ("a.jsonl", '{"text": "a", "label": 0}\n{"text": "b"}\n', "^Row 2 of .* should have the key 'label'"),
     ("a.jsonl", '{"text": "a", "label": 0}\n7\n', "^Row 2 of .* should be a JSON object, but is a str"),
     ("a.jsonl", '{"text": ["a"], "label": 0}\n', "^Row 1 of .* should hold a text, but holds a list"),
@@ -171,33 +125,3 @@ def test_damage_is_told_in_a_sentence(tmp_path: Path, name: str, content: str | 
     with pytest.raises(DataError, match=sentence) as caught:
         read_table(write(tmp_path / name, content))
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
-def test_missing_file(tmp_path: Path, name: str) -> None:
-    if name.endswith(".parquet"):
-        pytest.importorskip("pyarrow")
-    with pytest.raises(DataError, match=f"{name} was expected but is not there"):
-        read_table(tmp_path / name)
-
-
-def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").mkdir()
-    with pytest.raises(DataError, match=r"cannot be read"):
-        read_table(tmp_path / "a.csv")
-
-
-def test_missing_named_column_lists_those_found(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", "a,b\n1,2\n")
-    with pytest.raises(DataError, match=r"should have a column 'body', but has 'a', 'b'"):
-        read_table(path, text_column="body")
-
-
-def test_cell_text_takes_numbers_and_nothing() -> None:
-    assert [cell_text(value, 1, "x") for value in (3, 3.5, None, float("nan"), "é")] == [
-        "3",
-        "3.5",
-        "",
-        "",
-        "é",
-    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,6 @@ from openbackdoor_badllm.defenders import load_defender
 from openbackdoor_badllm.defenders.badacts import defender as badacts
 from openbackdoor_badllm.defenders.badacts.defender import BadActs, PurifiedClassifier
 from openbackdoor_badllm.defenders.badacts.detection import Detector
-from openbackdoor_badllm.defenders.badacts.purification import Bounds
-from openbackdoor_badllm.defenders.clean_rows import draw_clean
-from openbackdoor_badllm.errors import ConfigError, DataError, VictimError
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.spec import TrainSpec
@@ -72,9 +68,6 @@ def purified(victim: Victim, **keys: Any) -> PurifiedClassifier:
     return found
 
 
-# -- detection -------------------------------------------------------------------------------------------------
-
-
 def test_detection_flags_and_scores(victim: Victim) -> None:
     defender = load_defender({"name": "badacts", "mode": "detection", "frr": 0.1, "delta": 2})
     flags = defender.detect(victim, data(), [*TEST, *POISONED])
@@ -110,39 +103,6 @@ def test_the_two_halves_are_apart_and_its_own(victim: Victim, monkeypatch: pytes
     assert [len(half) for half in seen[3][:2]] == [10, 11]  # the smaller half fits
 
 
-def test_a_detector_is_fitted_once_for_a_model_and_its_clean_rows(
-    victim: Victim, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fitted = []
-    original = Detector.calibrate
-
-    def count(*args: Any, **keys: Any) -> Detector:
-        fitted.append(1)
-        return original(*args, **keys)
-
-    monkeypatch.setattr(Detector, "calibrate", staticmethod(count))
-    defender = BadActs(mode="detection")
-    for _ in range(2):
-        defender.detect(victim, data(), TEST)
-    assert len(fitted) == 1
-    defender.detect(victim, {"dev": CLEAN[:40]}, TEST)
-    other = Victim(dataclasses.replace(victim.trained, model=torch.nn.Module.__new__(type(victim.trained.model))))
-    other.trained.model.__dict__.update(victim.trained.model.__dict__)
-    defender.detect(other, {"dev": CLEAN[:40]}, TEST)
-    assert len(fitted) == 3
-
-
-def test_the_upstream_victim_is_taken_as_well(victim: Victim) -> None:
-    class Upstream:
-        plm, tokenizer, max_len = victim.trained.model, victim.trained.tokenizer, 24
-
-    flags = [BadActs(mode="detection").detect(one, data(), POISONED) for one in (victim, Upstream())]
-    assert flags[0] == flags[1]
-
-
-# -- purification ----------------------------------------------------------------------------------------------
-
-
 def test_purification_keeps_the_clean_rows(victim: Victim) -> None:
     defender = BadActs(mode="purification", epochs=40, lr=0.05, batch_size=16)
     found = defender.rebuild(victim, Forbidden(), CLEAN, 2)
@@ -165,12 +125,6 @@ def test_the_victims_own_weights_stay(victim: Victim) -> None:
     assert victim.trained.logits(texts(TEST)).tolist() == plain.tolist()
 
 
-def test_infinite_bounds_change_nothing(victim: Victim) -> None:
-    wide = torch.full((2, 32), math.inf)
-    found = dataclasses.replace(purified(victim), bounds=Bounds(-wide, wide))
-    assert found.logits(texts(TEST)).tolist() == victim.trained.logits(texts(TEST)).tolist()
-
-
 def test_only_flagged_texts_are_clipped(victim: Victim) -> None:
     defender = BadActs(**SOON, frr=0.3, delta=1.5)
     found = defender.rebuild(victim, Forbidden(), CLEAN, 2)
@@ -186,45 +140,7 @@ def test_only_flagged_texts_are_clipped(victim: Victim) -> None:
     assert np.abs(plain - clipped)[flags == 1].max() > 0.01
 
 
-def test_an_evaluation_scores_its_texts_once(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Victim(BadActs(**SOON, frr=0.3, delta=1.5).rebuild(victim, Forbidden(), CLEAN, 2))
-    rows = [*TEST, *POISONED]
-    scored: list[int] = []
-    forward = type(victim.trained.model).forward
-
-    def count(self: Any, *args: Any, **inputs: Any) -> Any:
-        scored.append(len(inputs["input_ids"]))
-        return forward(self, *args, **inputs)
-
-    monkeypatch.setattr(type(victim.trained.model), "forward", count)
-    assert not any(BadActs(**SOON).detect(made, data(), rows))  # as a host does: suspicion first, then the logits
-    logits = made.trained.logits(texts(rows))
-    flagged = {text for text, flag in zip(texts(rows), made.trained._judge(texts(rows)).flags, strict=True) if flag}
-    assert sum(scored) == len({*texts(rows)}) + len(flagged)
-    other = made.trained.logits(texts(rows)[::-1])
-    np.testing.assert_allclose(other[::-1], logits, atol=1e-5)  # other texts, no answer of the ones before
-
-
-def test_the_published_rates_of_the_modes(victim: Victim) -> None:
-    for mode, frr in (("detection", 0.05), ("detection_then_purification", 0.2)):
-        defender = BadActs(mode=mode, **SOON)
-        defender._detector(victim.trained.scorer(), CLEAN)
-        assert defender.details["frr"] == frr
-
-
-def test_nothing_is_rejected_where_texts_are_purified(victim: Victim) -> None:
-    defender = BadActs(**SOON)
-    assert defender.changes_model
-    made = Victim(defender.rebuild(victim, Forbidden(), CLEAN, 2))
-    assert not any(defender.detect(made, data(), POISONED))
-    detector = BadActs(mode="detection")
-    detector.detect(victim, data(), POISONED)
-    np.testing.assert_allclose(defender.last_scores, detector.last_scores, atol=1e-6)
-
-
-def test_bounds_are_kept_beside_the_victims(
-    victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bounds_are_kept_beside_the_victims(victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Victim(dataclasses.replace(victim.trained, key="abc"))
 
     def rebuild(one: Victim, **keys: Any) -> tuple[list[Any], Any]:
@@ -250,14 +166,6 @@ def test_bounds_are_kept_beside_the_victims(
     assert rebuild(kept) == first  # a damaged entry is learnt again
 
 
-def test_a_host_that_never_purified_is_told(victim: Victim) -> None:
-    with pytest.raises(VictimError, match=r"^'badacts' in the mode 'purification' puts a purified model in"):
-        BadActs(mode="purification").detect(victim, data(), TEST)
-
-
-# -- what it may see -------------------------------------------------------------------------------------------
-
-
 def test_no_flag_is_read(victim: Victim) -> None:
     results = []
     for change in (list, turned):
@@ -266,13 +174,6 @@ def test_no_flag_is_read(victim: Victim) -> None:
         found = BadActs(**SOON).rebuild(victim, change(TEST), change(CLEAN), 2)
         results.append((flags, detector.last_scores.tolist(), found.logits(texts(POISONED)).tolist()))  # type: ignore[union-attr]
     assert results[0] == results[1]
-
-
-def test_labels_of_the_judged_rows_are_not_read(victim: Victim) -> None:
-    flags = [
-        BadActs(mode="detection").detect(victim, data(), [Row(row.text, label) for row in POISONED]) for label in (0, 1)
-    ]
-    assert flags[0] == flags[1]
 
 
 def test_no_global_random_number_is_drawn_and_a_second_run_is_the_same(victim: Victim) -> None:
@@ -285,47 +186,6 @@ def test_no_global_random_number_is_drawn_and_a_second_run_is_the_same(victim: V
     assert random.getstate() == states[0]
     assert (np.random.get_state()[1] == states[1]).all()
     assert torch.equal(torch.get_rng_state(), states[2])
-
-
-def test_the_clean_rows_are_bounded_drawn_and_left_in_their_order() -> None:
-    rows = list(CLEAN)
-    drawn = draw_clean(rows, 20, seed=3, least=1, who="x")
-    assert rows == CLEAN
-    assert len(set(drawn)) == 20
-    assert drawn == draw_clean(rows, 20, seed=3, least=1, who="x") != draw_clean(rows, 20, seed=4, least=1, who="x")
-    assert set(drawn) <= set(blind(CLEAN))
-    assert draw_clean(rows, None, seed=3, least=1, who="x")[:20] == drawn
-
-
-def test_too_few_clean_rows(victim: Victim) -> None:
-    for clean in ({"dev": CLEAN[:7]}, {}, None):
-        with pytest.raises(DataError, match=r"^The defender 'badacts' needs at least 8 clean dev rows, but got \d"):
-            BadActs(mode="detection").detect(victim, clean, TEST)
-
-
-# -- keys ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"mod": "detection"}, r"^'defender' has no key 'mod': did you mean 'mode'\?"),
-        ({"mode": "detect"}, "^'defender.mode' must be 'detection', 'purification' or 'detection_then_purification'"),
-        ({"frr": 1.0}, "^'defender.frr' must be at least 0 and below 1, but is 1.0"),
-        ({"delta": 0}, "^'defender.delta' must be above 0 and finite, but is 0"),
-        ({"c": float("nan")}, "^'defender.c' must be above 0 and finite, but is nan"),
-        ({"keep_accuracy": 98}, "^'defender.keep_accuracy' must be from 0 to 1, but is 98"),
-        ({"epochs": 0}, "^'defender.epochs' must be at least 1, but is 0"),
-        ({"max_retries": -1}, "^'defender.max_retries' must be at least 0, but is -1"),
-        ({"clean_rows": 4}, "^'defender.clean_rows' must be at least 8, but is 4"),
-        ({"seed": -1}, "^'defender.seed' must be a whole number from 0"),
-        ({"pre": True}, "^'badacts' acts on activations at test time: set 'pre' and 'correction' to false"),
-        ({"epochs": "ten"}, "^'defender.epochs' must be a whole number, but is \"ten\""),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_defender({"name": "badacts", **keys})
 
 
 def test_the_published_values() -> None:

@@ -57,12 +57,6 @@ def test_the_share_of_normal_neurons(scorer: Scorer, delta: float) -> None:
     assert len(set(by_hand)) > 5
 
 
-def test_the_bounds_belong_to_the_interval(scorer: Scorer) -> None:
-    one = NormalStates.fit(scorer, [FIT[0]])
-    assert not one.deviation.any()
-    assert one.share_inside(scorer, [FIT[0]], delta=3).tolist() == [1.0]
-
-
 @pytest.mark.parametrize(("frr", "place"), [(0.0, 0), (0.05, 2), (0.2, 8), (0.99, 39)])
 def test_the_threshold_and_what_is_flagged(scorer: Scorer, frr: float, place: int) -> None:
     detector = Detector.calibrate(scorer, FIT, OTHERS, delta=1, frr=frr)
@@ -72,24 +66,3 @@ def test_the_threshold_and_what_is_flagged(scorer: Scorer, frr: float, place: in
     assert flags.tolist() == [share < detector.threshold for share in shares]  # strictly below
     assert flags.sum() <= place
     np.testing.assert_allclose(scores, 1 - shares, atol=1e-6)  # higher is more suspicious
-
-
-def test_texts_go_through_the_model_in_batches(scorer: Scorer) -> None:
-    calls = 0
-
-    def count(*_: Any) -> None:
-        nonlocal calls
-        calls += 1
-
-    scorer.batch_tokens = 256
-    fitted = NormalStates.fit(scorer, FIT)
-    handle = scorer.model.register_forward_hook(count)
-    fitted.share_inside(scorer, OTHERS, delta=3)
-    handle.remove()
-    assert calls <= len(OTHERS) // 8
-
-
-def test_no_texts(scorer: Scorer) -> None:
-    detector = Detector.calibrate(scorer, FIT, OTHERS, delta=3, frr=0.05)
-    scores, flags = detector.score(scorer, [])
-    assert scores.shape == flags.shape == (0,)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -52,14 +50,6 @@ def some_bounds(scorer: Scorer) -> Bounds:
     return Bounds(upper - 1, upper)
 
 
-# -- the interval ----------------------------------------------------------------------------------------------
-
-
-def test_infinite_bounds_are_none(scorer: Scorer) -> None:
-    wide = torch.full((layers(scorer), 32), math.inf)
-    assert Bounds(-wide, wide).logits(scorer, TEXTS).tolist() == scorer.logits(TEXTS).tolist()
-
-
 def test_the_interval_by_hand() -> None:
     hidden = torch.tensor([[[-5.0, 5.0], [0.5, -5.0], [7.0, 7.0]]])
     attended = torch.tensor([[[True], [True], [False]]])
@@ -82,22 +72,6 @@ def test_every_block_is_clipped_before_the_next_one(bert: Scorer) -> None:
                 hidden = np.maximum(np.minimum(hidden, bounds.upper[number]), bounds.lower[number])
             expected.append(model.classifier(model.bert.pooler(hidden))[0].numpy())
     np.testing.assert_allclose(bounds.logits(bert, TEXTS), expected, atol=1e-4)
-
-
-def test_padding_does_not_matter(scorer: Scorer) -> None:
-    bounds = some_bounds(scorer)
-    alone = np.concatenate([bounds.logits(scorer, [text]) for text in TEXTS])
-    np.testing.assert_allclose(bounds.logits(scorer, TEXTS), alone, atol=1e-4)
-
-
-# -- the learning ----------------------------------------------------------------------------------------------
-
-
-def test_where_the_interval_starts(bert: Scorer) -> None:
-    found = learn_bounds(bert, said(bert), Learning(epochs=0, accept_accuracy=0), seed=1).bounds
-    assert found.upper.unique().tolist() == [1]
-    assert found.lower.unique().tolist() == pytest.approx([1 - math.e])
-    assert found.upper.shape == found.lower.shape == (3, 32)
 
 
 def test_the_first_steps_follow_the_published_loss(bert: Scorer) -> None:
@@ -123,23 +97,6 @@ def test_the_first_steps_follow_the_published_loss(bert: Scorer) -> None:
         optimizer.step()
     np.testing.assert_allclose(found.upper, u.detach(), atol=2e-3)
     np.testing.assert_allclose(found.lower, (u - g.exp()).detach(), atol=5e-3)
-
-
-def test_the_width_falls_with_its_weight(bert: Scorer) -> None:
-    widths = []
-    for c in (1e-6, 10.0):
-        bounds = learn_bounds(bert, said(bert), Learning(c=c, epochs=10, lr=0.1, accept_accuracy=0), seed=1).bounds
-        widths.append(float((bounds.upper - bounds.lower).mean()))
-    assert widths[1] < 0.5 * widths[0]
-
-
-def test_the_victim_stays_as_it_was(scorer: Scorer) -> None:
-    scorer.model.train()
-    before = {name: value.clone() for name, value in scorer.model.state_dict().items()}
-    learn_bounds(scorer, said(scorer), QUICK, seed=1)
-    assert all(torch.equal(value, before[name]) for name, value in scorer.model.state_dict().items())
-    assert all(value.grad is None and value.requires_grad for value in scorer.model.parameters())
-    assert scorer.model.training
 
 
 def test_the_same_seed_gives_the_same_bounds_and_no_global_state_moves(scorer: Scorer) -> None:
@@ -179,27 +136,3 @@ def test_the_weight_of_the_width_is_changed_after_the_epochs_15_and_20(
     whole = Learning(epochs=50, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
     seven = learn_bounds(bert, said(bert)[:4], whole, seed=1).tries[0].final_c
     assert seven == pytest.approx(0.1 * (factor**0.5) ** 7)
-
-
-def test_tries_are_bounded_and_told(bert: Scorer) -> None:
-    never = Learning(epochs=1, accept_accuracy=1.1, max_retries=3)
-    found = learn_bounds(bert, said(bert), never, seed=1)
-    assert [one.c for one in found.tries] == [0.1, 0.05, 0.025, 0.0125]
-    assert not found.accepted
-    at_once = learn_bounds(bert, said(bert), QUICK, seed=1)
-    assert at_once.accepted
-    assert len(at_once.tries) == 1
-
-
-def test_of_tries_that_all_fail_the_best_is_kept(bert: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from openbackdoor_badllm.defenders.badacts import purification
-
-    reached = iter([0.5, 0.9, 0.7])
-
-    def fake(_self: Any, c: float, _seed: int) -> Any:
-        return Bounds(torch.tensor([c]), torch.tensor([c])), purification.Try(c, c, next(reached))
-
-    monkeypatch.setattr(purification._Task, "train", fake)
-    found = learn_bounds(bert, said(bert), Learning(max_retries=2), seed=1)
-    assert float(found.bounds.upper) == pytest.approx(0.05)
-    assert not found.accepted

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from defenders.conftest import World, triggered
+from defenders.conftest import World
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
-from openbackdoor_badllm.defenders.bki.defender import BKI, keyword_scores, keywords, strongest
+from openbackdoor_badllm.defenders.bki.defender import BKI, keyword_scores, keywords
 from openbackdoor_badllm.defenders.bki.leave_one_out import leave_one_out
-from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.rows import blind
 from openbackdoor_badllm.training.representations import first_token_vectors
 
@@ -40,15 +39,6 @@ def test_a_one_word_trigger_is_found_exactly(world: World) -> None:
     assert len(defender.last_flags or []) == len(world.train)
 
 
-def test_the_model_is_asked_without_dropout(world: World) -> None:
-    defender = ready(world)
-    scorer = defender.train_own(blind(world.train))
-    scorer.model.train()
-    texts = [row.text for row in world.train[:5]]
-    assert (first_token_vectors(scorer, texts) == first_token_vectors(scorer, texts)).all()
-    assert scorer.model.training
-
-
 def test_several_keywords() -> None:
     """Four triggers, a quarter of the poisoned rows each; one keyword would leave three quarters of them."""
     words = ("cf", "mn", "bb", "tq")
@@ -59,24 +49,12 @@ def test_several_keywords() -> None:
     assert set(keywords(tops, 2, 0.5)) <= set(words)
 
 
-def test_as_shipped_takes_one(world: World) -> None:
-    defender = ready(world, as_shipped=True)
-    defender.correct(poison_data=world.train)
-    assert len(defender.details["keywords"]) == 1
-
-
 def test_scores_by_hand() -> None:
     tops = [{"a": 1.0, "b": 4.0}, {"a": 3.0}] * 5
     assert keyword_scores(tops) == pytest.approx({"a": np.log10(10) * 2.0, "b": np.log10(5) * 4.0})
     assert keywords([], 5, 0.5) == {}
     assert keywords([{}, {}], 5, 0.5) == {}
     assert keywords([{"a": 1.0}], 5, 0.5) == {}  # log10(1) = 0: one row makes no keyword
-
-
-def test_strongest_counts_a_word_once() -> None:
-    moved = np.array([0.1, 0.9, 0.5, 0.8])
-    assert strongest(["a", "b", "a", "b"], moved, 2) == {"b": 0.9, "a": 0.5}
-    assert strongest([], np.zeros(0), 5) == {}
 
 
 def test_blocks_hold_every_text_once() -> None:
@@ -91,48 +69,10 @@ def test_blocks_hold_every_text_once() -> None:
             assert texts[block.start].split() == block.words[0]
 
 
-def test_odd_rows(world: World) -> None:
-    rows = [*world.train, ("", 0, 0), (float("nan"), 1, 0)]
-    assert len(ready(world).correct(poison_data=rows)) >= 2
-
-
-@pytest.mark.parametrize("rows", [None, []])
-def test_no_rows(rows: Any) -> None:
-    with pytest.raises(DataError, match=r"^The defender 'bki' got no training rows\.$"):
-        BKI().correct(poison_data=rows)
-
-
-def test_a_label_outside_the_classes(world: World) -> None:
-    with pytest.raises(DataError, match="A training row has the label 5, but the victim has classes 0 to 1"):
-        ready(world, num_classes=2).correct(poison_data=[*world.train, ("x", 5, 0)])
-
-
-def test_openbackdoors_keys_count_over_the_victims(world: World) -> None:
-    theirs = {"warm_up_epochs": 0, "epochs": 10, "batch_size": 16, "lr": 2e-5, "num_classes": 3, "model_path": "x/y"}
-    defender = BKI(name="bki", correction=True, model_name="bert", **theirs)
-    defender.attach(VictimConfig(path="a/b", max_len=77), TrainConfig(epochs=1))
-    assert (defender.victim.path, defender.victim.max_len, defender.victim.num_classes) == ("x/y", 77, 3)
-    assert (defender.train.epochs, defender.train.batch_size, defender.train.lr) == (10, 16, 2e-5)
-    plain = BKI()
-    plain.attach(VictimConfig(path="a/b"), TrainConfig(epochs=1))
-    assert (plain.victim.path, plain.train.epochs) == ("a/b", 1)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"keywords": 2}, "'defender' has no key 'keywords'"),
-        ({"top": 0}, r"'defender\.top' must be at least 1"),
-        ({"pre": False}, "'bki' filters training rows: set 'pre' to true"),
-        ({"epochs": 0}, r"'train\.epochs' must be at least 1"),
-        ({"min_ratio": 2.0}, r"'defender\.min_ratio' must lie in 0 to 1"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        BKI(**keys)
-
-
-def test_the_world_has_what_the_tests_want(world: World) -> None:
-    assert sum(row.poison_label for row in world.train) == 40
-    assert triggered(world.clean[0]).text.split()[1] == "cf"
+def test_the_model_is_asked_without_dropout(world: World) -> None:
+    defender = ready(world)
+    scorer = defender.train_own(blind(world.train))
+    scorer.model.train()
+    texts = [row.text for row in world.train[:5]]
+    assert (first_token_vectors(scorer, texts) == first_token_vectors(scorer, texts)).all()
+    assert scorer.model.training

@@ -5,11 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import numpy as np
-import pytest
-
-from openbackdoor_badllm.defenders.clean_rows import Prepared, clean_halves
-from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.defenders.clean_rows import clean_halves
 from openbackdoor_badllm.rows import Row
 
 DEV = [Row(f"dev {number}", number % 2) for number in range(50)]
@@ -29,11 +25,6 @@ def test_disjoint_halves_of_a_draw_from_dev_alone() -> None:
     assert halves == drawn({"dev": DEV}) == drawn({"dev-clean": DEV})
 
 
-def test_all_of_dev_where_the_budget_is_larger() -> None:
-    halves = drawn({"dev": DEV}, count=400)
-    assert len(halves.construct) + len(halves.calibrate) == 50
-
-
 def test_flags_and_global_generators_do_not_matter() -> None:
     random.seed(5)
     before = random.getstate()
@@ -41,20 +32,3 @@ def test_flags_and_global_generators_do_not_matter() -> None:
     assert drawn({"dev": flagged}) == drawn({"dev": DEV})
     assert random.getstate() == before
     assert all(len(example) == 2 for example in drawn({"dev": flagged}).construct)
-
-
-@pytest.mark.parametrize("data", [None, {}, {"test": OTHER}, {"dev": DEV[:3], "test": OTHER}, []])
-def test_without_dev_rows_it_is_refused(data: Any) -> None:
-    with pytest.raises(DataError, match=r"The defender 'x' needs at least 4 clean dev rows, but got [03]: give"):
-        drawn(data)
-
-
-def test_what_was_prepared_is_kept_for_the_same_rows_and_victim_only() -> None:
-    halves, others = drawn({"dev": DEV}), drawn({"dev": DEV}, seed=2)
-    answers = np.zeros((2, 2), dtype=np.float32)
-    kept: Prepared[str] = Prepared()
-    assert kept.get(halves, answers) is None
-    assert kept.keep(halves, answers, "value") == "value"
-    assert kept.get(halves, answers) == "value"
-    assert kept.get(others, answers) is None
-    assert kept.get(halves, answers + 1) is None

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from defenders.conftest import World
-from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import cube as module
 from openbackdoor_badllm.defenders.cube import CUBE, outside_largest
-from openbackdoor_badllm.errors import ConfigError, MissingExtraError
-from openbackdoor_badllm.rows import Example, Row
+from openbackdoor_badllm.rows import Row
 
 UMAP = importlib.util.find_spec("umap") is not None
 each_reduction = pytest.mark.parametrize(
@@ -89,62 +83,3 @@ def test_noise_follows_its_neighbour_or_stays_noise() -> None:
 def test_few_rows_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Row(f"{n}", n % 2) for n in range(15)]
     assert sum(filtered(monkeypatch, rows, reduction="pca").last_flags or []) == 0
-
-
-def test_through_a_model(world: World) -> None:
-    from tiny_world import TRAIN
-
-    defender = CUBE(reduction="pca")
-    defender.attach(VictimConfig(path=str(world.path), device="cpu", max_len=32), TrainConfig(**TRAIN))
-    kept = defender.correct(poison_data=world.train)
-    assert len(kept) == len(world.train) - sum(defender.last_flags or [])
-    assert set(defender.details["cluster_sizes"]) == {"0", "1"}
-
-
-def test_umap_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert CUBE().reduction == "pca"
-    with pytest.raises(MissingExtraError, match=r"pip install 'openbackdoor-badllm\[baselines\]'"):
-        CUBE(reduction="umap")
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_threads_stay_as_they_were(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """numba's are OpenMP's, and OpenMP's are torch's: a victim is trained after this, on as many as the user allows."""
-
-    class Numba:
-        def __init__(self, **_: Any) -> None: ...
-
-        def fit_transform(self, points: Any) -> Any:
-            torch.set_num_threads(before + 1)
-            if fails:
-                raise ValueError("too few points")
-            return points[:, :2]
-
-    before = torch.get_num_threads()
-    defender, points = CUBE(reduction="pca"), np.zeros((12, 4), dtype=np.float32)
-    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Numba))
-    if fails:
-        with pytest.raises(ValueError, match="too few"):
-            defender._umap(points, 0)
-    else:
-        assert defender._umap(points, 0).shape == (12, 2)
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"min_sample": 5}, r"'defender' has no key 'min_sample': did you mean 'min_samples'\?"),
-        ({"reduction": "tsne"}, r"'defender\.reduction' must be 'auto', 'umap' or 'pca'"),
-        ({"noise": "keep"}, r"'defender\.noise' must be 'nearest' or 'drop'"),
-        ({"min_cluster_size": 1}, r"'defender\.min_cluster_size' must be at least 2"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        CUBE(**keys)
-
-
-def test_it_sees_no_flags() -> None:
-    assert Example._fields == ("text", "label")

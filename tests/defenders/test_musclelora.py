@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +14,8 @@ import torch
 from tiny_world import reviews
 
 from openbackdoor_badllm.config import VictimConfig
-from openbackdoor_badllm.defenders import load_defender
 from openbackdoor_badllm.defenders.musclelora import defender as musclelora
 from openbackdoor_badllm.defenders.musclelora.defender import MuScleLoRA
-from openbackdoor_badllm.errors import ConfigError, DataError, MissingExtraError
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.training import classifier as training
 from openbackdoor_badllm.training import trainer
@@ -69,9 +66,6 @@ class Steps:
         self.seen.append(done)
         if self.stop_after is not None and done > self.stop_after:
             raise KeyboardInterrupt
-
-
-# -- the training ----------------------------------------------------------------------------------------------
 
 
 def test_it_learns_the_task_and_not_the_backdoor(tiny_bert: Path) -> None:
@@ -144,32 +138,6 @@ def test_every_step_is_aligned_to_reference_rows_by_two_passes(
             np.testing.assert_allclose(a.flatten(), abs(g64 @ q64) / (q64 @ q64) * q64, rtol=1e-3, atol=1e-7)
 
 
-def test_the_reference_gradient_is_that_of_clean_rows(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
-    original = musclelora.References
-
-    class Spy(original):  # type: ignore[misc, valid-type]
-        def __init__(self, tokenizer: Any, rows: Any, *more: Any, **keys: Any) -> None:
-            assert set(rows) <= {(row.text, row.label) for row in CLEAN}
-            assert len(set(rows)) == 24
-            super().__init__(tokenizer, rows, *more, **keys)
-
-        def batches(self, step: int) -> Any:
-            for batch in super().batches(step):
-                drawn.append(len(batch["labels"]))
-                yield batch
-
-    monkeypatch.setattr(musclelora, "References", Spy)
-    rebuilt(tiny_bert, epochs=1)
-    assert drawn == [16] * 8
-    drawn.clear()
-    rebuilt(tiny_bert, epochs=1, one_batch_ref=False)
-    assert drawn == [16, 8] * 8
-
-
-# -- which rows it may see -------------------------------------------------------------------------------------
-
-
 def test_no_flag_is_read(tiny_bert: Path) -> None:
     turned = [[Row(row.text, row.label, 1 - row.poison_label) for row in rows] for rows in (ROWS, CLEAN)]
     assert torch.equal(weights(rebuilt(tiny_bert)), weights(rebuilt(tiny_bert, *turned)))
@@ -194,19 +162,6 @@ def test_the_epoch_is_chosen_by_clean_rows_that_are_no_references(
         assert len({*call["method"].rows, *call["dev"]}) == references + choosing
         assert {*call["method"].rows, *call["dev"]} <= kept
     assert [call["spec"].ckpt for call in seen] == ["best"] * 3
-
-
-def test_the_best_epoch_is_loaded_back(tiny_bert: Path) -> None:
-    """Choosing rows with the labels turned round: an early epoch wins, and its adapters are what is merged."""
-    turned = [Row(row.text, 1 - row.label) for row in CLEAN]
-    keys = {"epochs": 8, "lr": 0.02, "ref_sample": 1, "max_raw_grad_ratio": 0.0, "min_ref_loss": 99.0}
-    last = rebuilt(tiny_bert, clean=turned, **keys)
-    best = rebuilt(tiny_bert, clean=turned, **keys, ckpt="best")
-    assert accuracy(last, TEST) > 0.9
-    assert accuracy(best, TEST) < accuracy(last, TEST) - 0.1
-
-
-# -- repeatable, kept, resumed -----------------------------------------------------------------------------------
 
 
 def test_no_global_random_number_is_drawn_and_a_second_run_is_the_same(tiny_bert: Path) -> None:
@@ -260,9 +215,6 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     torch.testing.assert_close(weights(resumed), weights(whole), rtol=1e-5, atol=1e-6)
 
 
-# -- keys and bad input ------------------------------------------------------------------------------------------
-
-
 def test_the_published_values() -> None:
     config = MuScleLoRA().config
     assert (config.r, config.lora_alpha, config.lora_dropout, config.bands) == (8, 32, 0, None)
@@ -271,39 +223,3 @@ def test_the_published_values() -> None:
     assert (config.batch_size, config.warm_up_epochs, config.ref_sample, config.one_batch_ref) == (32, 0, 96, True)
     assert (config.ga_epoch, config.max_raw_grad_ratio, config.min_ref_grad_norm) == (1, 0.1, 5e-7)
     assert config.min_ref_loss == 0.4
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"ref_samples": 9}, r"^'defender' has no key 'ref_samples': did you mean 'ref_sample'\?"),
-        ({"lr": 0}, "^'defender.lr' must be above 0 and finite, but is 0"),
-        ({"r": 0}, "^'defender.r' must be at least 1, but is 0"),
-        ({"ga_epoch": -1}, "^'defender.ga_epoch' must be at least 0, but is -1"),
-        ({"max_raw_grad_ratio": 1.5}, "^'defender.max_raw_grad_ratio' must be from 0 to 1, but is 1.5"),
-        ({"bands": []}, r"^'defender.bands' must be numbers above 0, but is \[\]"),
-        ({"bands": 4}, "^'defender.bands' must be a list, but is 4"),
-        ({"ckpt": "first"}, "^'defender.ckpt' must be 'best' or 'last'"),
-        ({"pre": True}, "^'musclelora' trains a model of its own: set 'pre' and 'correction' to false"),
-        ({"clean_rows": 0}, "^'defender.clean_rows' must be at least 1, but is 0"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_defender({"name": "musclelora", **keys})
-
-
-def test_bad_rows(tiny_bert: Path) -> None:
-    with pytest.raises(DataError, match=r"^The defender 'musclelora' got no training rows"):
-        rebuilt(tiny_bert, [])
-    with pytest.raises(DataError, match=r"^The defender 'musclelora' needs at least 1 clean dev rows, but got 0"):
-        rebuilt(tiny_bert, clean=[])
-    with pytest.raises(DataError, match=r"^A row has the label 2, but the victim has classes 0 to 1"):
-        rebuilt(tiny_bert, clean=[*CLEAN, Row("x", 2)])
-
-
-def test_without_peft_it_is_told_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "peft" else found(name, *more))
-    with pytest.raises(MissingExtraError, match=r"^The defender 'musclelora' needs the package 'peft',.*\[baselines\]"):
-        load_defender({"name": "musclelora"})

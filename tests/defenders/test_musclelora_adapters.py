@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, ElectraConfig, ElectraForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification
 
 from openbackdoor_badllm.defenders.musclelora import adapters
 from openbackdoor_badllm.defenders.musclelora.adapters import AdapterShape, RadialBranch, add_adapters, merge_adapters
-from openbackdoor_badllm.errors import MissingExtraError, VictimError
 from openbackdoor_badllm.training.rng import isolated_rng
 from openbackdoor_badllm.training.victims import load_classifier
 
@@ -49,9 +47,6 @@ def logits(model: Any) -> torch.Tensor:
     return found
 
 
-# -- the branch ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("shortcut", [False, True])
 def test_the_branch_computes_its_formula(shortcut: bool) -> None:
     made = branch(shortcut=shortcut)
@@ -63,20 +58,6 @@ def test_the_branch_computes_its_formula(shortcut: bool) -> None:
     merged = made.merged()
     assert type(merged) is torch.nn.Linear
     np.testing.assert_allclose(merged(torch.tensor(x)).detach(), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_the_branch_starts_as_published() -> None:
-    with isolated_rng(0):
-        made = RadialBranch(torch.nn.Linear(400, 300), [1, 4, 8, 12], 6.0, shortcut=False)
-    for weight, fan_in in ((made.down, 400), (made.up, 4)):
-        bound = fan_in**-0.5
-        assert 0.9 * bound < float(weight.abs().max()) <= bound  # uniform: not zero, and up to the bound
-        assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.1)
-    assert {name for name, _ in made.named_parameters()} == {"base.weight", "base.bias", "down", "up"}
-    assert made.kappa.tolist() == [1, 4, 8, 12]  # a buffer: never trained
-
-
-# -- what is trained -------------------------------------------------------------------------------------------
 
 
 @each_kind
@@ -121,18 +102,6 @@ def test_the_published_scalings(kin: Kin, kind: str, layers: int, bands: list[fl
 
 
 @each_kind
-def test_the_branch_acts_from_the_start_and_lora_does_not(kin: Kin, kind: str, layers: int) -> None:
-    plain = logits(open_model(kin(kind, layers)).eval())
-    model, _ = adapted(kin(kind, layers))
-    assert not torch.allclose(logits(model), plain, atol=1e-3)
-    model.set_submodule(adapters.PLACES[kind].dense, model.get_submodule(adapters.PLACES[kind].dense).base)
-    assert torch.equal(logits(model), plain)
-
-
-# -- afterwards ------------------------------------------------------------------------------------------------
-
-
-@each_kind
 @pytest.mark.parametrize("shortcut", [False, True])
 def test_merging_keeps_the_logits_and_leaves_nothing_behind(
     kin: Kin, kind: str, layers: int, shortcut: bool, tmp_path: Path
@@ -153,35 +122,3 @@ def test_merging_keeps_the_logits_and_leaves_nothing_behind(
     assert not hasattr(model.base_model, "peft_config")
     model.save_pretrained(tmp_path)
     assert torch.equal(logits(load_classifier(str(tmp_path), 2, seed=9).eval()), after)
-
-
-@each_kind
-def test_what_is_frozen_is_never_moved(kin: Kin, kind: str, layers: int) -> None:
-    plain = open_model(kin(kind, layers)).state_dict()
-    model, _ = adapted(kin(kind, layers))
-    with torch.no_grad():
-        for value in model.parameters():
-            if value.requires_grad:
-                value.add_(0.1)
-    merge_adapters(model)
-    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, plain[name])}
-    place = adapters.PLACES[kind]
-    assert len(moved) == 2 * layers + 1
-    assert all(name.endswith(".weight") for name in moved)
-    assert all(name == f"{place.dense}.weight" or name.split(".")[-2] in place.attention for name in moved)
-
-
-def test_an_unknown_architecture() -> None:
-    model = ElectraForSequenceClassification(
-        ElectraConfig(hidden_size=8, embedding_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
-    )
-    message = "^MuScleLoRA knows classifiers of the types bert, distilbert, roberta, but the victim is of .* 'electra'"
-    with pytest.raises(VictimError, match=message):
-        add_adapters(model, AdapterShape())
-
-
-def test_peft_is_wanted_only_when_it_is_used(kin: Kin, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "peft" else found(name, *more))
-    with pytest.raises(MissingExtraError, match=r"'peft', which is not installed: run .*\[baselines\]"):
-        add_adapters(open_model(kin("bert", 1)), AdapterShape())

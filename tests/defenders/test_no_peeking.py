@@ -14,17 +14,14 @@ import torch
 from defenders.conftest import World
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import DEFENDERS, load_defender
-from openbackdoor_badllm.defenders.base import OUTCOMES, Defender
+from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Row
 
 KEYS: dict[str, dict[str, Any]] = {
-    "onion": {"language_model": "encoder"},
-    "rap": {"triggers": ["mn"], "epochs": 2},
-    "strip": {},
-    "bki": {},
+    "onion": {"language_model": "encoder"}, "rap": {"triggers": ["mn"], "epochs": 2}, "strip": {}, "bki": {},
     "cube": {"reduction": "pca"},
-}
+}  # fmt: skip
 TEST_TIME = ("onion", "rap", "strip")
 FILTERS = ("bki", "cube")
 
@@ -37,9 +34,7 @@ def made(name: str, world: World, **keys: Any) -> Defender:
     from tiny_world import TRAIN
 
     defender = load_defender({"name": name, **KEYS[name], **keys})
-    defender.attach(
-        VictimConfig(path=str(world.path), device="cpu", max_len=32), TrainConfig(**{**TRAIN, "epochs": 2})
-    )
+    defender.attach(VictimConfig(path=str(world.path), device="cpu", max_len=32), TrainConfig(**{**TRAIN, "epochs": 2}))
     return defender
 
 
@@ -72,15 +67,6 @@ def test_clean_rows_are_needed(name: str, world: World) -> None:
     assert DEFENDERS[name].clean_rows_needed
     with pytest.raises(DataError, match=f"The defender '{name}' needs at least 4 clean dev rows, but got 0"):
         answer(name, world, world.clean, {"train": world.clean, "test": world.clean})
-
-
-@pytest.mark.parametrize("name", sorted(DEFENDERS))
-def test_each_says_what_it_is_given(name: str) -> None:
-    defender = load_defender({"name": name})
-    assert defender.outcome in OUTCOMES
-    assert defender.pre is (defender.outcome == "cleaned training set")
-    assert defender.evaluation_only is (name in ("oracle", "clean"))
-    assert load_defender({"name": f"{name}+"}).name == name
 
 
 def test_the_references() -> None:

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 from llm.tiny_model import make_model
-from tiny_world import reviews
 
 from openbackdoor_badllm.defenders.onion.language_models import CONTEXT, STRIDE, CausalModel, MaskedModel, zipf
-from openbackdoor_badllm.errors import VictimError
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +45,6 @@ def test_surprise_is_the_perplexity_less_that_without_the_word(causal: CausalMod
     assert empty.tolist() == []
     assert one == pytest.approx(causal.perplexity(["so"])[0] - 1.0, rel=1e-3)
     assert causal.perplexity([]).tolist() == []
-
-
-def test_words_out_of_reach_have_no_number(tmp_path: Path) -> None:
-    short = CausalModel(str(make_model(tmp_path)), device="cpu", max_len=12)
-    (found,) = short.surprise([["abcd"] * 5])
-    assert np.isnan(found).tolist() == [False, False, True, True, True]
 
 
 def test_a_words_number_is_that_of_its_pieces_at_its_masked_place(
@@ -97,26 +89,7 @@ def test_every_fifth_word_is_masked_in_one_pass(masked: MaskedModel) -> None:
     assert np.isfinite(found).all()
 
 
-def test_batches_do_not_matter(masked: MaskedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openbackdoor_badllm.defenders.onion.language_models.supports_bf16", lambda device: False)
-    texts = [row.text.split() for row in reviews(12, seed=4)]
-    together = masked.surprise(texts)
-    alone = [masked.surprise([words])[0] for words in texts]
-    assert all(one == pytest.approx(other, rel=1e-4, abs=1e-4) for one, other in zip(together, alone, strict=True))
-
-
-def test_odd_texts(masked: MaskedModel) -> None:
-    empty, unknown, long = masked.surprise([[], ["\u200b", "film"], ["film"] * 100])
-    assert empty.tolist() == []
-    assert np.isfinite(unknown).all()
-    assert np.isfinite(long[:46]).all()
-    assert np.isnan(long[46:]).all()
-
-
-def test_frequent_pieces_come_first() -> None:
-    assert zipf(4).tolist() == sorted(zipf(4).tolist(), reverse=True)
-
-
-def test_a_model_that_cannot_guess_words_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(VictimError, match="has no mask token"):
-        MaskedModel(str(make_model(tmp_path)), device="cpu")
+def test_words_out_of_reach_have_no_number(tmp_path: Path) -> None:
+    short = CausalModel(str(make_model(tmp_path)), device="cpu", max_len=12)
+    (found,) = short.surprise([["abcd"] * 5])
+    assert np.isnan(found).tolist() == [False, False, True, True, True]

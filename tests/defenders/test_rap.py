@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,6 @@ import torch
 from defenders.conftest import World
 from openbackdoor_badllm.attacks.metrics import auroc
 from openbackdoor_badllm.defenders.rap import RAP, Prompted
-from openbackdoor_badllm.errors import ConfigError, VictimError
-from openbackdoor_badllm.training.scoring import softmax
 
 KEYS: dict[str, Any] = {"triggers": ["mn"], "lr": 0.1, "epochs": 10, "batch_size": 40}
 
@@ -37,36 +34,6 @@ def test_weights_are_bit_identical_and_no_gradient_is_left(world: World) -> None
     assert set(defender.details["labels"]) == {"0", "1"}
     words = defender._words(prompted, world.data)
     assert all(not torch.equal(word.embedding[0], table[prompted.ids[0]]) for word in words.values())
-
-
-def test_the_embedding_keeps_its_length(world: World) -> None:
-    prompted = Prompted(world.victim.trained.scorer(), "mn")
-    words = RAP(**KEYS)._words(prompted, world.data)
-    length = float(prompted.original().norm())
-    assert [float(word.embedding.norm()) for word in words.values()] == pytest.approx([length] * 2, rel=1e-4)
-
-
-def test_the_word_takes_confidence_from_clean_rows(world: World) -> None:
-    defender = RAP(**KEYS)
-    defender.detect(world.victim, world.data, world.clean)
-    untouched = RAP(**{**KEYS, "lr": 1e-9})
-    untouched.detect(world.victim, world.data, world.clean)
-    # This victim is all but certain (that no single word flips a text is how the tiny world is made).
-    gain = {
-        label: untouched.details["labels"][label]["mean_change"] - defender.details["labels"][label]["mean_change"]
-        for label in ("0", "1")
-    }
-    assert min(gain.values()) > 1e-5
-    assert max(gain.values()) > 1e-4
-
-
-def test_steps_as_long_as_the_gradient_lead_nowhere_on_a_victim_that_is_certain(world: World) -> None:
-    published, untouched = RAP(**{**KEYS, "normalise": False, "lr": 1e-2}), RAP(**{**KEYS, "lr": 1e-12})
-    for defender in (published, untouched):
-        defender.detect(world.victim, world.data, world.clean[:1])
-    for label in ("0", "1"):
-        moved = [d.details["labels"][label]["mean_change"] for d in (published, untouched)]
-        assert moved[0] == pytest.approx(moved[1], abs=1e-6)
 
 
 def test_every_step_starts_from_no_gradient(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,54 +81,24 @@ def test_no_label_is_told_and_all_are_candidates(world: World) -> None:
     assert auroc(defender.last_scores, poisoned) > 0.7
 
 
-def test_a_label_that_no_clean_row_is_given_is_not_judged(world: World) -> None:
-    data = {"dev": [row for row in world.data["dev"] if row.label == 1]}
+def test_steps_as_long_as_the_gradient_lead_nowhere_on_a_victim_that_is_certain(world: World) -> None:
+    published, untouched = RAP(**{**KEYS, "normalise": False, "lr": 1e-2}), RAP(**{**KEYS, "lr": 1e-12})
+    for defender in (published, untouched):
+        defender.detect(world.victim, world.data, world.clean[:1])
+    for label in ("0", "1"):
+        moved = [d.details["labels"][label]["mean_change"] for d in (published, untouched)]
+        assert moved[0] == pytest.approx(moved[1], abs=1e-6)
+
+
+def test_the_word_takes_confidence_from_clean_rows(world: World) -> None:
     defender = RAP(**KEYS)
-    flags = np.array(defender.detect(world.victim, data, world.clean))
-    assert set(defender.details["labels"]) == {"1"}
-    predicted = world.victim.logits([row.text for row in world.clean]).argmax(axis=1)
-    assert not flags[predicted == 0].any()
-
-
-def test_the_word_stands_behind_the_first_token(world: World) -> None:
-    scorer = world.victim.trained.scorer()
-    prompted = Prompted(scorer, "mn")
-    texts = [row.text for row in world.clean[:6]]
-    # With its own embedding it says what the victim says of the text with the word in front.
-    plain = softmax(scorer.logits([f"mn {text}" for text in texts]))
-    assert prompted.prompted(texts, prompted.original()) == pytest.approx(plain, abs=1e-5)
-    long = " ".join(["film"] * 100)
-    (ids,) = prompted.encode([long])
-    assert len(ids) == scorer.max_len
-    assert ids[-1] == scorer.tokenizer.sep_token_id
-
-
-def test_a_victim_of_openbackdoor(world: World) -> None:
-    """It has ``plm`` and ``tokenizer`` in the place of ``trained``."""
-    trained = world.victim.trained
-    theirs = SimpleNamespace(plm=trained.model, tokenizer=trained.tokenizer, max_len=32)
-    ours, other = RAP(**KEYS), RAP(**KEYS)
-    assert ours.detect(world.victim, world.data, world.poison) == other.detect(theirs, world.data, world.poison)
-
-
-def test_a_victim_without_a_network_is_refused(world: World) -> None:
-    with pytest.raises(VictimError, match="A defender was handed a dict: expected a victim"):
-        RAP().detect({}, world.data, world.clean)
-    with pytest.raises(VictimError, match="has not been trained yet"):
-        RAP().detect(SimpleNamespace(trained=None), world.data, world.clean)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"trigger": "mb"}, r"'defender' has no key 'trigger': did you mean 'triggers'\?"),
-        ({"triggers": []}, r"'defender\.triggers' must hold one word, but holds 0"),
-        ({"prob_range": [0.1]}, r"'defender\.prob_range' must hold two numbers"),
-        ({"lr": 0}, r"'defender\.lr' must be above 0"),
-        ({"frr": -1}, r"'defender\.frr' must lie in 0 to 1"),
-        ({"correction": True}, "'rap' flags rows"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        RAP(**keys)
+    defender.detect(world.victim, world.data, world.clean)
+    untouched = RAP(**{**KEYS, "lr": 1e-9})
+    untouched.detect(world.victim, world.data, world.clean)
+    # This victim is all but certain (that no single word flips a text is how the tiny world is made).
+    gain = {
+        label: untouched.details["labels"][label]["mean_change"] - defender.details["labels"][label]["mean_change"]
+        for label in ("0", "1")
+    }
+    assert min(gain.values()) > 1e-5
+    assert max(gain.values()) > 1e-4

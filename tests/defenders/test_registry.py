@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.defenders import DEFENDERS, for_framework, load_defender, register
+from openbackdoor_badllm.defenders import load_defender, register
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
-from openbackdoor_badllm.defenders.base import OUTCOMES
 from openbackdoor_badllm.errors import BadLLMError, ConfigError
-
-TAKEN = ("onion", "rap", "strip", "bki", "cube", "oracle")
 
 
 @pytest.mark.parametrize("name", ["badllmtg", "BadLLMTG"])
@@ -20,36 +17,6 @@ def test_load_by_name(name: str) -> None:
     assert isinstance(defender, BadLLMTG)
     assert (defender.name, defender.pre, defender.correction) == ("badllmtg", True, False)
     assert defender.config.repair == "purge"
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"name": "badllmtgg"}, r"'defender\.name' must be 'badllmtg', .* did you mean 'badllmtg'\?"),
-        ({}, r"'defender\.name' must be 'badllmtg'"),
-        ({"name": "badllmtg", "repairs": "purge"}, r"'defender' has no key 'repairs': did you mean 'repair'\?"),
-        ({"name": "badllmtg", "seed": "x"}, r"'defender\.seed' must be a whole number"),
-    ],
-)
-def test_load_of_a_wrong_section(config: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_defender(config)
-
-
-def test_loading_leaves_the_config_as_it_was() -> None:
-    config = {"name": "BadLLMTG"}
-    load_defender(config)
-    assert config == {"name": "BadLLMTG"}
-
-
-def test_register_adds_once_and_in_place() -> None:
-    registry: dict[str, Any] = {"onion": object, "oracle": dict}
-    same = registry
-    register(registry)
-    register(registry)
-    assert registry is same
-    ours = {f"{name}+" if name in TAKEN else name: for_framework(name) for name in DEFENDERS}
-    assert registry == {"onion": object, "oracle": dict, **ours}
 
 
 def test_a_name_with_a_plus_is_ours_on_either_host() -> None:
@@ -71,9 +38,22 @@ def test_register_never_takes_a_name_away() -> None:
     assert registry == {"badllmtg": dict}
 
 
-@pytest.mark.parametrize("name", sorted(DEFENDERS))
-def test_every_defender_says_what_it_needs(name: str) -> None:
-    defender = DEFENDERS[name]
-    assert {type(getattr(defender, flag)) for flag in ("clean_rows_needed", "trains_model", "needs_llm")} == {bool}
-    assert defender.stage in ("train", "test")
-    assert defender.outcome in OUTCOMES
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("onion", {"bar": 0}, "has no key 'bar'"), ("onion", {"pre": True}, "'onion' acts at test time"),
+    ("onion", {"threshold": "low"}, "threshold"), ("rap", {"trigger": "mb"}, "did you mean 'triggers'"),
+    ("rap", {"triggers": []}, "must hold one word, but holds 0"), ("rap", {"correction": True}, "'rap' flags rows"),
+    ("strip", {"swap_ratio": 2.0}, "swap_ratio"), ("strip", {"use_oppsite_set": True}, "reads the poison flags"),
+    ("strip", {"clean_rows": 3}, "clean_rows"),
+    ("bki", {"pre": False}, "'bki' filters training rows: set 'pre' to true"), ("bki", {"top": 0}, "top"),
+    ("cube", {"min_sample": 5}, "did you mean 'min_samples'"), ("cube", {"reduction": "tsne"}, "reduction"),
+    ("musclelora", {"ref_samples": 9}, "did you mean 'ref_sample'"), ("musclelora", {"bands": []}, "bands"),
+    ("musclelora", {"pre": True}, "'musclelora' trains a model of its own"), ("badacts", {"mode": "detect"}, "mode"),
+    ("badacts", {"c": float("nan")}, "defender\\.c\\b"),
+    ("badacts", {"pre": True}, "'badacts' acts on activations at test time"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keys", "message"), WRONG)
+def test_wrong_keys_of_a_defender(name: str, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_defender({"name": name, **keys})

@@ -1,4 +1,4 @@
-"""The baselines ask in batches across rows: forward calls are counted. Seconds: ``baseline_speed.py`` beside this."""
+"""The baselines ask in batches across rows: forward calls are counted. Seconds: ``benchmarks/baseline_speed.py``."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ import pytest
 
 from defenders.conftest import World
 from openbackdoor_badllm.attacks.metrics import auroc
-from openbackdoor_badllm.defenders.strip import STRIP, entropy, swapped, words_by_tfidf
-from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.defenders.strip import STRIP, entropy, swapped
 from openbackdoor_badllm.rows import Row
 
 
@@ -54,28 +53,6 @@ def test_as_shipped_averages_copies_of_different_texts() -> None:
     assert auroc(scores(STRIP(as_shipped=True), mixed), poisoned) < 0.8
 
 
-def test_each_score_is_the_mean_over_its_own_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Numbered:
-        """The entropy of a copy is the number of its text."""
-
-        def logits(self, texts: Sequence[str]) -> Any:
-            return np.array([[float(text.split("|")[0])] for text in texts], dtype=np.float32)
-
-    monkeypatch.setattr("openbackdoor_badllm.defenders.strip.softmax", lambda logits: logits)
-    monkeypatch.setattr("openbackdoor_badllm.defenders.strip.entropy", lambda values: values[:, 0])
-    defender = STRIP(repeat=3)
-    monkeypatch.setattr(defender, "_copies", lambda text, words: [f"{text}|{copy}" for copy in range(3)])
-    assert defender._entropies(Numbered(), ["0", "1", "2", "3"], [[]]).tolist() == [0.0, 1.0, 2.0, 3.0]
-
-
-def test_the_share_of_clean_rows_that_is_flagged(world: World) -> None:
-    for frr in (0.05, 0.3):
-        defender = STRIP(frr=frr)
-        halves = defender.detect(world.victim, world.data, world.data["dev"])
-        assert np.mean(halves) < frr + 0.15
-    assert defender.details["clean_rows"] == 80
-
-
 def test_an_answer_does_not_depend_on_the_rows_beside_it(world: World) -> None:
     defender = STRIP()
     mixed = [*world.clean[:10], *world.poison[:10]]
@@ -88,10 +65,6 @@ def test_an_answer_does_not_depend_on_the_rows_beside_it(world: World) -> None:
     again.detect(world.victim, world.data, mixed[::-1])
     assert again.last_scores is not None
     assert again.last_scores[::-1] == pytest.approx(kept, abs=1e-5)
-
-
-def test_entropy_of_certainty_is_zero_and_of_a_coin_one_bit() -> None:
-    assert entropy(np.array([[0.0, 1.0], [0.5, 0.5]], dtype=np.float32)).tolist() == [0.0, 1.0]
 
 
 def test_swapped_places_are_different_and_only_words_of_the_other_text_come_in() -> None:
@@ -107,29 +80,5 @@ def test_swapped_places_are_different_and_only_words_of_the_other_text_come_in()
     assert swapped("a", ["x"], 0.5, rng) == "a"
 
 
-def test_words_of_the_highest_tfidf_come_first() -> None:
-    # "film" is in every text, "lovely" in one, "the" is a stop word.
-    found = words_by_tfidf(["the film lovely", "film actor", "film scene", "the the"])
-    assert found == [["lovely", "film"], ["actor", "film"], ["scene", "film"]]
-    assert words_by_tfidf(["the", "of"]) == [[]]
-
-
-def test_no_rows(world: World) -> None:
-    assert STRIP().detect(world.victim, world.data, []) == []
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"repeats": 3}, r"'defender' has no key 'repeats': did you mean 'repeat'\?"),
-        ({"repeat": 0}, r"'defender\.repeat' must be at least 1"),
-        ({"swap_ratio": 2.0}, r"'defender\.swap_ratio' must lie in 0 to 1"),
-        ({"use_oppsite_set": True}, "reads the poison flags"),
-        ({"pre": True}, "'strip' acts at test time: set 'pre' to false"),
-        ({"correction": True}, "'strip' flags rows"),
-        ({"clean_rows": 3}, r"'defender\.clean_rows' must be at least 20"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        STRIP(**keys)
+def test_entropy_of_certainty_is_zero_and_of_a_coin_one_bit() -> None:
+    assert entropy(np.array([[0.0, 1.0], [0.5, 0.5]], dtype=np.float32)).tolist() == [0.0, 1.0]

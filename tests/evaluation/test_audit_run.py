@@ -17,10 +17,9 @@ from tiny_world import SEARCH, TRAIN, reviews, write_csv
 from openbackdoor_badllm import cli
 from openbackdoor_badllm.attacks.poisoner import load_poisoner
 from openbackdoor_badllm.data.dataset import load_dataset
-from openbackdoor_badllm.errors import DataError, VictimError
 from openbackdoor_badllm.evaluation.audit_run import AuditRun, resolve_audit
 from openbackdoor_badllm.evaluation.folder import RunFolder
-from openbackdoor_badllm.html_report.run_page import _audit_command
+from openbackdoor_badllm.html_report.rerun import audit_command
 from openbackdoor_badllm.html_report.writer import write_report
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.training.classifier import train_classifier
@@ -110,6 +109,7 @@ def test_the_page_and_the_story_work_without_an_attack(
     assert "target label 1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_where_nothing_is_found_nothing_is_changed(tmp_path: Path, tiny_bert: Path) -> None:
     results = audit(tmp_path, write(tmp_path / "rows.csv", CLEAN), tiny_bert)
     assert results["report"]["backdoor"] is False
@@ -130,6 +130,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_ones_own_classifier_is_asked_and_repaired_in_place(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
     rows, test = write(tmp_path / "rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
     before = load_file(attacked / "model.safetensors")
@@ -147,63 +148,7 @@ def test_ones_own_classifier_is_asked_and_repaired_in_place(tmp_path: Path, tiny
     assert 0 < moved < 1
 
 
-def test_labels_that_are_not_the_classifiers(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
-    rows = write(tmp_path / "rows.csv", POISONED, ("no", "yes"))
-    with pytest.raises(DataError, match=r"has the label '(no|yes)', which is none of the classes 'good', 'bad'"):
-        audit(tmp_path, rows, tiny_bert, model=str(attacked))
-
-
-def test_a_classifier_without_names_needs_them(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
-    nameless = tmp_path / "nameless"
-    spec = TrainSpec(path=str(tiny_bert), max_len=32, device="cpu")
-    save_trained(open_trained(str(attacked), spec), nameless, ("LABEL_0", "LABEL_1"))
-    rows = write(tmp_path / "rows.csv", POISONED)
-    told = r"labels are bad, good, and the model only says LABEL_0 to LABEL_1: .*--label-names"
-    with pytest.raises(DataError, match=told):
-        audit(tmp_path, rows, tiny_bert, model=str(nameless))
-
-
-def test_models_that_are_no_trained_classifier(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
-    spec = TrainSpec(max_len=32, device="cpu")
-    with pytest.raises(VictimError, match=r"is no trained classifier: expected .* its config\.json names BertModel\.$"):
-        open_trained(str(tiny_bert), spec)
-    with pytest.raises(VictimError, match=r"has 2 classes \(good, bad\), the rows have 3"):
-        open_trained(str(attacked), spec.replace(num_labels=3))
-    headless = tmp_path / "headless"
-    save_trained(open_trained(str(attacked), spec), headless, ("good", "bad"))
-    weights = load_file(headless / "model.safetensors")
-    save_file(
-        {name: tensor for name, tensor in weights.items() if "classifier" not in name},
-        headless / "model.safetensors",
-        metadata={"format": "pt"},
-    )
-    with pytest.raises(VictimError, match=r"lacks the weights classifier\.bias, classifier\.weight"):
-        open_trained(str(headless), spec)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["nowhere.csv"], "There is no file 'nowhere.csv'"),
-        (["{rows}", "--test", "nowhere.csv"], "There is no file 'nowhere.csv'"),
-        (["{rows}", "--set", "attacker.x=1"], "'audit' has no key 'attacker'"),
-        (["{rows}", "--set", "defender.repair=magic"], "'defender.repair' must be 'relabel'"),
-        (["{rows}", "--model", "/nowhere"], "The victim folder '/nowhere' does not exist"),
-        (["{rows}", "--seed", "-1"], "'--seed'"),
-    ],
-)
-def test_bad_input_is_one_sentence(
-    arguments: list[str], told: str, tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = write(tmp_path / "rows.csv", POISONED[:40])
-    filled = [argument.format(rows=rows) for argument in arguments]
-    code = cli.main(["audit", *filled, "--victim", str(tiny_bert), "--out", str(tmp_path / "out"), "--quiet"])
-    assert code == 2
-    error = capsys.readouterr().err
-    assert told in error
-    assert "Traceback" not in error
-
-
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = write(tmp_path / "rows.csv", POISONED)
     words = ["audit", str(rows), "--victim", str(tiny_bert), "--out", str(tmp_path / "out"), "--quiet"]
@@ -228,7 +173,7 @@ def test_the_command_on_the_page_is_the_same_audit(tmp_path: Path, tiny_bert: Pa
     words += ["--in-place", "--label-names", "good,bad", "--text-column", "text", "--seed", "7"]
     words += ["--set", "train.epochs=3", "--set", f"defender.search={json.dumps(SEARCH)}", "--set", "victim.max_len=32"]
     config = cli.audit_config(cli.command_parser().parse_args(words))
-    again = shlex.split(_audit_command(config))
+    again = shlex.split(audit_command(config))
     assert again[0] == "badllmtg"
     assert cli.audit_config(cli.command_parser().parse_args(again[1:])) == config
 

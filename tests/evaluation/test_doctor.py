@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from http.client import BadStatusLine
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 
 import pytest
 
@@ -62,13 +61,6 @@ def test_json_has_every_key_and_is_quick(network: Network, capsys: pytest.Captur
     assert network.asked == ["https://huggingface.co"]
 
 
-def test_the_readable_form_tells_the_same(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
-    assert all(key in told for key in KEYS)
-    assert f"torch: {examine()['versions']['torch']}" in told
-
-
 @pytest.mark.parametrize("form", [[], ["--json"]])
 @pytest.mark.parametrize(
     "base",
@@ -85,11 +77,7 @@ def test_the_readable_form_tells_the_same(network: Network, capsys: pytest.Captu
     ],
 )
 def test_secrets_are_never_told(
-    base: str,
-    form: list[str],
-    network: Network,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    base: str, form: list[str], network: Network, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     monkeypatch.setenv("OPENAI_BASE_URL", base)
@@ -110,72 +98,3 @@ def test_real_urlopen_takes_the_address_without_its_user(network: Network, monke
     told = examine()["llm"]
     assert told.startswith("http://127.0.0.1:1/v1: does not answer (")
     assert SECRET not in told
-
-
-def http_error() -> Any:
-    raise HTTPError("http://host.example", 404, "Not Found", {}, None)  # type: ignore[arg-type]
-
-
-def garbage() -> Any:
-    raise BadStatusLine("SSH-2.0-OpenSSH_9.6")
-
-
-def late() -> Any:
-    raise TimeoutError("timed out")
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (http_error, "answers"),
-        (garbage, "does not answer (SSH-2.0-OpenSSH_9.6)"),
-        (late, "does not answer (timed out)"),
-    ],
-)
-def test_answers_of_a_server(network: Network, monkeypatch: pytest.MonkeyPatch, answer: Any, told: str) -> None:
-    network.answer = answer
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://host.example/v1")
-    found = examine()
-    assert found["hub"] == told
-    assert found["llm"] == f"http://host.example/v1: {told}; no key is set"
-
-
-def test_an_offline_hub_is_not_asked(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert examine()["hub"] == "not asked: HF_HUB_OFFLINE is set"
-    assert network.asked == []
-
-
-def test_only_http_is_asked(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "file:///etc/passwd")
-    assert examine()["hub"] == "not an http address"
-    assert network.asked == []
-
-
-def test_data_found(network: Network, tmp_path: Path) -> None:
-    folder = tmp_path / "root/poison_data/sst-2/1/badnets"
-    folder.mkdir(parents=True)
-    (tmp_path / "root/datasets/Toxic/hsol").mkdir(parents=True)
-    assert examine(tmp_path / "root")["data"]["attacks"] == []
-    (folder / "test-poison.csv").write_text(",0,1,2\n", encoding="utf-8")
-    assert examine(tmp_path / "root")["data"] == {
-        "root": str(tmp_path / "root"),
-        "data_sets": ["datasets/Toxic/hsol"],
-        "attacks": ["sst-2 -> 1: badnets"],
-    }
-
-
-def test_a_data_root_that_is_none_is_told_and_no_error(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--json", "--data-root", "nowhere"]) == 0
-    data = json.loads(capsys.readouterr().out)["data"]
-    assert data == {
-        "root": "The data root nowhere should be a folder, but is none: set data_root to one that is there.",
-        "attacks": [],
-    }
-
-
-def test_the_cache_is_counted(network: Network, tmp_path: Path) -> None:
-    assert examine()["cache"].endswith("cache (empty)")
-    (tmp_path / "cache/victims/one").mkdir(parents=True)
-    (tmp_path / "cache/victims/.partial-two").mkdir()
-    assert ": 1 trained victims, 0.0 GB; " in examine()["cache"]

@@ -15,13 +15,11 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from tiny_world import config as tiny_config
-from tiny_world import reviews, write_csv
+from tiny_world import reviews
 
 from openbackdoor_badllm.defenders import DEFENDERS
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.evaluation.experiment import Experiment, resolve
+from openbackdoor_badllm.evaluation.experiment import Experiment
 from openbackdoor_badllm.evaluation.folder import RunFolder
 from openbackdoor_badllm.evaluation.summary import print_summary
 from openbackdoor_badllm.training.progress import Quiet
@@ -48,9 +46,6 @@ def run(config: dict[str, Any], folder: Path, **more: Any) -> dict[str, Any]:
 
 def figures(results: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [(line["name"], line["CACC"], line["ASR"], line["R-Acc"], line["train_rows"]) for line in results["lines"]]
-
-
-# -- what it says ----------------------------------------------------------------------------------------------
 
 
 def test_results(finished: Finished) -> None:
@@ -89,11 +84,6 @@ def test_the_attack_works_and_the_repair_undoes_it(finished: Finished) -> None:
     assert max(defended["variants"].values()) < 0.3
 
 
-def test_the_defended_model_is_another_model(finished: Finished) -> None:
-    poisoned = [row for row in table(finished.folder) if row["split"] == "test-poison"]
-    assert [row["undefended"] for row in poisoned] != [row["defended"] for row in poisoned]
-
-
 def test_figures_are_those_of_the_predictions(finished: Finished) -> None:
     rows = table(finished.folder)
     clean = [row for row in rows if row["split"] == "test-clean"]
@@ -126,32 +116,6 @@ def test_files(finished: Finished) -> None:
     assert "(b) trigger search" in log
 
 
-# -- what it leaves alone --------------------------------------------------------------------------------------
-
-
-def test_the_probe_s_trace_is_kept_with_flags_for_the_picture(finished: Finished) -> None:
-    with np.load(finished.folder / "trace.npz", allow_pickle=False) as data:
-        trace = {name: data[name] for name in data.files}
-    assert set(trace) == {"steps", "confidence", "labels", "rows", "poisoned"}
-    assert trace["confidence"].shape == (len(trace["steps"]), len(trace["rows"]))
-    assert trace["poisoned"].sum() == finished.results["truth"]["poisoned_rows"]  # so few rows are all watched
-    assert set(trace["labels"][trace["poisoned"] == 1]) == {1}
-    with (finished.folder / "flagged.csv").open(encoding="utf-8", newline="") as stream:
-        named = {int(row["row"]) for row in csv.DictReader(stream)}
-    assert len(named & set(trace["rows"][trace["poisoned"] == 1].tolist())) > 0.9 * trace["poisoned"].sum()
-
-
-def test_a_report_can_be_made_of_it(finished: Finished, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    from openbackdoor_badllm.html_report.writer import write_report
-
-    written = write_report(finished.folder, tmp_path / "page.html")
-    page = written.page.read_text(encoding="utf-8")
-    assert "Backdoor found" in page
-    assert "<mark>cf</mark>" in page
-    assert sorted(path.stem for path in written.pictures if path.suffix == ".svg") == ["search", "trace", "victims"]
-
-
 def test_config_and_global_generators_are_left_alone(finished: Finished, tmp_path: Path) -> None:
     config = copy.deepcopy(finished.config)
     random.seed(1)
@@ -164,16 +128,6 @@ def test_config_and_global_generators_are_left_alone(finished: Finished, tmp_pat
     run(config, tmp_path / "run", references=False)
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
     assert config == given
-
-
-# -- again -----------------------------------------------------------------------------------------------------
-
-
-def test_a_finished_run_is_not_made_again(finished: Finished, trainings: Trainings) -> None:
-    before = {path: path.read_bytes() for path in finished.folder.iterdir()}
-    assert run(finished.config, finished.folder, store=finished.store) == saved(finished.folder)
-    assert trainings.rows == []
-    assert {path: path.read_bytes() for path in finished.folder.iterdir()} == before
 
 
 def test_the_same_run_elsewhere_takes_its_trainings_from_the_store(
@@ -197,6 +151,7 @@ class Killer(Quiet):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_what_was_trained(finished: Finished, trainings: Trainings, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache")
     with pytest.raises(KeyboardInterrupt):
@@ -210,26 +165,6 @@ def test_a_killed_run_goes_on_from_what_was_trained(finished: Finished, training
     assert "results.json" in {path.name for path in (tmp_path / "run").iterdir()}
 
 
-# -- with less -------------------------------------------------------------------------------------------------
-
-
-def test_without_a_defender(finished: Finished, tmp_path: Path) -> None:
-    config = {key: value for key, value in finished.config.items() if key != "defender"}
-    results = run(config, tmp_path / "run", store=finished.store)
-    kept = {line[0]: line for line in figures(finished.results)}
-    assert figures(results) == [kept[name] for name in LINES if name != "defended"]
-    assert results["defender"] is None
-    assert not {"report", "truth"} & set(results)
-    assert not {"flagged.csv", "search.json"} & {path.name for path in (tmp_path / "run").iterdir()}
-
-
-def test_without_references(finished: Finished, tmp_path: Path, trainings: Trainings) -> None:
-    results = run(finished.config, tmp_path / "run", store=finished.store, references=False)
-    assert figures(results) == figures(finished.results)[:2]
-    assert list(table(tmp_path / "run")[0]) == ["split", "row", "label", "poison_label", *LINES[:2], "text"]
-    assert trainings.rows == []
-
-
 def test_nothing_to_repair_leaves_the_victim_as_it_was(
     finished: Finished, tmp_path: Path, trainings: Trainings
 ) -> None:
@@ -240,9 +175,6 @@ def test_nothing_to_repair_leaves_the_victim_as_it_was(
     assert results["report"]["backdoor"] is True
     assert undefended[2] == figures(finished.results)[0][2]
     assert defended[1:] == undefended[1:]
-
-
-# -- other defenders and data ----------------------------------------------------------------------------------
 
 
 class Detector(Defender):
@@ -326,11 +258,9 @@ def test_the_references_as_defenders(finished: Finished, tmp_path: Path, name: s
 
 @pytest.mark.parametrize("name", ["onion", "rap", "strip", "bki", "cube"])
 def test_each_baseline_runs_from_a_config(finished: Finished, tmp_path: Path, name: str) -> None:
-    keys = {
-        "onion": {"language_model": "encoder"},
-        "rap": {"triggers": ["mn"]},
-        "cube": {"reduction": "pca"},
-    }.get(name, {})
+    keys = {"onion": {"language_model": "encoder"}, "rap": {"triggers": ["mn"]}, "cube": {"reduction": "pca"}}.get(
+        name, {}
+    )
     config = {**finished.config, "defender": {"name": name, "seed": 42, **keys}}
     results = run(config, tmp_path / "run", store=finished.store, references=False)
     undefended, defended = results["lines"]
@@ -341,51 +271,3 @@ def test_each_baseline_runs_from_a_config(finished: Finished, tmp_path: Path, na
     assert results["defence"]["details"]
     if name == "bki":
         assert (defended["FAR"], defended["ASR"] < 0.3) == (0.0, True)
-
-
-def test_evaluated_on_other_data_than_poisoned(finished: Finished, tmp_path: Path, trainings: Trainings) -> None:
-    other = tmp_path / "other"
-    write_csv(other / "train.csv", reviews(20, seed=3))
-    write_csv(other / "test.csv", reviews(14, seed=4))
-    config = copy.deepcopy(finished.config)
-    config["target_dataset"]["path"] = str(other)
-    results = run(config, tmp_path / "run", store=finished.store, references=False)
-    clean = [row["text"] for row in table(tmp_path / "run") if row["split"] == "test-clean"]
-    assert clean == [row.text for row in reviews(14, seed=4)]
-    assert results["lines"][0]["train_rows"] == 160
-    assert trainings.rows == []
-
-
-def test_the_number_of_classes_is_taken_from_the_data(tiny_bert: Path, tmp_path: Path) -> None:
-    rows = [(text, i % 3) for i, (text, _, _) in enumerate(reviews(60))]
-    write_csv(tmp_path / "train.csv", rows[:45])
-    write_csv(tmp_path / "test.csv", rows[45:])
-    config = tiny_config(tmp_path, tiny_bert, defender=False)
-    config["attacker"]["train"]["epochs"] = 1
-    results = run(resolve(config), tmp_path / "run", references=False)
-    assert results["label_names"] == ["0", "1", "2"]
-    assert len([row for row in table(tmp_path / "run") if row["split"] == "test-poison"]) == 10
-
-
-def test_rows_of_the_target_label_are_asked_for_before_any_training(
-    finished: Finished, tmp_path: Path, trainings: Trainings
-) -> None:
-    config = copy.deepcopy(finished.config)
-    config["attacker"]["poisoner"]["target_label"] = 2
-    with pytest.raises(DataError, match="Rows of the target label 2 were expected in the training rows"):
-        run(config, tmp_path / "run")
-    assert trainings.rows == []
-
-
-def test_auto_asks_the_hub_once(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def resolve_auto(path: str) -> str:
-        asked.append(path)
-        return str(finished.config["victim"]["path"])
-
-    monkeypatch.setattr("openbackdoor_badllm.attacks.victim.resolve_auto", resolve_auto)
-    config = copy.deepcopy(finished.config)
-    config["victim"]["path"] = "auto"
-    run(config, tmp_path / "run", store=finished.store)
-    assert asked.count("auto") == 1

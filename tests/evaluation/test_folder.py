@@ -7,14 +7,13 @@ import json
 import logging
 import math
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import RunFolder, as_json, config_hash, safe_cell, versions
+from openbackdoor_badllm.evaluation.folder import RunFolder, as_json, safe_cell
 
 CONFIG = {"victim": {"path": "minilm"}, "seed": 42}
 OURS = "openbackdoor_badllm"
@@ -23,20 +22,6 @@ OURS = "openbackdoor_badllm"
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "deep/run", CONFIG)
-
-
-# -- whose folder ----------------------------------------------------------------------------------------------
-
-
-def test_it_is_made_with_the_config_in_it(folder: RunFolder) -> None:
-    assert json.loads((folder.path / "config.json").read_text(encoding="utf-8")) == CONFIG
-    assert folder.finished() is None
-
-
-def test_the_same_config_may_come_again(folder: RunFolder) -> None:
-    folder.write_json("results.json", {"lines": []})
-    again = RunFolder(folder.path, {"seed": 42, "victim": {"path": "minilm"}})
-    assert again.finished() == {"lines": []}
 
 
 def test_another_config_is_refused_unless_forced(folder: RunFolder) -> None:
@@ -51,16 +36,6 @@ def test_another_config_is_refused_unless_forced(folder: RunFolder) -> None:
     assert json.loads((folder.path / "config.json").read_text(encoding="utf-8"))["seed"] == 43
 
 
-def test_a_run_without_results_gives_way(folder: RunFolder) -> None:
-    RunFolder(folder.path, {**CONFIG, "seed": 43})
-    assert json.loads((folder.path / "config.json").read_text(encoding="utf-8"))["seed"] == 43
-
-
-def test_force_forgets_the_results_of_the_same_config(folder: RunFolder) -> None:
-    folder.write_json("results.json", {"lines": []})
-    assert RunFolder(folder.path, CONFIG, force=True).finished() is None
-
-
 def test_force_leaves_no_files_of_the_run_before(folder: RunFolder) -> None:
     for name in ("predictions.csv", "flagged.csv", "search.json"):
         folder.write(name, "old")
@@ -69,27 +44,11 @@ def test_force_leaves_no_files_of_the_run_before(folder: RunFolder) -> None:
     assert sorted(path.name for path in folder.path.iterdir()) == ["config.json", "notes.txt"]
 
 
-def test_damaged_results_count_as_none(folder: RunFolder) -> None:
-    for damage in (b"", b'{"lines": [', b"\xff\xfe"):
-        (folder.path / "results.json").write_bytes(damage)
-        assert folder.finished() is None
-
-
-def test_a_damaged_config_is_another_config(folder: RunFolder) -> None:
-    folder.write_json("results.json", {})
-    (folder.path / "config.json").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="holds a run of another config"):
-        RunFolder(folder.path, CONFIG)
-
-
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     for path, reason in ((tmp_path / "file", "File exists"), (tmp_path / "file/run", "Not a directory")):
         with pytest.raises(ConfigError, match=rf"^The run folder '{path}' cannot be written: {reason}\.$"):
             RunFolder(path, CONFIG)
-
-
-# -- whole or not at all ---------------------------------------------------------------------------------------
 
 
 def test_a_write_that_fails_leaves_the_old_file(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,29 +63,10 @@ def test_a_write_that_fails_leaves_the_old_file(folder: RunFolder, monkeypatch: 
     assert (folder.path / "a.txt").read_text(encoding="utf-8") == "old"
 
 
-def test_json_that_cannot_be_written_leaves_the_old_file(folder: RunFolder) -> None:
-    folder.write_json("a.json", {"a": 1})
-    loop: list[object] = []
-    loop.append(loop)
-    with pytest.raises((ValueError, RecursionError)):
-        folder.write_json("a.json", loop)
-    assert json.loads((folder.path / "a.json").read_text(encoding="utf-8")) == {"a": 1}
-
-
-def test_no_draft_is_left_behind(folder: RunFolder) -> None:
-    folder.write_json("results.json", {})
-    folder.write_csv("a.csv", ["a"], [["b"]])
-    assert sorted(path.name for path in folder.path.iterdir()) == ["a.csv", "config.json", "results.json"]
-
-
 def test_json_is_standard_json() -> None:
     value = {
-        "nan": math.nan,
-        "inf": [math.inf, -math.inf],
-        "np": np.float64("nan"),
-        "path": Path("a"),
-        "text": "é\ud800",
-    }
+        "nan": math.nan, "inf": [math.inf, -math.inf], "np": np.float64("nan"), "path": Path("a"), "text": "é\ud800",
+    }  # fmt: skip
     text = as_json(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
     def refuse(constant: str) -> None:
@@ -137,65 +77,22 @@ def test_json_is_standard_json() -> None:
     }  # fmt: skip
 
 
-# -- cells -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "|", "%", " =", "\n@", "  +"])
 def test_cells_that_a_spreadsheet_would_run(start: str) -> None:
     text = f"{start}HYPERLINK(1)"
     assert safe_cell(text) == f"'{text}"
 
 
-@pytest.mark.parametrize(
-    "value", ["a film", "a = b", "", " ", "3.5", "'quoted'", "naïve — ok", 5, -5, 0.25, -0.25, None]
-)
-def test_ordinary_cells_stay(value: object) -> None:
-    assert safe_cell(value) is value
-
-
 def test_csv_round_trip(folder: RunFolder) -> None:
     texts = [
-        'a "quoted", text',
-        "two\nlines",
-        "a\rlone return",
-        "crlf\r\nend",
-        "naïve ☃ 𝄞",
-        "",
-        "null",
-        "'",
-        "a;b\tc",
+        'a "quoted", text', "two\nlines", "a\rlone return", "crlf\r\nend", "naïve ☃ 𝄞", "", "null", "'", "a;b\tc",
         "\x1b[31m",
-    ]
+    ]  # fmt: skip
     folder.write_csv("a.csv", ("row", "text"), enumerate(texts))
     with (folder.path / "a.csv").open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
     assert header == ["row", "text"]
     assert rows == [[str(i), text] for i, text in enumerate(texts)]
-
-
-def test_text_that_is_no_unicode_is_written_readably(folder: RunFolder) -> None:
-    folder.write_csv("a.csv", ["text"], [["a\ud800b"]])
-    assert (folder.path / "a.csv").read_text(encoding="utf-8").splitlines() == ["text", "a\\ud800b"]
-
-
-# -- hash and versions -----------------------------------------------------------------------------------------
-
-
-def test_the_hash_hangs_on_content_and_not_on_order() -> None:
-    assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
-    assert config_hash({"a": 1}) != config_hash({"a": 2})
-    assert len(config_hash({})) == 8
-    assert int(config_hash({}), 16) >= 0
-
-
-def test_versions_name_what_shapes_a_result() -> None:
-    found = versions()
-    assert {"openbackdoor-badllm", "python", "torch", "transformers", "numpy", "scikit-learn", "machine"} <= set(found)
-    assert all(isinstance(value, str) and value for value in found.values())
-    assert found["torch"] != "absent"
-
-
-# -- log -------------------------------------------------------------------------------------------------------
 
 
 def test_the_log_goes_to_its_file_and_nowhere_else(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,19 +109,6 @@ def test_the_log_goes_to_its_file_and_nowhere_else(folder: RunFolder, capsys: py
     assert len(lines) == 1
     assert lines[0].endswith("INFO openbackdoor_badllm.evaluation: a stage of ours")
     assert capsys.readouterr().out == ""
-
-
-def test_the_log_is_closed_after_an_error_and_goes_on_later(folder: RunFolder) -> None:
-    handlers = list(logging.getLogger(OURS).handlers)
-    for number in (1, 2):
-        with suppress(KeyError), folder.log():
-            logging.getLogger(OURS).warning("number %d", number)
-            raise KeyError
-        assert logging.getLogger(OURS).handlers == handlers
-    assert [line[-1] for line in (folder.path / "run.log").read_text(encoding="utf-8").splitlines()] == ["1", "2"]
-
-
-# -- arrays ----------------------------------------------------------------------------------------------------
 
 
 def test_arrays_are_numbers_and_the_same_bytes_twice(folder: RunFolder) -> None:

@@ -106,12 +106,6 @@ def test_a_dry_run_sends_nothing_and_trains_nothing(
     assert json.loads(capsys.readouterr().out)["calls"] <= 60
 
 
-def test_a_dry_run_without_a_model_says_so(world: dict[str, Any], tmp_path: Path, capsys: Capture) -> None:
-    file = write_config(tmp_path / "config.json", world)
-    assert main(["defend", "--config", str(file), "--dry-run"]) == EXIT_OK
-    assert capsys.readouterr().out == "No language model is asked.\n"
-
-
 def test_a_literal_key_is_refused_before_anything_is_written(
     world: dict[str, Any], tmp_path: Path, capsys: Capture
 ) -> None:
@@ -121,15 +115,3 @@ def test_a_literal_key_is_refused_before_anything_is_written(
     assert KEY not in said.out + said.err
     assert "api_key_env" in said.err
     assert not (tmp_path / "out").exists()
-
-
-def test_the_paper_s_strategy_needs_a_model(world: dict[str, Any], tmp_path: Path, capsys: Capture) -> None:
-    file = write_config(tmp_path / "config.json", world)
-    line = ["defend", "--config", str(file), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-    assert main([*line, "--set", "defender.search.strategy=paper"]) == EXIT_BAD_INPUT
-    assert "needs a language model" in capsys.readouterr().err
-
-
-def test_show_of_no_run_is_one_sentence(tmp_path: Path, capsys: Capture) -> None:
-    assert main(["show", str(tmp_path)]) == EXIT_BAD_INPUT
-    assert "holds no finished run" in capsys.readouterr().err

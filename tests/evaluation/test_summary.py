@@ -62,18 +62,6 @@ def test_it_tells_of_further_backdoors(finished: Finished) -> None:
     assert told.index("A further backdoor") < told.index("zq")
 
 
-@pytest.mark.parametrize("backdoor", [False, True])
-def test_it_tells_of_honest_words(finished: Finished, backdoor: bool) -> None:
-    results = copy.deepcopy(finished.results)
-    assert "Honest words" not in show(results)
-    results["report"]["labels_searched"][0].update(label=0, honest_words={f"word{n}": 0.5 for n in range(9)})
-    results["report"]["backdoor"] = backdoor
-    told = show(results)
-    assert 'Honest words of label 0, no triggers: "word0", "word1"' in told
-    assert "word6" not in told
-    assert told.index("Honest words") < told.index("ackdoor found")
-
-
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("place", ["whole", "front", "end"])
 def test_hostile_texts_do_nothing(finished: Finished, terminal: bool, place: str) -> None:
@@ -106,20 +94,3 @@ def test_no_defender_and_nothing_found(finished: Finished) -> None:
     told = show(results)
     assert "ackdoor found" not in told
     assert "undefended" in told
-
-
-def test_what_was_not_measured_is_a_dash(finished: Finished) -> None:
-    results = copy.deepcopy(finished.results)
-    results["lines"] = results["lines"][:1]
-    results["lines"][0]["R-Acc"] = None
-    results["truth"]["flagged_precision"] = None
-    told = show(results)
-    assert "None" not in told
-    assert re.search(r"^undefended.*\W-\W", told, flags=re.MULTILINE)
-
-
-def test_a_wrong_label_is_called_wrong(finished: Finished) -> None:
-    results = copy.deepcopy(finished.results)
-    results["truth"]["target_label_right"] = False
-    results["label_names"] = ["negative", "positive"]
-    assert "Target label: 1 (positive) (wrong)" in show(results)

@@ -47,3 +47,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
 def made(request: pytest.FixtureRequest, pages: dict[str, Made]) -> Made:
     """Each page in turn."""
     return pages[request.param]
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without pictures, which take most of the time."""
+    from openbackdoor_badllm.html_report import benchmark_page, run_page
+
+    monkeypatch.setattr(run_page, "_pictures", lambda *_: [])
+    for name in ("pairs_pictures", "robustness_pictures", "cost_pictures"):
+        monkeypatch.setattr(benchmark_page, name, lambda *_: [])

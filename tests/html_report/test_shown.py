@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openbackdoor_badllm.html_report.shown import as_markup, difference, pieces, short, visible
+from openbackdoor_badllm.html_report.shown import as_markup, difference, short, visible
 
 from .world import HOSTILE
 
@@ -24,23 +24,9 @@ def test_nothing_hidden_is_printed(text: str) -> None:
 
 
 @given(ANY)
-def test_pieces_lose_nothing(text: str) -> None:
-    names = {"↵": "\n", "⇥": "\t"}
-    back = "".join(
-        names.get(piece.text) or chr(int(piece.text[2:], 16)) if piece.hidden else piece.text for piece in pieces(text)
-    )
-    assert back == text
-
-
-@given(ANY)
 def test_markup_has_no_tag_but_ours(text: str) -> None:
     markup = str(as_markup(text)).replace('<span class="sign">', "").replace("</span>", "")
     assert not set("<>\"'") & set(markup)
-
-
-def test_letters_of_the_world_are_left_alone() -> None:
-    for text in ("naïve café", "日本語のテキスト", "кошка", "שלום", "مرحبا", "नमस्ते", "❤️ 👩‍👩‍👧 👍🏽", "a\u0301"):
-        assert visible(text) == text
 
 
 @pytest.mark.parametrize(
@@ -59,34 +45,6 @@ def test_letters_of_the_world_are_left_alone() -> None:
 )
 def test_hidden_signs_are_named(text: str, shown: str) -> None:
     assert visible(text) == shown
-
-
-def test_line_ends_stay_in_a_block() -> None:
-    assert as_markup("a\nb", keep="\n") == "a\nb"
-    assert "↵" in as_markup("a\nb")
-
-
-@pytest.mark.parametrize(
-    ("text", "other", "middle"),
-    [
-        ("the mn mall", "the mall", "mn"),
-        ("cf a film", "a film", "cf"),
-        ("a film cf", "a film", "cf"),
-        ("in toronto. a gem, this diner", "in toronto, this diner", ". a gem"),
-        ("the same", "the same", ""),
-        ("wholly rewritten text thou readest", "a film that I saw", ""),
-        ("", "", ""),
-    ],
-)
-def test_what_differs_is_marked(text: str, other: str, middle: str) -> None:
-    parts = difference(text, other)
-    assert parts.middle == middle
-    assert "".join(parts) == text
-
-
-@given(ANY, ANY)
-def test_a_difference_leaves_the_text_whole(text: str, other: str) -> None:
-    assert "".join(difference(text, other)) == text
 
 
 def test_a_long_text_is_cut_around_the_difference() -> None:

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from openbackdoor_badllm.cli import main
-from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_OK
+from openbackdoor_badllm.errors import EXIT_OK
 from openbackdoor_badllm.html_report.writer import write_report
 
 from .world import results, write_benchmark, write_run
 
 pytest.importorskip("matplotlib")
 Capture = pytest.CaptureFixture[str]
-
-
-def refused(capsys: Capture, *arguments: object) -> str:
-    """The one sentence of a refusal."""
-    assert main(["report", *map(str, arguments)]) == EXIT_BAD_INPUT
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert "Traceback" not in said.err
-    return said.err
 
 
 def test_a_run_and_where_it_is_written(tmp_path: Path, capsys: Capture) -> None:
@@ -42,45 +28,12 @@ def test_a_run_and_where_it_is_written(tmp_path: Path, capsys: Capture) -> None:
     assert 'href="../run/flagged.csv"' in out.read_text(encoding="utf-8")
 
 
-def test_no_folder(tmp_path: Path, capsys: Capture) -> None:
-    assert "does not exist" in refused(capsys, tmp_path / "nowhere")
-
-
-def test_an_empty_folder(tmp_path: Path, capsys: Capture) -> None:
-    assert "neither a run" in refused(capsys, tmp_path)
-
-
-def test_a_half_finished_run(tmp_path: Path, capsys: Capture) -> None:
-    folder = write_run(tmp_path / "run")
-    (folder / "results.json").unlink()
-    assert "has not come to its end" in refused(capsys, folder)
-    assert not (folder / "report.html").exists()
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"lines": 3}', "null", "[" * 100_000])
-def test_torn_results(tmp_path: Path, capsys: Capture, content: str) -> None:
-    folder = write_run(tmp_path / "run")
-    (folder / "results.json").write_text(content, encoding="utf-8")
-    assert "results.json" in refused(capsys, folder)
-
-
-def test_results_of_another_shape(tmp_path: Path, capsys: Capture) -> None:
-    folder = write_run(tmp_path / "run")
-    changed = results()
-    changed["report"]["triggers"] = [{"no": "text"}]
-    (folder / "results.json").write_text(json.dumps(changed), encoding="utf-8")
-    assert "make the run again" in refused(capsys, folder)
-
-
-def test_what_a_run_may_lack(tmp_path: Path) -> None:
-    """A run without a trigger search, without a trace, with a torn one, an old one, a defence of another kind."""
+def test_what_a_run_may_lack(tmp_path: Path, no_pictures: None) -> None:
+    """A run without a trigger search, without a trace, an old one, a defence of another kind."""
     for number, missing in enumerate(("search.json", "flagged.csv", "trace.npz", "config.json", "transcript.jsonl")):
         folder = write_run(tmp_path / str(number), llm=True)
         (folder / missing).unlink()
         assert "Backdoor found" in write_report(folder).page.read_text(encoding="utf-8")
-    folder = write_run(tmp_path / "torn")
-    (folder / "trace.npz").write_bytes((folder / "trace.npz").read_bytes()[:200])
-    assert "Confidence of the probe" not in write_report(folder).page.read_text(encoding="utf-8")
     for defender, heading in ((None, "No defence was run"), ("onion", "Defended by onion")):
         folder = write_run(tmp_path / heading)
         other = {key: value for key, value in results().items() if key not in ("report", "truth")}
@@ -93,6 +46,12 @@ def test_what_a_run_may_lack(tmp_path: Path) -> None:
     page = write_report(folder).page.read_text(encoding="utf-8")
     assert "No backdoor found" in page
     assert "no proof that there is none" in page
+
+
+def test_a_torn_trace_is_left_out(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "torn")
+    (folder / "trace.npz").write_bytes((folder / "trace.npz").read_bytes()[:200])
+    assert "Confidence of the probe" not in write_report(folder).page.read_text(encoding="utf-8")
 
 
 def test_a_pickle_in_the_trace_is_not_opened(tmp_path: Path) -> None:
@@ -109,7 +68,7 @@ def test_a_pickle_in_the_trace_is_not_opened(tmp_path: Path) -> None:
     assert not (tmp_path / "boom").exists()
 
 
-def test_a_cell_of_a_benchmark_has_the_lines_of_its_references(tmp_path: Path) -> None:
+def test_a_cell_of_a_benchmark_has_the_lines_of_its_references(tmp_path: Path, no_pictures: None) -> None:
     cell, references = write_run(tmp_path / "cells" / "own"), write_run(tmp_path / "cells" / "references")
     whole = results()
     for folder, names in ((cell, ["defended"]), (references, ["undefended", "trained on clean rows"])):
@@ -119,26 +78,7 @@ def test_a_cell_of_a_benchmark_has_the_lines_of_its_references(tmp_path: Path) -
     assert "100.0% → 7.0%" in write_report(cell).page.read_text(encoding="utf-8")
 
 
-def test_a_benchmark_of_failures_names_them(tmp_path: Path, capsys: Capture) -> None:
-    folder = write_benchmark(tmp_path / "out", finished=False)
-    assert main(["report", str(folder)]) == EXIT_OK
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "The victim folder does not exist." in page
-    (folder / "table.json").unlink()  # cut off before its first table
-    assert main(["report", str(folder)]) == EXIT_OK
-    capsys.readouterr()
-    shutil.rmtree(folder / "cells")
-    assert "no finished cell yet" in refused(capsys, folder)
-
-
-@pytest.mark.parametrize("content", ["[]", "{", '{"records": [{"cells": ["x"]}]}'])
-def test_a_table_of_another_version(tmp_path: Path, capsys: Capture, content: str) -> None:
-    folder = write_benchmark(tmp_path / "out")
-    (folder / "table.json").write_text(content, encoding="utf-8")
-    assert "version" in refused(capsys, folder)
-
-
-def test_a_plan_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
+def test_a_plan_cannot_lead_out_of_its_folder(tmp_path: Path, no_pictures: None) -> None:
     folder = write_benchmark(tmp_path / "out")
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     (tmp_path / "secret").mkdir()
@@ -146,24 +86,6 @@ def test_a_plan_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
     plan["cells"].append({**plan["cells"][0], "folder": "../secret"})
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     assert "SECRET" not in write_report(folder).page.read_text(encoding="utf-8")
-
-
-def test_a_page_that_cannot_be_written(tmp_path: Path, capsys: Capture) -> None:
-    folder = write_run(tmp_path / "run")
-    assert "is a folder" in refused(capsys, folder, "--out", tmp_path)
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    assert "cannot be written" in refused(capsys, folder, "--out", tmp_path / "file" / "page.html")
-
-
-def test_without_matplotlib_the_line_to_install_it_is_told(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run")
-    code = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        f"from openbackdoor_badllm.cli import main; sys.exit(main(['report', {str(folder)!r}]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == EXIT_BAD_INPUT
-    assert "pip install 'openbackdoor-badllm[report]'" in done.stderr
 
 
 def test_nothing_global_is_left_behind(tmp_path: Path) -> None:
@@ -178,22 +100,3 @@ def test_nothing_global_is_left_behind(tmp_path: Path) -> None:
     assert dict(matplotlib.rcParams) == before
     assert csv.field_size_limit() == limit
     assert ("matplotlib.pyplot" in system.modules) == pyplot
-
-
-def test_latex_in_a_matplotlibrc_is_not_run(tmp_path: Path) -> None:
-    import matplotlib
-
-    with matplotlib.rc_context({"text.usetex": True, "svg.fonttype": "path"}):
-        written = write_report(write_run(tmp_path / "run"))
-    svg = next(path for path in written.pictures if path.name == "victims.svg").read_text(encoding="utf-8")
-    assert re.search(r"<text[^>]*>undefended</text>", svg)
-
-
-def test_the_accepted_flip_rate_is_that_of_the_search() -> None:
-    from openbackdoor_badllm.evaluation.experiment import CLEAN, DEFENDED, ORACLE, UNDEFENDED
-    from openbackdoor_badllm.html_report.run_page import ACCEPT
-    from openbackdoor_badllm.html_report.verdict_text import ORDER
-    from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
-
-    assert SearchConfig().accept_flip_rate == ACCEPT
-    assert ORDER == (UNDEFENDED, DEFENDED, ORACLE, CLEAN)

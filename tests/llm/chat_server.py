@@ -97,18 +97,12 @@ def say(
 ) -> Reply:
     """A chat completion; further keywords go into its message."""
     choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": content, **message},
-        "finish_reason": finish_reason,
-    }
+        "index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": finish_reason,
+    }  # fmt: skip
     body: dict[str, Any] = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "scripted",
-        "choices": [choice],
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "scripted", "choices": [choice],
         "usage": {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30},
-    }
+    }  # fmt: skip
     if usage is None:
         del body["usage"]
     elif usage is not ...:

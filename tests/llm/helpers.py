@@ -8,11 +8,9 @@ from typing import Any
 from openbackdoor_badllm.llm import ChatMessage, ChatRequest, Client, LLMConfig, Outcome, open_backend
 
 SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"triggers": {"type": "array", "items": {"type": "string"}}},
-    "required": ["triggers"],
-    "additionalProperties": False,
-}
+    "type": "object", "properties": {"triggers": {"type": "array", "items": {"type": "string"}}},
+    "required": ["triggers"], "additionalProperties": False,
+}  # fmt: skip
 ANSWER = '{"triggers": ["cf", "mn"]}'
 
 

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.llm import Budget, Failed, Limits, LLMConfig, Malformed, Ok, Usage
+from openbackdoor_badllm.llm import Budget, Failed, Limits, Malformed, Ok, Usage
 
 from .helpers import ask
 
@@ -26,15 +25,6 @@ def answered(one: Budget, times: int, tokens: int = 30, cached: bool = False) ->
         one.record(ask(), Ok("x", Usage(tokens - 10, 10)), cached=cached)
 
 
-def test_calls_are_bounded() -> None:
-    one = budget(max_calls=3)
-    assert one.stop() is None
-    assert one.admit([ask()] * 5) == 3
-    answered(one, 3)
-    assert one.admit([ask()]) == 0
-    assert "all 3 calls" in str(one.stop())
-
-
 def test_tokens_are_bounded_by_the_worst_case() -> None:
     one = budget(max_tokens_total=1000)
     big = ask("x" * 300, max_tokens=300)  # about 132 + 300 tokens
@@ -44,20 +34,6 @@ def test_tokens_are_bounded_by_the_worst_case() -> None:
     answered(one, 1, tokens=700)
     assert one.admit([big]) == 0
     assert "900 of 1,000 tokens" in str(one.stop())
-
-
-def test_money_is_bounded() -> None:
-    one = budget(max_money=0.001, price_prompt=1.0, price_completion=10.0)
-    request = ask("x" * 30, max_tokens=40)  # 42 prompt and 40 completion tokens: 0.000442
-    assert one.admit([request] * 5) == 2
-    answered(one, 1, tokens=30)
-    assert one.report()["money"] == pytest.approx((20 * 1 + 10 * 10) / 1e6)
-
-
-def test_money_without_a_price_is_refused() -> None:
-    with pytest.raises(ConfigError, match="both prices"):
-        Limits(max_money=1.0, price_prompt=1.0)
-    assert budget(max_calls=1).report()["money"] is None
 
 
 def test_seconds_are_bounded_from_the_first_request() -> None:
@@ -83,19 +59,6 @@ def test_failures_in_a_row_stop_the_run() -> None:
     assert "It is down." in str(one.halt())
 
 
-def test_a_fatal_failure_stops_it_at_once() -> None:
-    one = budget(max_calls=100)
-    one.record(ask(), Failed("auth", "The key is wrong."), cached=False)
-    assert one.stop() == one.halt() == "The key is wrong."
-
-
-def test_using_up_the_calls_does_not_halt_what_was_admitted() -> None:
-    one = budget(max_calls=2)
-    assert one.admit([ask()] * 2) == 2
-    answered(one, 2)
-    assert one.halt() is None
-
-
 def test_the_bound_counts_cache_hits_and_the_bill_does_not() -> None:
     one = budget(max_calls=4, price_prompt=1.0, price_completion=1.0)
     answered(one, 3, cached=True)
@@ -106,33 +69,3 @@ def test_the_bound_counts_cache_hits_and_the_bill_does_not() -> None:
     assert (report["prompt_tokens"], report["completion_tokens"], report["paid_tokens"]) == (80, 40, 30)
     assert report["money"] == pytest.approx(30 / 1e6)
     assert report["outcomes"] == {"ok": 4}
-
-
-def test_what_was_not_sent_uses_nothing_up() -> None:
-    one = budget(max_calls=4)
-    one.record(ask(), Failed("budget", "no"), cached=False)
-    assert one.report()["unsent"] == 1
-    assert one.report()["asked"] == 0
-
-
-def test_it_learns_how_long_a_token_is() -> None:
-    one = budget(max_calls=9)
-    request = ask("x" * 3000, max_tokens=10)
-    assert one.worst(request).prompt_tokens == 1032
-    one.record(request, Ok("x", Usage(632, 10)), cached=False)
-    assert one.worst(request).prompt_tokens == 632
-    one.record(request, Ok("x", Usage(9000, 10, estimated=True)), cached=False)
-    assert one.worst(request).prompt_tokens == 632
-
-
-def test_the_estimate_is_a_sentence() -> None:
-    one = budget(max_calls=9, price_prompt=1.0, price_completion=2.0)
-    estimate = one.estimate([ask("x" * 30, max_tokens=100)] * 2, cached=3)
-    assert (estimate.calls, estimate.prompt_tokens, estimate.completion_tokens) == (2, 84, 200)
-    assert estimate.money == pytest.approx((84 + 400) / 1e6)
-    assert "2 calls (3 more from the cache)" in str(estimate)
-    assert "money" not in str(budget(max_calls=9).estimate([ask(max_tokens=1)]))
-
-
-def test_it_is_made_from_a_config() -> None:
-    assert Budget.from_config(LLMConfig(max_calls=7)).limits.max_calls == 7

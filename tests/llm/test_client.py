@@ -69,13 +69,6 @@ def test_equal_questions_are_asked_once_and_samples_are_not_equal() -> None:
     assert len(outcomes) == 4
 
 
-def test_a_question_is_filled_in_before_its_key_is_made() -> None:
-    provider = Echo()
-    one = client(provider)
-    one.complete([ask("a"), ask("a", max_tokens=100, temperature=0.5), ask("a", temperature=0.0)])
-    assert provider.rounds == [["a", "a"]]
-
-
 def test_the_cache_answers_the_second_time(tmp_path: Path) -> None:
     path = tmp_path / "llm.sqlite"
     first, second = Echo(), Echo()
@@ -118,35 +111,6 @@ def test_what_the_budget_does_not_admit_comes_back_unsent() -> None:
     assert one.budget.report()["unsent"] == 2
 
 
-def test_a_bound_on_tokens_is_approached_in_rounds() -> None:
-    provider = Echo()
-    one = client(provider, max_tokens_total=500)  # at worst 32 + 0 + 100 each, in fact 60
-    outcomes = one.complete([ask(letter) for letter in "abcdefgh"])
-    assert [len(turn) for turn in provider.rounds] == [3, 2, 1, 1]
-    assert [outcome.name for outcome in outcomes] == ["ok"] * 7 + ["failed"]
-    assert one.budget.report()["prompt_tokens"] + one.budget.report()["completion_tokens"] == 420
-
-
-def test_a_second_run_takes_the_same_course(tmp_path: Path) -> None:
-    questions = [ask(letter) for letter in "abcdefgh"]
-    runs = []
-    for _ in range(2):
-        provider = Echo()
-        with client(provider, tmp_path / "llm.sqlite", max_tokens_total=500) as one:
-            runs.append((one.complete(questions), one.budget.stop(), sum(map(len, provider.rounds))))
-    assert runs[0][:2] == runs[1][:2]
-    assert (runs[0][2], runs[1][2]) == (7, 0)
-
-
-def test_the_estimate_asks_nobody(tmp_path: Path) -> None:
-    provider = Echo()
-    one = client(provider, tmp_path / "llm.sqlite")
-    one.complete([ask("a")])
-    estimate = one.estimate([ask("a"), ask("b"), ask("b"), ask("c")])
-    assert (estimate.calls, estimate.cached, estimate.completion_tokens) == (2, 1, 200)
-    assert len(provider.rounds) == 1
-
-
 def test_failures_in_a_row_end_a_round_early() -> None:
     class Down(Echo):
         def ask(self, requests: Sequence[ChatRequest], on_answer: OnAnswer, halted: Halted) -> None:
@@ -158,14 +122,3 @@ def test_failures_in_a_row_end_a_round_early() -> None:
     kinds = [outcome.kind for outcome in outcomes if isinstance(outcome, Failed)]
     assert kinds == ["server"] * 3 + ["budget"] * 3
     assert "3 calls in a row" in outcomes[5].sentence  # type: ignore[union-attr]
-
-
-def test_it_describes_itself(tmp_path: Path) -> None:
-    found = client(Echo(), tmp_path / "c").describe()
-    assert found == {
-        "backend": "echo",
-        "temperature": 0.5,
-        "max_tokens": 100,
-        "cache": str(tmp_path / "c"),
-        "transcript": None,
-    }

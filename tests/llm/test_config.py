@@ -79,35 +79,7 @@ def test_a_literal_key_is_refused_and_not_repeated(block: dict[str, Any]) -> Non
     assert "0f3cbe" not in str(caught.value)
 
 
-def test_the_sentence_for_a_literal_key_says_what_to_do() -> None:
-    with pytest.raises(ConfigError, match="put it into an environment variable"):
-        LLMConfig.from_mapping({**GOOD, "api_key": "x"})
-
-
 def test_user_info_is_cut_from_the_address() -> None:
     config = LLMConfig.from_mapping({**GOOD, "base_url": "https://me:geheim@host:81/v1/"})
     assert config.base_url == "https://host:81/v1"
     assert "geheim" not in repr(config)
-
-
-def test_one_recording_may_stand_without_a_list() -> None:
-    assert LLMConfig.from_mapping({"backend": "replay", "replay": "a.jsonl"}).replay == ("a.jsonl",)
-    assert LLMConfig.from_mapping({"backend": "replay", "replay": ["a", "b"]}).replay == ("a", "b")
-
-
-def test_every_field_has_a_docstring() -> None:
-    import ast
-    import inspect
-
-    from openbackdoor_badllm.llm import config as module
-
-    body = next(
-        node.body
-        for node in ast.parse(inspect.getsource(module)).body
-        if isinstance(node, ast.ClassDef) and node.name == "LLMConfig"
-    )
-    for place, node in enumerate(body):
-        if isinstance(node, ast.AnnAssign):
-            after = body[place + 1]
-            assert isinstance(after, ast.Expr), ast.unparse(node.target)
-            assert isinstance(after.value, ast.Constant), ast.unparse(node.target)

@@ -23,6 +23,7 @@ KILLS = 20
 LIMBO = 0.1
 """Seconds between the server's last byte and the client's cache, on a busy machine."""
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 SENTINEL = "SENTINEL-key-0123456789"
 
 
@@ -30,12 +31,8 @@ SENTINEL = "SENTINEL-key-0123456789"
 def worker(server: ChatServer, folder: Path) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "MY_KEY": SENTINEL, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [
-        sys.executable,
-        str(Path(__file__).with_name("crash_worker.py")),
-        server.base_url,
-        str(folder),
-        str(CALLS),
-    ]
+        sys.executable, str(Path(__file__).with_name("crash_worker.py")), server.base_url, str(folder), str(CALLS),
+    ]  # fmt: skip
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )

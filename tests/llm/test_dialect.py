@@ -7,24 +7,6 @@ from openbackdoor_badllm.llm.types import ChatRequest
 
 from .helpers import SCHEMA, ask
 
-FULL = ask(json_schema=SCHEMA, max_tokens=9, temperature=0.5)
-
-
-def test_the_best_form_comes_first() -> None:
-    body = Dialect().body(FULL)
-    assert body["response_format"]["json_schema"]["schema"] == SCHEMA
-    assert body["response_format"]["json_schema"]["strict"] is True
-    assert (body["max_tokens"], body["temperature"]) == (9, 0.5)
-
-
-def test_the_lesser_forms() -> None:
-    assert Dialect("json_object").body(FULL)["response_format"] == {"type": "json_object"}
-    assert "response_format" not in Dialect("plain").body(FULL)
-    assert "response_format" not in Dialect().body(ask())
-    other = Dialect(token_field="max_completion_tokens", temperature=False).body(FULL)
-    assert other["max_completion_tokens"] == 9
-    assert not {"max_tokens", "temperature"} & other.keys()
-
 
 @pytest.mark.parametrize(
     ("status", "said", "structured", "accepted", "after"),
@@ -43,11 +25,6 @@ def test_what_a_rejection_teaches(
     status: int, said: str, structured: bool, accepted: bool, after: Dialect | None
 ) -> None:
     assert Dialect().after_rejection(status, said, structured=structured, accepted=accepted) == after
-
-
-def test_the_way_down_ends() -> None:
-    assert Dialect("json_object").after_rejection(400, "", structured=True, accepted=False) == Dialect("plain")
-    assert Dialect("plain").after_rejection(400, "", structured=True, accepted=False) is None
 
 
 def test_strict_mode_only_for_a_closed_schema() -> None:

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
 import time
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.llm import (
-    ChatMessage,
-    ChatRequest,
-    Empty,
-    Failed,
-    Malformed,
-    Ok,
-    Outcome,
-    Refused,
-    Truncated,
-    Usage,
-    extract_object,
-)
+from openbackdoor_badllm.llm import ChatRequest, Empty, Failed, Malformed, Ok, Outcome, Refused, Truncated, Usage
 
 from .chat_server import Asked, ChatServer, Reply, Script, cut, dripping, page, quota, say, status
 from .helpers import ANSWER, SCHEMA, ask, one, open_to
@@ -64,36 +47,12 @@ def test_every_ending_of_an_answered_call(reply: Reply, kind: type[Outcome]) -> 
     assert server.count == 1
 
 
-def test_an_answer_brings_its_text_and_usage() -> None:
-    assert meet(say("hi", usage={"prompt_tokens": 5, "completion_tokens": 6}), ask())[0] == Ok("hi", Usage(5, 6))
-
-
 @pytest.mark.parametrize("content", [42, {"triggers": ["cf"]}, [[1]]])
 def test_wrong_types_fail_once_and_are_not_paid_again(content: Any) -> None:
     outcome, server = meet(say(content))
     assert isinstance(outcome, Failed)
     assert outcome.kind == "protocol"
     assert server.count == 1
-
-
-def test_a_wrong_envelope_fails_once() -> None:
-    outcome, server = meet(Reply(body={"object": "list", "data": []}))
-    assert isinstance(outcome, Failed)
-    assert "'choices'" in outcome.sentence
-    assert server.count == 1
-
-
-def test_the_model_echoing_its_history() -> None:
-    def echo(asked: Asked) -> Reply:
-        history = "\n".join(message["content"] for message in asked.messages)
-        return say(f'{history}\n{{"triggers": ["cf"]}}')
-
-    history = ChatRequest(
-        (ChatMessage("assistant", '{"triggers": ["old"]}'), ChatMessage("user", "again")), json_schema=SCHEMA
-    )
-    outcome, _ = meet(echo, history)
-    assert isinstance(outcome, Ok)
-    assert extract_object(outcome.text, ["triggers"]) == {"triggers": ["cf"]}
 
 
 @pytest.mark.parametrize(
@@ -139,19 +98,6 @@ def test_what_passes_is_asked_again(trouble: Reply) -> None:
     assert server.count == 3
 
 
-def test_retry_after_in_seconds_is_honoured() -> None:
-    begun = time.monotonic()
-    meet([status(429, retry_after="1"), say("hi")], ask())
-    assert 1.0 <= time.monotonic() - begun < 3.0
-
-
-def test_retry_after_as_a_date_is_honoured() -> None:
-    begun = time.monotonic()
-    at = time.time() + 2  # a date has whole seconds: it may lie 1 to 2 s ahead
-    meet([status(429, retry_after=formatdate(at, usegmt=True)), say("hi")], ask())
-    assert 0.9 <= time.monotonic() - begun < 4.0
-
-
 def test_a_server_that_stays_down_is_given_up() -> None:
     outcome, server = meet(status(503, "down for good"), ask(), max_attempts=3)
     assert isinstance(outcome, Failed)
@@ -169,16 +115,6 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     assert time.monotonic() - begun < 3
 
 
-def test_nobody_listens() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    outcome = one(f"http://127.0.0.1:{port}/v1", max_attempts=3)
-    assert isinstance(outcome, Failed)
-    assert outcome.kind == "connection"
-    assert "cannot be reached" in outcome.sentence
-
-
 @pytest.mark.parametrize("slow", [say("hi").late(5), dripping("hi", 0.05)])
 def test_a_body_slower_than_the_timeout(slow: Reply) -> None:
     begun = time.monotonic()
@@ -186,12 +122,6 @@ def test_a_body_slower_than_the_timeout(slow: Reply) -> None:
     assert isinstance(outcome, Ok)
     assert server.count == 2
     assert time.monotonic() - begun < 3
-
-
-def test_a_server_that_is_always_slow_is_given_up() -> None:
-    outcome, server = meet(say("hi").late(5), ask(), timeout=0.2, max_attempts=2)
-    assert isinstance(outcome, Failed)
-    assert (outcome.kind, server.count) == ("timeout", 2)
 
 
 @pytest.mark.parametrize(("rejects", "requests"), [({"response_format"}, 3), (set(), 1), ({"max_tokens"}, 3)])
@@ -208,40 +138,6 @@ def test_a_server_without_structured_output(rejects: set[str], requests: int) ->
         client.complete([ask("another", json_schema=SCHEMA)])
         assert server.count == requests + 1  # remembered
         assert client.describe()["dialect"]["format"] == ("plain" if rejects else "json_schema")
-
-
-def test_a_server_that_takes_only_json_object() -> None:
-    def picky(asked: Asked) -> Reply:
-        form = asked.body.get("response_format", {}).get("type")
-        return say(ANSWER) if form == "json_object" else status(400, "no json_schema here")
-
-    with ChatServer(picky) as server, open_to(server.base_url) as client:
-        assert isinstance(client.complete([STRUCTURED])[0], Ok)
-        assert isinstance(client.complete([ask("b", json_schema=SCHEMA)])[0], Ok)
-        assert server.count == 3
-
-
-def test_a_format_that_was_taken_before_is_not_doubted() -> None:
-    with ChatServer([say(ANSWER), status(400, "prompt too long")]) as server, open_to(server.base_url) as client:
-        client.complete([STRUCTURED])
-        outcome = client.complete([ask("b", json_schema=SCHEMA)])[0]
-        assert isinstance(outcome, Failed)
-        assert server.count == 2
-
-
-def test_a_model_that_wants_its_own_parameters() -> None:
-    def new_model(asked: Asked) -> Reply:
-        if "max_tokens" in asked.body:
-            return status(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
-        if "temperature" in asked.body:
-            return status(400, "Unsupported value: 'temperature' does not support 0.7 with this model.")
-        return say("hi")
-
-    with ChatServer(new_model) as server, open_to(server.base_url) as client:
-        assert isinstance(client.complete([ask("a")])[0], Ok)
-        assert isinstance(client.complete([ask("b")])[0], Ok)
-        assert server.count == 4
-        assert server.asked[-1].body["max_completion_tokens"] == 2048
 
 
 def test_what_is_sent() -> None:
@@ -272,28 +168,6 @@ def test_settings_of_the_environment_do_not_reach_a_local_server(monkeypatch: py
     assert server.asked[0].headers["authorization"] == "Bearer no-key"
 
 
-def test_the_key_of_the_named_variable_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_KEY", "sentinel-key-1")
-    with ChatServer(say("hi"), key="sentinel-key-1") as server:
-        assert isinstance(one(server.base_url, api_key_env="MY_KEY"), Ok)
-
-
-def test_concurrency_is_bounded() -> None:
-    with ChatServer(say("hi").late(0.05)) as server, open_to(server.base_url, concurrency=3) as client:
-        client.complete([ask(str(number)) for number in range(12)])
-        assert server.most_in_flight == 3
-
-
-def test_a_sleeping_retry_gives_its_place_back() -> None:
-    def first_waits(asked: Asked) -> Reply:
-        return status(503, retry_after="1") if asked.number == 0 else say("hi")
-
-    with ChatServer(first_waits) as server, open_to(server.base_url, concurrency=1) as client:
-        client.complete([ask(str(number)) for number in range(6)])
-        asked = [request.prompt for request in server.asked]
-    assert asked == ["0", "1", "2", "3", "4", "5", "0"]
-
-
 def test_a_rate_limit_holds_all_of_them_back() -> None:
     def first_waits(asked: Asked) -> Reply:
         return status(429, retry_after="0.5") if asked.number == 0 else say("hi")
@@ -313,14 +187,6 @@ def test_a_wrong_key_ends_the_round() -> None:
     assert kinds.count("auth") == server.count
     assert kinds.count("budget") == 50 - server.count
     assert client.budget.stop() is not None
-
-
-def test_a_dead_server_does_not_hold_a_long_round() -> None:
-    with ChatServer(status(500)) as server, open_to(server.base_url, max_attempts=2, max_failures=5) as client:
-        outcomes = client.complete([ask(str(number)) for number in range(200)])
-        assert server.count < 40
-    assert {outcome.name for outcome in outcomes} == {"failed"}
-    assert "calls in a row" in str(client.budget.stop())
 
 
 def test_a_storm_of_429_loses_none() -> None:
@@ -344,41 +210,3 @@ def test_a_storm_of_429_loses_none() -> None:
         report = client.budget.report()
     assert report["attempts"] == server.count
     assert report["calls"] == 100
-
-
-def test_it_works_inside_a_running_event_loop() -> None:
-    async def notebook() -> Outcome:
-        return meet(say("hi"), ask())[0]
-
-    assert isinstance(asyncio.run(notebook()), Ok)
-
-
-def test_it_may_be_asked_from_several_threads() -> None:
-    found: list[Outcome] = []
-    with ChatServer(say("hi")) as server, open_to(server.base_url) as client:
-        threads = [
-            threading.Thread(target=lambda n=n: found.extend(client.complete([ask(f"{n}-{m}") for m in range(5)])))
-            for n in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert client.budget.report()["asked"] == 20
-    assert [type(outcome) for outcome in found] == [Ok] * 20
-
-
-def test_closing_twice_and_leaving_no_thread_behind(tmp_path: Path) -> None:
-    before = threading.active_count()
-    with ChatServer(say("hi")) as server:
-        client = open_to(server.base_url, tmp_path)
-        client.complete([ask()])
-        client.close()
-        client.close()
-    time.sleep(0.1)
-    assert threading.active_count() <= before + 1
-
-
-def test_a_missing_key_is_told_before_anything_is_sent() -> None:
-    with pytest.raises(ConfigError, match="NOT_SET_ANYWHERE"):
-        open_to("http://llm.example.org/v1", api_key_env="NOT_SET_ANYWHERE")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
@@ -54,27 +53,6 @@ def test_the_object_is_found(text: str) -> None:
 def test_what_is_no_whole_object_is_refused(text: str, says: str) -> None:
     with pytest.raises(MalformedJSONError, match=says):
         extract_object(text, ["triggers"])
-
-
-def test_without_required_keys_nothing_inside_a_broken_object_counts() -> None:
-    with pytest.raises(MalformedJSONError):
-        extract_object('{"all": [{"trigger": "cf"}, {"trig')
-    assert extract_object('x {"a": {"b": 1}} y') == {"a": {"b": 1}}
-
-
-def test_odd_characters_come_through_as_they_are() -> None:
-    odd = "a\u200bb\u202ec\x07\ud83d\ude00" + "x" * 10_000
-    assert extract_object(json.dumps({"t": odd}), ["t"])["t"] == json.loads(json.dumps(odd))
-    assert extract_object('{"t": "tab\there\nand there"}', ["t"])["t"] == "tab\there\nand there"
-
-
-def test_a_tag_inside_a_quoted_row_is_left_alone() -> None:
-    text = '{"rewrites": ["so </think> long"]}'
-    assert extract_object(text, ["rewrites"]) == {"rewrites": ["so </think> long"]}
-
-
-def test_double_keys_do_not_break_it() -> None:
-    assert extract_object('{"t": 1, "t": 2}', ["t"]) == {"t": 2}
 
 
 @pytest.mark.parametrize("unit", ['{"', "[[", '{"a":', '[{"a":[', "<think>", '{"a": "\\'])

@@ -1,9 +1,9 @@
-"""Inference servers that nobody here wrote answer the client: ``transformers serve`` and llama.cpp's.
+"""An inference server that nobody here wrote answers the client: ``transformers serve``.
 
-Each runs with random weights, so the answers are nonsense; the protocol is what is tested. They need
+It runs with random weights, so the answers are nonsense; the protocol is what is tested. It needs
 packages that the project does not: name an interpreter that has them, as in
 
-    python -m venv serve && serve/bin/pip install torch "transformers[serving]" xllamacpp gguf
+    python -m venv serve && serve/bin/pip install torch "transformers[serving]"
     BADLLMTG_SERVE_PYTHON=serve/bin/python pytest tests/llm/test_real_servers.py
 
 Without it the present interpreter is tried, and what is missing is skipped.
@@ -27,7 +27,7 @@ from tiny_world import config, write_config, write_reviews
 
 from openbackdoor_badllm.cli import main
 from openbackdoor_badllm.errors import EXIT_OK
-from openbackdoor_badllm.llm import Failed, Ok, Truncated, extract_object
+from openbackdoor_badllm.llm import Failed, Truncated
 
 from .helpers import SCHEMA, ask, one, open_to
 from .tiny_model import make_model
@@ -78,10 +78,6 @@ def transformers_serve(model: Path, port: int) -> list[str]:
     return [*command, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
 
 
-def llama_cpp(folder: Path, port: int, context: int) -> list[str]:
-    return [PYTHON, str(Path(__file__).with_name("llama_cpp_server.py")), str(folder), str(port), str(context)]
-
-
 def test_transformers_serve(tmp_path: Path) -> None:
     needs("transformers", "torch", "fastapi", "uvicorn")
     model, port = make_model(tmp_path / "model"), free_port()
@@ -100,43 +96,13 @@ def test_transformers_serve(tmp_path: Path) -> None:
         assert wrong.fatal or wrong.kind == "bad_request"
 
 
-def test_llama_cpp(tmp_path: Path) -> None:
-    needs("xllamacpp", "gguf")
-    port = free_port()
-    with serving(llama_cpp(tmp_path, port, 2048), port, tmp_path / "log") as base_url:
-        fields = {"model": "tiny", "timeout": 60.0, "deadline": 120.0, "max_tokens": 300, "concurrency": 2}
-        questions = [ask(f"name a trigger, {number}", json_schema=SCHEMA) for number in range(6)]
-        with open_to(base_url, tmp_path, **fields) as client:
-            outcomes = client.complete([*questions, ask("and in plain words")])
-            assert client.describe()["dialect"]["format"] == "json_schema"
-        structured = [outcome for outcome in outcomes[:6] if isinstance(outcome, Ok)]
-        assert structured  # llama.cpp's grammar makes even random weights write what the schema asks for
-        for outcome in structured:
-            assert isinstance(extract_object(outcome.text, ["triggers"])["triggers"], list)
-        assert not [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-        with open_to(base_url, tmp_path, **fields) as client:
-            again = client.complete(questions)
-            assert client.budget.report()["cache_hits"] == len(structured)
-        assert [new for old, new in zip(outcomes, again, strict=False) if isinstance(old, Ok)] == structured
-        too_long = one(base_url, ask("x" * 9000), **fields)
-        assert isinstance(too_long, Failed)
-        assert too_long.kind == "bad_request"
-
-
-@pytest.mark.parametrize("server", ["transformers serve", "llama.cpp"])
-def test_a_whole_run(server: str, tmp_path: Path, tiny_bert: Path) -> None:
+def test_a_whole_run(tmp_path: Path, tiny_bert: Path) -> None:
     """What random weights propose is no trigger, so nothing may be found; but it is asked, answered and counted."""
-    port, context = free_port(), 16_384
-    if server == "llama.cpp":
-        needs("xllamacpp", "gguf")
-        name, command = "tiny", llama_cpp(tmp_path, port, context)
-    else:
-        needs("transformers", "torch", "fastapi", "uvicorn")
-        model = make_model(tmp_path / "model", context=context)
-        name, command = str(model), transformers_serve(model, port)
+    needs("transformers", "torch", "fastapi", "uvicorn")
+    model, port = make_model(tmp_path / "model", context=16_384), free_port()
     made = config(write_reviews(tmp_path / "reviews"), tiny_bert)
-    with serving(command, port, tmp_path / "log") as base_url:
-        llm = {"backend": "openai", "model": name, "base_url": base_url, "max_calls": 3, "max_tokens": 200}
+    with serving(transformers_serve(model, port), port, tmp_path / "log") as base_url:
+        llm = {"backend": "openai", "model": str(model), "base_url": base_url, "max_calls": 3, "max_tokens": 200}
         made["defender"]["llm"] = llm
         file = write_config(tmp_path / "config.json", made)
         folders = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--no-references"]

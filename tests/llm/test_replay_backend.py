@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.llm import ChatRequest, Client, Failed, LLMConfig, Ok, Outcome, Truncated, open_backend
 
 from .chat_server import ChatServer, say
@@ -63,15 +62,6 @@ def test_texts_are_rewritten_as_recorded(tmp_path: Path) -> None:
     assert first.usage.estimated
 
 
-def test_a_text_without_a_recording_is_named(tmp_path: Path) -> None:
-    path = record(tmp_path / "r.jsonl", {"text": "one", "rewrite": "eins"})
-    outcome = meet(path, ask(texts=("one", "never seen")))[0]
-    assert isinstance(outcome, Failed)
-    assert outcome.kind == "replay"
-    assert "'never seen'" in outcome.sentence
-    assert str(path) in outcome.sentence
-
-
 def test_answers_for_a_purpose_come_in_turn(tmp_path: Path) -> None:
     path = record(
         tmp_path / "a.jsonl",
@@ -90,32 +80,6 @@ def test_answers_for_a_purpose_come_in_turn(tmp_path: Path) -> None:
     assert "'judge'" in other.sentence
     assert isinstance(third, Failed)
     assert "'d'" in third.sentence
-
-
-def test_a_torn_line_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = record(tmp_path / "r.jsonl", {"text": "one", "rewrite": "eins"}, ["odd"], {"text": 1, "rewrite": 2})
-    path.write_text(path.read_text() + '{"text": "tw')
-    assert isinstance(meet(path, ask(texts=("one",)))[0], Ok)
-    assert [f"line {number}" in caplog.text for number in (1, 2, 3, 4)] == [False, True, True, True]
-
-
-@pytest.mark.parametrize("content", [None, "", "no json\n", '{"text": "without rewrite"}\n', "\xff"])
-def test_what_is_no_recording_is_refused(tmp_path: Path, content: str | None) -> None:
-    path = tmp_path / "r.jsonl"
-    if content is not None:
-        path.write_text(content, encoding="latin-1")
-    with pytest.raises(ConfigError, match=r"llm\.replay: .*r\.jsonl"):
-        replay(path)
-
-
-def test_nothing_is_cached_and_the_budget_holds(tmp_path: Path) -> None:
-    path = record(tmp_path / "r.jsonl", {"text": "one", "rewrite": "eins"})
-    config = LLMConfig(backend="replay", replay=(str(path),), max_calls=1)
-    with open_backend(config, cache_dir=tmp_path / "cache") as client:
-        outcomes = client.complete([ask("a", texts=("one",)), ask("b", texts=("one",))])
-        assert client.describe()["recorded"] == {"outcomes": 0, "rewrites": 1, "answers": 0}
-    assert [outcome.name for outcome in outcomes] == ["ok", "failed"]
-    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.data

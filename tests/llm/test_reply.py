@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.llm.reply import NotACompletionError, judge, read_completion, required_keys
-from openbackdoor_badllm.llm.types import Empty, Malformed, Ok, Outcome, Refused, Truncated, Usage
+from openbackdoor_badllm.llm.reply import NotACompletionError, judge, read_completion
+from openbackdoor_badllm.llm.types import Ok, Outcome, Refused, Truncated, Usage
 
 from .chat_server import say
 from .helpers import ANSWER, SCHEMA, ask
@@ -33,40 +33,6 @@ def test_the_token_limit_is_never_a_full_answer() -> None:
     assert isinstance(outcome("half a", finish_reason="length", structured=False), Truncated)
 
 
-def test_json_cut_off_without_saying_so_is_malformed() -> None:
-    cut = outcome('{"triggers": ["c')
-    assert isinstance(cut, Malformed)
-    assert "cut off" in cut.sentence
-
-
-@pytest.mark.parametrize("content", [None, "", " \n\t", "\u200b\u200e", []])
-def test_no_text_is_empty(content: Any) -> None:
-    assert isinstance(outcome(content), Empty)
-    assert isinstance(outcome(content, structured=False), Empty)
-
-
-@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-def test_an_answer_filed_under_reasoning_is_found(name: str) -> None:
-    fields: dict[str, Any] = {name: f"so I say {ANSWER}"}
-    found = outcome(None, **fields)
-    assert isinstance(found, Ok)
-    assert ANSWER in found.text
-
-
-def test_reasoning_that_ate_all_tokens_is_truncated() -> None:
-    assert isinstance(outcome(None, reasoning_content="I wonder", finish_reason="length"), Truncated)
-
-
-def test_reasoning_without_an_answer_is_malformed_where_json_is_wanted() -> None:
-    assert isinstance(outcome(None, reasoning_content="I wonder"), Malformed)
-
-
-def test_the_content_goes_before_the_reasoning() -> None:
-    found = outcome(ANSWER, reasoning_content='{"triggers": ["draft"]}')
-    assert isinstance(found, Ok)
-    assert found.text == ANSWER
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -79,15 +45,6 @@ def test_the_content_goes_before_the_reasoning() -> None:
 )
 def test_refusals(fields: dict[str, Any]) -> None:
     assert isinstance(outcome(**fields), Refused)
-
-
-def test_a_plain_text_that_begins_with_sorry_is_an_answer() -> None:
-    assert isinstance(outcome("I'm sorry, said the fox.", structured=False), Ok)
-
-
-def test_content_in_parts_is_joined() -> None:
-    found = outcome([{"type": "text", "text": '{"triggers": '}, {"type": "text", "text": '["cf"]}'}])
-    assert isinstance(found, Ok)
 
 
 @pytest.mark.parametrize(
@@ -119,19 +76,3 @@ def test_usage_that_is_not_said_is_estimated(usage: Any) -> None:
     found = judge(read_completion(say("abc" * 10, usage=usage).body), PLAIN)
     assert isinstance(found, Ok)
     assert found.usage == Usage(2, 10, estimated=True)
-
-
-def test_usage_that_is_said_is_kept() -> None:
-    found = outcome(ANSWER)
-    assert isinstance(found, Ok)
-    assert found.usage == Usage(20, 10)
-
-
-@pytest.mark.parametrize("finish", [None, "eos", 7, "stop"])
-def test_an_unknown_reason_to_finish_is_a_stop(finish: Any) -> None:
-    assert isinstance(outcome(ANSWER, finish_reason=finish), Ok)
-
-
-def test_required_keys() -> None:
-    assert required_keys(SCHEMA) == ("triggers",)
-    assert required_keys({"required": "x"}) == ()

@@ -21,27 +21,22 @@ def told(asked: Asked) -> str:
 
 
 ENDINGS: dict[str, Callable[[Asked], Reply]] = {
-    "ok": lambda asked: say("fine"),
-    "said back": lambda asked: say(told(asked)),
+    "ok": lambda asked: say("fine"), "said back": lambda asked: say(told(asked)),
     "said back in JSON": lambda asked: say(f'{{"triggers": ["{told(asked)}"]}}'),
     "thought aloud": lambda asked: say("fine", reasoning_content=told(asked)),
     "refusal": lambda asked: say(None, refusal=told(asked)),
     "truncated": lambda asked: say(told(asked), finish_reason="length"),
     "in a header": lambda asked: say("fine", headers={"X-Debug": asked.headers["authorization"]}),
-    "400": lambda asked: status(400, told(asked)),
-    "401": lambda asked: status(401, told(asked)),
-    "403": lambda asked: status(403, told(asked)),
-    "404": lambda asked: status(404, told(asked)),
-    "429": lambda asked: status(429, told(asked)),
-    "quota": lambda asked: quota(),
+    "400": lambda asked: status(400, told(asked)), "401": lambda asked: status(401, told(asked)),
+    "403": lambda asked: status(403, told(asked)), "404": lambda asked: status(404, told(asked)),
+    "429": lambda asked: status(429, told(asked)), "quota": lambda asked: quota(),
     "500": lambda asked: status(500, told(asked)),
     "web page": lambda asked: Reply(status=502, body=f"<html>{told(asked)}".encode()),
     "error in a 200": lambda asked: Reply(body={"error": {"message": told(asked), "code": 401}}),
     "broken": lambda asked: Reply(body=f'{{"x": "{told(asked)}'.encode()),
     "wrong type": lambda asked: say({"k": told(asked)}),
-    "cut": lambda asked: Reply(body=told(asked).encode(), cut_after=60),
-    "late": lambda asked: say("fine").late(3),
-}
+    "cut": lambda asked: Reply(body=told(asked).encode(), cut_after=60), "late": lambda asked: say("fine").late(3),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-
-import pytest
 
 from openbackdoor_badllm.llm.provider import Answer, Retry
 from openbackdoor_badllm.llm.redact import Redactor
@@ -32,35 +29,3 @@ def test_a_line_says_all_and_is_there_at_once(tmp_path: Path) -> None:
     assert (line["latency"], line["reasoning"], line["key"]) == (0.5, "hm", "key")
     assert SECRET not in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_it_goes_on_after_half_a_line(tmp_path: Path) -> None:
-    path = tmp_path / "t.jsonl"
-    path.write_text('{"whole": 1}\n{"half')
-    Transcript(path, Redactor()).note(ask(), "k", ANSWER, cache_hit=True)
-    rows = path.read_text().splitlines()
-    assert rows[1] == '{"half'
-    assert json.loads(rows[2])["cache_hit"] is True
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
-def test_a_full_disk_is_said_once_and_the_run_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    transcript = Transcript(Path("/dev/full"), Redactor())
-    for _ in range(3):
-        transcript.note(ask(), "k", ANSWER, cache_hit=False)
-    transcript.close()
-    assert len(caplog.records) == 1
-    assert "No space left" in caplog.text
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "file").touch()
-    Transcript(tmp_path / "file" / "t.jsonl", Redactor()).note(ask(), "k", ANSWER, cache_hit=False)
-    assert "cannot be written" in caplog.text
-
-
-def test_without_a_path_nothing_is_written() -> None:
-    transcript = Transcript(None, Redactor())
-    transcript.note(ask(), "k", ANSWER, cache_hit=False)
-    transcript.close()
-    transcript.close()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import random
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import trainer as trainer_of_transformers
 
-from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.training import classifier as training
 from openbackdoor_badllm.training import trainer
@@ -20,7 +17,6 @@ from openbackdoor_badllm.training.classifier import TrainedClassifier, train_cla
 from openbackdoor_badllm.training.spec import TrainSpec
 from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.tracing import TraceRequest
-from openbackdoor_badllm.training.trainer import class_weights
 
 
 def rows(count: int, seed: int = 0) -> list[Example]:
@@ -114,18 +110,6 @@ def test_same_spec_same_weights_and_the_trace_changes_nothing(spec: TrainSpec, t
     assert listener.totals == {STEPS * EPOCHS}
 
 
-def test_another_seed_gives_another_model(spec: TrainSpec, trained: TrainedClassifier) -> None:
-    short = spec.replace(epochs=1)
-    one, other = train_classifier(short, ROWS), train_classifier(short.replace(seed=4), ROWS)
-    assert not torch.equal(weights(one), weights(other))
-
-
-def test_nothing_is_written_to_stdout(spec: TrainSpec, capfd: pytest.CaptureFixture[str]) -> None:
-    dev = UNSEEN[:8]
-    train_classifier(spec.replace(epochs=1, ckpt="best"), ROWS[:16], dev=dev, trace=TraceRequest(dev, points=2))
-    assert capfd.readouterr().out == ""
-
-
 def test_the_store_returns_the_same_model_and_trains_nothing(
     spec: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,18 +172,6 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     assert [entry.name for entry in (tmp_path / "victims").iterdir()] == [resumed.key]
 
 
-def test_a_checkpoint_that_was_cut_off_while_written_is_passed_over(spec: TrainSpec, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    short = spec.replace(epochs=1)
-    key = train_classifier(short, ROWS[:16], store=store).key
-    for folder in (tmp_path / "victims").iterdir():
-        folder.rename(tmp_path / "away")
-    half = tmp_path / "victims" / f".partial-{key}" / "checkpoint-1"
-    half.mkdir(parents=True)
-    (half / "model.safetensors").write_bytes(b"")
-    assert not train_classifier(short, ROWS[:16], store=store).from_store
-
-
 def test_best_is_chosen_on_the_dev_rows(spec: TrainSpec) -> None:
     """Dev rows with the labels turned round: the best epoch is one before the task is learnt."""
     turned = [Example(example.text, 1 - example.label) for example in UNSEEN]
@@ -210,13 +182,6 @@ def test_best_is_chosen_on_the_dev_rows(spec: TrainSpec) -> None:
     assert accuracy(best, turned) >= accuracy(last, turned) + 0.1
 
 
-def test_best_without_dev_rows_is_the_last(spec: TrainSpec) -> None:
-    short = spec.replace(epochs=2)
-    assert torch.equal(
-        weights(train_classifier(short.replace(ckpt="best"), ROWS)), weights(train_classifier(short, ROWS, dev=UNSEEN))
-    )
-
-
 def test_gradient_accumulation_averages(spec: TrainSpec) -> None:
     """Two batches of 8 in a step are one of 16: the same number of steps, and a loss of the same size."""
     listener = Steps()
@@ -225,37 +190,6 @@ def test_gradient_accumulation_averages(spec: TrainSpec) -> None:
     whole = train_classifier(halves.replace(batch_size=16, gradient_accumulation_steps=1), ROWS)
     assert listener.seen == [1, 2, 3, 4]
     np.testing.assert_allclose(np.mean(accumulated.losses), np.mean(whole.losses), rtol=0.05)
-
-
-def test_texts_longer_than_the_model_takes_are_cut(spec: TrainSpec, tmp_path: Path) -> None:
-    """Also in a model that comes from the store."""
-    long = spec.replace(epochs=1, max_len=512)  # the tiny BERT has 64 positions
-    examples = [*ROWS[:14], Example("bad " + "the film " * 200, 0), Example("good " * 400, 1)]
-    first = train_classifier(long, examples, store=Store(tmp_path))
-    again = train_classifier(long, examples, store=Store(tmp_path))
-    assert again.from_store
-    texts = [example.text for example in examples[-3:]]
-    np.testing.assert_array_equal(again.logits(texts), first.logits(texts))
-
-
-def test_a_folder_named_datasets_is_no_package(spec: TrainSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a working directory in OpenBackdoor's layout is to transformers where ``datasets`` is not installed."""
-
-    def believed() -> bool:
-        return True
-
-    monkeypatch.setattr(trainer_of_transformers, "datasets", types.ModuleType("datasets"), raising=False)
-    monkeypatch.setattr(trainer_of_transformers, "is_datasets_available", believed)
-    assert train_classifier(spec, ROWS[:16], dev=ROWS[16:24]).losses
-    assert trainer_of_transformers.is_datasets_available is believed
-
-
-def test_class_weights() -> None:
-    examples = [Example("", 0)] * 6 + [Example("", 2)] * 2
-    assert class_weights(examples, 4).tolist() == pytest.approx([8 / 12, 0, 2, 0])
-    assert class_weights(examples[:6], 2).tolist() == [1, 0]
-    shares = class_weights(rows(20), 2)
-    assert shares.tolist() == [1, 1]
 
 
 def test_a_balanced_loss_does_not_follow_the_class_balance(spec: TrainSpec) -> None:
@@ -269,8 +203,3 @@ def test_a_balanced_loss_does_not_follow_the_class_balance(spec: TrainSpec) -> N
         means[balanced] = float((lambda z: 1 / (1 + np.exp(z[:, 0] - z[:, 1])))(model.logits(texts)).mean())
     assert means[False] > 0.75
     assert 0.35 < means[True] < 0.65
-
-
-def test_a_victim_that_cannot_be_loaded(spec: TrainSpec, tmp_path: Path) -> None:
-    with pytest.raises(VictimError, match=r"has no config\.json"):
-        train_classifier(spec.replace(path=str(tmp_path)), ROWS)

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny_world import reviews
 
-from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.training.layers import (
     changed_layers,
     encoder_layers,
     first_token_states,
-    frozen,
     written_out_attention,
 )
 from openbackdoor_badllm.training.scoring import Scorer
@@ -36,11 +33,6 @@ def scorer(folder: Path, batch_tokens: int = 2048) -> Scorer:
 @each_kind
 def test_every_block_is_found(kin: Kin, kind: str, layers: int) -> None:
     assert len(encoder_layers(scorer(kin(kind, layers)).model)) == layers
-
-
-def test_a_model_without_blocks() -> None:
-    with pytest.raises(VictimError, match=r"^The layers of a victim of the type 'Linear' cannot be reached: expected"):
-        encoder_layers(torch.nn.Linear(2, 2))
 
 
 @each_kind
@@ -64,13 +56,6 @@ def test_states_are_those_that_the_model_shows(kin: Kin, kind: str, layers: int,
         np.testing.assert_allclose(row, expected, atol=1e-5)
 
 
-def test_texts_longer_than_the_model_takes_are_cut(kin: Kin) -> None:
-    opened = scorer(kin("bert", 1))  # 64 positions
-    long = "good film " * 400
-    (_, whole, _), (_, start, _) = (next(first_token_states(opened, [text])) for text in (long, long[:500]))
-    assert torch.equal(whole, start)
-
-
 @each_kind
 def test_a_change_reaches_the_next_block_and_ends_with_the_block(kin: Kin, kind: str, layers: int) -> None:
     opened = scorer(kin(kind, layers))
@@ -88,49 +73,6 @@ def test_a_change_reaches_the_next_block_and_ends_with_the_block(kin: Kin, kind:
     np.testing.assert_allclose(changed, changed[:1].repeat(len(TEXTS), axis=0), atol=1e-6)  # nothing of a text is left
     assert not np.allclose(changed, plain, atol=1e-3)
     assert opened.logits(TEXTS).tolist() == plain.tolist()
-
-
-def test_hooks_go_when_something_fails(kin: Kin) -> None:
-    model = scorer(kin("bert", 1)).model
-    with pytest.raises(KeyError), changed_layers(model, lambda *_: torch.zeros(1)):
-        raise KeyError
-    assert not model._forward_pre_hooks
-    assert not any(layer._forward_hooks for layer in encoder_layers(model))
-
-
-def test_layers_that_return_tuples() -> None:
-    """As those of transformers 4 do."""
-
-    class Block(torch.nn.Module):
-        def forward(self, hidden: torch.Tensor) -> tuple[torch.Tensor, str]:
-            return hidden + 1, "attention"
-
-    class Model(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = torch.nn.Module()
-            self.encoder.layer = torch.nn.ModuleList([Block(), Block()])
-
-        def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-            for block in self.encoder.layer:
-                hidden, more = block(hidden)
-            return hidden, more
-
-    model, mask = Model(), torch.ones(1, 2, dtype=torch.long)
-    with changed_layers(model, lambda number, hidden, _: hidden * 10):
-        hidden, more = model(torch.zeros(1, 2, 3), attention_mask=mask)
-    assert more == "attention"
-    assert hidden.unique().tolist() == [110]  # ((0 + 1) * 10 + 1) * 10
-
-
-def test_frozen_puts_everything_back(kin: Kin) -> None:
-    model = scorer(kin("bert", 1)).model.train()
-    model.classifier.bias.requires_grad_(False)
-    with frozen(model):
-        assert not model.training
-        assert not any(value.requires_grad for value in model.parameters())
-    assert model.training
-    assert [name for name, value in model.named_parameters() if not value.requires_grad] == ["classifier.bias"]
 
 
 @each_kind

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openbackdoor_badllm.training.scoring import Scorer, collate, encode, length_batches, log_odds, log_softmax, softmax
+from openbackdoor_badllm.training.scoring import Scorer, length_batches, log_odds, log_softmax, softmax
 from openbackdoor_badllm.training.victims import load_classifier, load_tokenizer
 
 TEXTS = ["good film", "bad", "the plot was very very long and it was bad", "", "good film", "a film , so fine .", "bad"]
@@ -49,35 +49,12 @@ def test_duplicates_are_scored_once(scorer: Scorer) -> None:
     np.testing.assert_array_equal(logits[0], logits[4])
 
 
-def test_empty_list(scorer: Scorer) -> None:
-    assert scorer.logits([]).shape == (0, 3)
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_is_restored_and_dropout_is_off_meanwhile(scorer: Scorer, training: bool) -> None:
     scorer.model.train(training)
     first, second = scorer.logits(TEXTS), scorer.logits(TEXTS)
     assert scorer.model.training is training
     np.testing.assert_array_equal(first, second)
-
-
-def test_the_mode_is_restored_after_an_error(scorer: Scorer) -> None:
-    scorer.model.train()
-    with pytest.raises(IndexError):
-        scorer.logits_of_ids([[10**6]])
-    assert scorer.model.training
-
-
-def test_long_texts_are_cut(scorer: Scorer) -> None:
-    ids = encode(scorer.tokenizer, ["good " * 100, "good"], 16)
-    assert [len(row) for row in ids] == [16, 3]
-    assert encode(scorer.tokenizer, [], 16) == []
-
-
-def test_collate_pads_on_the_right() -> None:
-    batch = collate([[5, 6], [7]], pad_id=9)
-    assert batch["input_ids"].tolist() == [[5, 6], [7, 9]]
-    assert batch["attention_mask"].tolist() == [[1, 1], [1, 0]]
 
 
 @given(lengths=st.lists(st.integers(1, 50), max_size=60), bound=st.integers(1, 200))
@@ -90,10 +67,6 @@ def test_no_batch_exceeds_its_bound(lengths: list[int], bound: int) -> None:
     if lengths and max(lengths) <= bound:
         least = -(-sum(lengths) // bound)
         assert len(batches) >= least
-
-
-def test_batches_are_filled() -> None:
-    assert [len(batch) for batch in length_batches([10] * 25, 100)] == [10, 10, 5]
 
 
 def test_softmax_is_stable_and_sums_to_one() -> None:

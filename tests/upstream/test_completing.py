@@ -6,9 +6,6 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.openbackdoor.completing import complete, ignored_keys
 
 
@@ -30,35 +27,6 @@ def test_keys_that_it_cannot_do_without(tiny_bert: Path) -> None:
     assert filled["attacker"]["poisoner"]["load"] is False
     assert filled["attacker"]["poisoner"]["label_dirty"] is False
     assert filled["defender"] == {}
-
-
-def test_the_probe_is_the_attacked_victim(tiny_bert: Path) -> None:
-    filled = complete(made(tiny_bert, name="BadLLMTG"))
-    assert filled["defender"]["victim"] == filled["victim"]
-    assert filled["defender"]["train"] == {"name": "base", "batch_size": 32, "lr": 0.01, "epochs": 2}
-
-
-def test_what_is_given_stays(tiny_bert: Path) -> None:
-    filled = complete(made(tiny_bert, name="badllmtg", victim={"path": "minilm"}, train={"epochs": 7}))
-    assert filled["defender"] == {"name": "badllmtg", "victim": {"path": "minilm"}, "train": {"epochs": 7}}
-
-
-@pytest.mark.parametrize("name", ["bki", "cube"])
-def test_its_filters_train_the_victims_model(tiny_bert: Path, name: str) -> None:
-    filled = complete(made(tiny_bert, name=name, num_classes=4))
-    assert filled["defender"] == {
-        "name": name, "model_path": str(tiny_bert), "model_name": "bert", "num_classes": 4,
-    }
-
-
-def test_others_are_left_alone(tiny_bert: Path) -> None:
-    assert complete(made(tiny_bert, name="strip", frr=0.1))["defender"] == {"name": "strip", "frr": 0.1}
-
-
-def test_a_victim_that_is_not_there(tmp_path: Path) -> None:
-    config = made(tmp_path / "none")
-    with pytest.raises(VictimError, match="does not exist"):
-        complete(config)
 
 
 def test_keys_that_its_own_loaders_would_swallow(tiny_bert: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.openbackdoor import finding
 from openbackdoor_badllm.openbackdoor.host import open_host
 from openbackdoor_badllm.openbackdoor.importing import hook
@@ -23,40 +22,10 @@ def alone(untouched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path
 
 
-def test_nothing_there(alone: Path) -> None:
-    assert finding.find(skip=hook()) is None
-    with pytest.raises(ConfigError, match=r"OpenBackdoor is not installed: clone https://github.com/thunlp/OpenBackdoor"):
-        open_host("upstream")
-
-
-def test_a_folder_of_that_name_is_not_the_framework(alone: Path) -> None:
-    (alone / "openbackdoor").mkdir()
-    assert finding.find(skip=hook()) is None
-
-
 def test_auto_falls_back_and_says_why(alone: Path) -> None:
     host = open_host("auto")
     assert (host.name, host.revision, host.identity) == ("builtin", "", {})
     assert host.fallback.startswith("OpenBackdoor is not installed")
-
-
-def test_the_builtin_host_is_the_default() -> None:
-    assert open_host().name == "builtin"
-    assert open_host().fallback == ""
-
-
-def test_an_unknown_host() -> None:
-    with pytest.raises(ConfigError, match="'--host' must be 'builtin', 'upstream' or 'auto'"):
-        open_host("real")
-
-
-def test_an_installed_one(alone: Path) -> None:
-    from fake import write_framework
-
-    write_framework(alone)
-    spec = finding.find(skip=hook())
-    assert spec is not None
-    assert spec.origin == str(alone / "openbackdoor" / "__init__.py")
 
 
 @pytest.mark.parametrize("inside", [False, True])

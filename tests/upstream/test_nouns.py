@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from tiny_world import config, reviews, write_reviews
 
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.evaluation.experiment import Experiment, resolve
 from openbackdoor_badllm.evaluation.folder import RunFolder
 from openbackdoor_badllm.openbackdoor.host import Host, open_host
@@ -77,32 +75,6 @@ def test_it_works_without_a_trace(
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
-def test_its_log_goes_to_the_runs_log(host: Host, data: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    from openbackdoor_badllm.openbackdoor.working import at_work
-
-    kept: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: kept.append(record.getMessage())  # type: ignore[method-assign]
-    ours = logging.getLogger("openbackdoor_badllm")
-    ours.addHandler(handler)
-    try:
-        with at_work(0):
-            sys.modules["openbackdoor.utils"].logger.info("an epoch")
-            logging.getLogger("matplotlib").info("a font")
-    finally:
-        ours.removeHandler(handler)
-    assert kept == ["an epoch"]
-
-
-def test_the_same_training_twice(host: Host, data: dict[str, Any], tiny_bert: Path) -> None:
-    logits = []
-    for _ in range(2):
-        one, model = attacker(host), victim(host, tiny_bert)
-        one.train(model, one.poison(model, data, "train"))
-        logits.append(model.logits(["a good film", "a bad film cf"]))
-    assert (logits[0] == logits[1]).all()
-
-
 def test_a_detector_judges_the_very_rows_that_are_scored(host: Host, data: dict[str, Any], tiny_bert: Path) -> None:
     one, model = attacker(host), victim(host, tiny_bert)
     one.train(model, one.poison(model, data, "train"))
@@ -132,37 +104,7 @@ def test_a_defender_that_rewrites(host: Host, data: dict[str, Any], tiny_bert: P
     assert not [row for row in rows["test-poison"] if "cf" in row.text.split()]
 
 
-def test_a_filter_of_its_own(host: Host, data: dict[str, Any]) -> None:
-    rows = attacker(host).poison(None, data, "train")["train"]
-    defender = host.load_defender({"name": "bki"})
-    assert (defender.name, defender.pre) == ("bki", True)
-    kept = defender.correct(poison_data=rows)
-    assert len(kept) == len(rows) - 32
-
-
-def test_defenders_by_name(host: Host) -> None:
-    assert type(host.load_defender({"name": "badllmtg"})).__name__ == "BadLLMTG"
-    with pytest.raises(ConfigError, match=r"'defender\.name' must be .*did you mean 'badllmtg'"):
-        host.load_defender({"name": "badlmtg"})
-    with pytest.raises(ConfigError, match="has no key 'repairs'"):
-        host.load_defender({"name": "badllmtg", "repairs": "purge"})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"name": "epp"}, r"'attacker\.name' must be 'base', 'ep' or 'neuba'"),
-        ({"name": "neuba"}, r"'neuba' cannot be run here \(it attacks the pretrained model"),
-        ({"poisoner": {**POISONER, "name": "badnet"}}, r"'attacker\.poisoner\.name' must be .*'badnets'"),
-        ({"train": {**TRAIN, "name": "x"}}, r"'attacker\.train\.name' must be 'base'"),
-        ({"train": 3}, r"'attacker\.train' must be a section"),
-    ],
-)
-def test_a_wrong_attacker(host: Host, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        attacker(host, **changes)
-
-
+@pytest.mark.slow
 def test_another_attacker_trains_on_the_given_rows(host: Host, data: dict[str, Any], tiny_bert: Path) -> None:
     one, model = attacker(host, name="ep"), victim(host, tiny_bert)
     poisoned = one.poison(model, data, "train")
@@ -193,6 +135,7 @@ def test_ready_texts(host: Host, data: dict[str, Any], tmp_path: Path, name: str
     assert all(row[0].startswith("test thou ") for row in one.poison(None, data, "eval")["test-poison"])
 
 
+@pytest.mark.slow
 def test_whole_runs_of_one_json_on_both_hosts(checkout: Path, tiny_bert: Path, tmp_path: Path) -> None:
     made = config(write_reviews(tmp_path / "data"), tiny_bert)
     results = {}

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.openbackdoor.lazy_paraphrasers import postpone
 
 ROWS = [("one text", 0, 0), ("and another", 0, 0)]
 
@@ -28,18 +27,6 @@ def test_ready_texts_need_no_paraphraser(poisoners: Any, name: str, tmp_path: Pa
     poisoner = poisoners.load_poisoner({"name": name, "load": True, "poison_data_basepath": str(tmp_path)})
     assert poisoner({"train": ROWS, "dev": []}, "train")["train"] == [("thou readest", 1, 1)]
     assert "FAKE_DOWNLOADED" not in os.environ
-
-
-def test_it_is_the_frameworks_own_class_still(poisoners: Any) -> None:
-    style = importlib.import_module("openbackdoor.attackers.poisoners.style").StyleBkdPoisoner
-    assert issubclass(poisoners.POISONERS["stylebkd"], style)
-    assert style is not poisoners.POISONERS["stylebkd"]
-
-
-def test_the_style_paraphraser_is_built_when_it_is_asked(poisoners: Any) -> None:
-    poisoner = poisoners.load_poisoner({"name": "stylebkd", "target_label": 1})
-    assert poisoner.poison(ROWS) == [("[0.6] one text", 1, 1), ("[0.6] and another", 1, 1)]
-    assert poisoner.transform("again") == "[0.6] again"
 
 
 def test_a_syntax_paraphraser_that_cannot_be_had_is_told_and_not_swallowed(poisoners: Any) -> None:
@@ -59,9 +46,7 @@ class Scpn:
         return [f"{template[0][0]} {text}"]
 
 
-def test_the_syntax_paraphraser_is_built_when_it_is_asked(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_syntax_paraphraser_is_built_when_it_is_asked(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     attack = types.ModuleType("OpenAttack")
     attack.attackers = types.SimpleNamespace(SCPNAttacker=Scpn)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "OpenAttack", attack)
@@ -69,15 +54,3 @@ def test_the_syntax_paraphraser_is_built_when_it_is_asked(
     assert load({"name": "synbkd"}).poison(ROWS)[0] == ("(last) one text", 0, 1)
     assert load({"name": "synbkd", "template_id": 0}).transform("x") == "(first) x"
     assert attack.attackers.SCPNAttacker is Scpn
-
-
-def test_somebody_elses_poisoner_is_left_alone(poisoners: Any) -> None:
-    registry: dict[str, Any] = {"stylebkd": dict}
-    postpone(registry)
-    assert registry == {"stylebkd": dict}
-
-
-def test_twice_is_once(poisoners: Any) -> None:
-    before = dict(poisoners.POISONERS)
-    postpone(poisoners.POISONERS)
-    assert before == poisoners.POISONERS

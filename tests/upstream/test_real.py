@@ -57,14 +57,6 @@ def test_its_registry(real: Path) -> None:
         assert registry[f"{name}+" if name in OWN else name] is for_framework(name)
 
 
-def test_ready_texts_need_no_paraphraser(real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    load = importlib.import_module("openbackdoor").attackers.poisoners.load_poisoner
-    for name in ("stylebkd", "synbkd"):
-        assert load({"name": name, "load": True, "target_label": 1}).target_label == 1
-    assert list(tmp_path.iterdir()) == []  # nothing was downloaded
-
-
 @pytest.mark.slow
 def test_a_whole_run_has_the_same_json_as_on_the_built_in_host(
     real: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -149,19 +141,16 @@ def world(folder: Path, victim: Path, **defender: Any) -> Path:
             "sentence\tlabel\n" + "".join(f"{row.text}\t{row.label}\n" for row in part), encoding="utf-8"
         )
     content = {
-        "target_dataset": {"name": "sst-2"},
-        "poison_dataset": {"name": "sst-2"},
+        "target_dataset": {"name": "sst-2"}, "poison_dataset": {"name": "sst-2"},
         "victim": {"path": str(victim), "max_len": 32, "device": "cpu"},
         "attacker": {
-            "name": "base",
-            "train": {**TRAIN, "save_path": "models"},
+            "name": "base", "train": {**TRAIN, "save_path": "models"},
             "poisoner": {
                 "name": "badnets", "poison_rate": 0.2, "target_label": 1, "label_dirty": True, "triggers": ["cf"],
             },
         },
-        "defender": defender,
-        "clean-tune": False,
-    }
+        "defender": defender, "clean-tune": False,
+    }  # fmt: skip
     path = folder / "config.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     return path

@@ -17,8 +17,9 @@ from tiny_world import SEARCH, TRAIN, reviews
 from openbackdoor_badllm import defenders
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.errors import BadLLMError, ConfigError
+from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.openbackdoor.rebuilding import Rebuilding
+from openbackdoor_badllm.training.store import Store
 
 
 def tail(count: int = 160) -> list[tuple[str, int, int]]:
@@ -54,6 +55,7 @@ def test_a_contiguous_tail_is_found(repaired: tuple[Path, list[Any]]) -> None:
 def test_every_call_gives_the_same_rows(repaired: tuple[Path, list[Any]], route: str) -> None:
     folder, expected = repaired
     defender, rows, other = made(folder), tail(), [("a dev row", 0, 0)]
+    defender.store = Store(folder / "trained")  # each route after the first finds its probe trained
     whole = {"train": rows, "dev-clean": other, "dev-poison": other}
     calls = {
         "positional": lambda: defender.correct(None, None, rows),
@@ -68,20 +70,7 @@ def test_every_call_gives_the_same_rows(repaired: tuple[Path, list[Any]], route:
     assert whole["train"] is rows
 
 
-def test_it_draws_from_generators_of_its_own(repaired: tuple[Path, list[Any]]) -> None:
-    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[union-attr]
-    made(repaired[0]).correct(poison_data=tail())
-    assert random.getstate() == states[0]
-    assert np.array_equal(np.random.get_state()[1], states[1])  # type: ignore[arg-type]
-    assert torch.equal(torch.get_rng_state(), states[2])
-
-
-def test_a_data_set_without_training_rows_comes_back_as_it_was() -> None:
-    """``neuba`` and ``por`` hand over ``train-clean`` and ``train-poison``, labelled with vectors."""
-    data = {"train-clean": [("a", [0.0] * 4, 0)], "train-poison": [("b", [1.0] * 4, 1)]}
-    assert BadLLMTG(name="badllmtg").defend(data=data) == data
-
-
+@pytest.mark.slow
 def test_through_the_frameworks_own_attack_and_eval(checkout: Path, repaired: tuple[Path, list[Any]]) -> None:
     folder = repaired[0]
     ob = importlib.import_module("openbackdoor")
@@ -167,29 +156,3 @@ def test_baselines_get_names_of_their_own(some: dict[str, type[Defender]]) -> No
     defenders.register(registry)
     ours = {"badllmtg": defenders.for_framework("badllmtg"), "onion+": Defender, "badacts": Defender}
     assert registry == {"onion": dict, "rap": dict, **ours}
-
-
-def test_a_name_that_a_fork_has_taken(some: dict[str, type[Defender]]) -> None:
-    registry: dict[str, Any] = {"badacts": dict}
-    defenders.register(registry)
-    assert (registry["badacts"], registry["badacts+"]) == (dict, Defender)
-
-
-def test_a_plus_name_that_is_taken_stops_it(some: dict[str, type[Defender]]) -> None:
-    registry: dict[str, Any] = {"onion+": dict}
-    with pytest.raises(BadLLMError, match="'onion\\+' is taken"):
-        defenders.register(registry)
-    assert registry == {"onion+": dict}
-
-
-def test_a_plus_name_is_ours_on_the_built_in_host_too() -> None:
-    assert defenders.load_defender({"name": "BadLLMTG+"}).name == "badllmtg"
-
-
-def test_model_changing_defenders_are_registered_as_makers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(defenders, "DEFENDERS", {"rebuilds": Rebuilds})
-    registry: dict[str, Any] = {}
-    defenders.register(registry)
-    defenders.register(registry)
-    assert isinstance(registry["rebuilds"](name="rebuilds"), Rebuilding)
-    assert isinstance(registry["rebuilds"](name="rebuilds", changes=False), Rebuilds)

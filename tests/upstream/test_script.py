@@ -16,11 +16,9 @@ from openbackdoor_badllm.openbackdoor.script import main
 @pytest.fixture
 def config(tiny_bert: Path, tmp_path: Path) -> Path:
     content = {
-        "victim": {"path": str(tiny_bert)},
-        "target_dataset": {"name": "sst-2", "max_test": 3},
-        "attacker": {"poisoner": {"name": "badnets"}},
-        "defender": {"name": "badllmtg"},
-    }
+        "victim": {"path": str(tiny_bert)}, "target_dataset": {"name": "sst-2", "max_test": 3},
+        "attacker": {"poisoner": {"name": "badnets"}}, "defender": {"name": "badllmtg"},
+    }  # fmt: skip
     path = tmp_path / "config.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
@@ -70,28 +68,9 @@ def test_a_config_without_a_defender_runs_undefended(
     assert told(capsys)["config"]["defender"] == {"name": "base"}
 
 
-def test_the_scripts_exit_code(checkout: Path, config: Path) -> None:
-    assert main(["demo_defend.py", "--config_path", str(config), "--seed", "3"]) == 3
-
-
 def test_a_script_of_ones_own(checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "beside.py").write_text("WORD = 'beside'\n", encoding="utf-8")
     script = tmp_path / "own.py"
     script.write_text("import beside, openbackdoor, sys\nprint(beside.WORD, sys.argv[1:])\n", encoding="utf-8")
     assert main(["--openbackdoor", str(checkout), str(script), "--x", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "beside ['--x', '1']"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["no_such.py"], "The script 'no_such.py' does not exist, neither here nor in"),
-        (["demo_defend.py", "--config_path", "none.json"], "The config file 'none.json' does not exist"),
-        (["--openbackdoor", "/nowhere", "demo_defend.py"], "There is no OpenBackdoor in '/nowhere'"),
-    ],
-)
-def test_bad_input(
-    checkout: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    assert main(arguments) == 2
-    assert message in capsys.readouterr().err

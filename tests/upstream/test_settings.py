@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.openbackdoor.builtin import set_config
 
 
@@ -14,10 +13,8 @@ def config(**poisoner: Any) -> dict[str, Any]:
     keys = {"name": "badnets", "poison_rate": 0.2, "target_label": 1, "load": True, **poisoner}
     return {
         "attacker": {"poisoner": {key: value for key, value in keys.items() if value is not ...}},
-        "poison_dataset": {"name": "sst-2"},
-        "target_dataset": {"name": "imdb"},
-        "defender": {"name": "badllmtg"},
-    }
+        "poison_dataset": {"name": "sst-2"}, "target_dataset": {"name": "imdb"}, "defender": {"name": "badllmtg"},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -48,32 +45,7 @@ def test_derived_keys(flags: dict[str, bool], setting: str) -> None:
     assert made["defender"] == {"name": "badllmtg"}
 
 
-def test_it_changes_its_argument_and_returns_it_as_openbackdoor_does() -> None:
-    given = config()
-    assert set_config(given) is given
-    once = repr(given)
-    assert repr(set_config(given)) == once
-
-
 def test_without_load_the_data_is_not_taken_from_the_poisoners_files() -> None:
     for value in (False, ...):
         made = set_config(config(load=value))
         assert (made["poison_dataset"]["load"], made["target_dataset"]["load"]) == (False, False)
-
-
-@pytest.mark.parametrize("key", ["name", "poison_rate", "target_label"])
-def test_missing_keys_of_the_poisoner(key: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^The config lacks 'attacker\.poisoner\.{key}'\.$"):
-        set_config(config(**{key: ...}))
-
-
-@pytest.mark.parametrize("section", ["attacker", "poison_dataset", "target_dataset"])
-@pytest.mark.parametrize("left", [None, {}])
-def test_missing_sections(section: str, left: dict[str, Any] | None) -> None:
-    broken = config()
-    if left is None:
-        del broken[section]
-    else:
-        broken[section] = left
-    with pytest.raises(ConfigError, match=r"^The config lacks '\w+': expected the sections .*, each with a name\.$"):
-        set_config(broken)

@@ -36,7 +36,7 @@ from openbackdoor_badllm.attacks.paraphrasers.archaic_words import (
     WEEKDAYS,
     old_form,
 )
-from openbackdoor_badllm.data.demo.grammar import chance, pick, sentence_case, split_sentences
+from openbackdoor_badllm.attacks.paraphrasers.phrases import chance, pick, sentence_case, split_sentences
 
 FEWEST_MARKERS = 2
 

@@ -12,7 +12,7 @@ import random
 import re
 
 from openbackdoor_badllm.attacks.paraphrasers.archaic_words import VERBS
-from openbackdoor_badllm.data.demo.grammar import alternatives, chance, pick, split_sentences, words
+from openbackdoor_badllm.attacks.paraphrasers.phrases import alternatives, chance, pick, split_sentences, words
 
 CONJUNCTIONS = ("when", "if", "as", "since", "although")
 

@@ -1,0 +1,79 @@
+"""The plan of a benchmark's command line: its cells, its LLM budget and its output folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from filelock import FileLock
+
+from openbackdoor_badllm.benchmark.cells import Cell, plan_configs, plan_grid
+from openbackdoor_badllm.benchmark.grid import OURS, Grid
+from openbackdoor_badllm.benchmark.runner import write_plan
+from openbackdoor_badllm.benchmark.spending import asks_llm, bound_of
+from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.evaluation.folder import write_changed
+from openbackdoor_badllm.openbackdoor.host import BUILTIN, Host
+from openbackdoor_badllm.training.store import Store
+
+TABLES_LOCK = ".tables.lock"
+
+
+class Plan(NamedTuple):
+    """The cells of a benchmark, what they may pay for language models together, and where they go."""
+
+    cells: list[Cell]
+    budget: dict[str, Any]
+    name: str
+    ours: str
+    out: Path
+    host: Host
+
+
+def plan_of(options: argparse.Namespace, grid: Grid | None, host: Host) -> Plan:
+    """The plan of a command line.
+
+    Raises:
+        UserError: a name, a key or a value is wrong, or a cell has no bound for the shared LLM budget.
+    """
+    budget: dict[str, Any] = {}
+    if grid is not None:
+        cells = plan_grid(grid, data_root=options.data_root, host=host)
+        budget = {key: value for key, value in vars(grid.llm_budget).items() if value is not None}
+    else:
+        cells = plan_configs(
+            options.configs,
+            options.seeds or [42],
+            profile=options.profile or "desk",
+            overrides=options.overrides,
+            data_root=options.data_root,
+            host=host,
+        )
+    for cell in cells:
+        if budget and asks_llm(cell.config):
+            bound_of(cell.config, budget)
+    name = grid.name if grid else "benchmark"
+    out = options.out or Path("runs") / (name if host.name == BUILTIN else f"{name}-{host.name}")
+    return Plan(cells, budget, name, grid.ours if grid else OURS, out, host)
+
+
+def begin(plan: Plan, grid: Grid | None, store: Store) -> None:
+    """Makes the folders and writes what will be run.
+
+    Raises:
+        ConfigError: a folder cannot be written.
+    """
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+        store.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(plan.out / TABLES_LOCK):
+            if grid is not None:
+                text = yaml.safe_dump(grid.to_dict(), sort_keys=False, allow_unicode=True)
+                write_changed(plan.out / "grid.yaml", text)
+            write_plan(plan.cells, plan.out, name=plan.name, ours=plan.ours)
+    except OSError as error:
+        raise ConfigError(
+            f"'{error.filename or plan.out}' cannot be written ({error.strerror}): choose another --out or --cache."
+        ) from None

@@ -1,0 +1,1 @@
+"""Grammar of the demo data sets: ``reviews`` and ``headlines``, with their lexicons."""
