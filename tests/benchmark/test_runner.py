@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -88,6 +89,7 @@ def test_a_second_run_does_nothing(finished: World, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_run_ends_with_its_page_and_pictures(finished: World) -> None:
+    pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
     page = (finished.out / "report.html").read_text("utf-8")
     assert "Benchmark tiny" in page
     assert "no repair" in page
@@ -122,18 +124,24 @@ def test_the_page_is_made_again_only_when_something_has_changed(
 def test_without_matplotlib_a_run_ends_well_and_says_what_it_left_out(
     finished: World, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    page = finished.out / "report.html"
-    before = page.read_bytes()
-    page.unlink()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page, pictures = finished.out / "report.html", finished.out / "report-pictures"
+    page.unlink(missing_ok=True)
+    shutil.rmtree(pictures, ignore_errors=True)
+    with monkeypatch.context() as without:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            without.delitem(sys.modules, name)
+        without.setitem(sys.modules, "matplotlib", None)
+        assert finished.run() == EXIT_OK
+        told = " ".join(capsys.readouterr().err.split())
+        assert "with tables and no pictures" in told
+        assert "pip install 'openbackdoor-badllm[report]'" in told
+        assert "Benchmark tiny" in page.read_text("utf-8")
+        assert not pictures.exists()
+        assert finished.run() == EXIT_OK
+        assert "nothing has changed" in " ".join(capsys.readouterr().err.split())
+    pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
     assert finished.run() == EXIT_OK
-    assert not page.exists()
-    told = " ".join(capsys.readouterr().err.split())
-    assert "No page and no pictures:" in told
-    assert "pip install 'openbackdoor-badllm[report]'" in told
-    page.write_bytes(before)
+    assert any(pictures.iterdir()), "the pictures are drawn when matplotlib has been installed"
 
 
 def test_a_second_run_takes_seconds(finished: World) -> None:

@@ -17,7 +17,7 @@ from openbackdoor_badllm.html_report.writer import write_report
 
 from .world import results, write_benchmark, write_run
 
-pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
 Capture = pytest.CaptureFixture[str]
 
 
@@ -155,15 +155,24 @@ def test_a_page_that_cannot_be_written(tmp_path: Path, capsys: Capture) -> None:
     assert "cannot be written" in refused(capsys, folder, "--out", tmp_path / "file" / "page.html")
 
 
-def test_without_matplotlib_the_line_to_install_it_is_told(tmp_path: Path) -> None:
+def test_without_matplotlib_the_page_has_the_numbers_and_the_line_to_install_it_is_told(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
         f"from openbackdoor_badllm.cli import main; sys.exit(main(['report', {str(folder)!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == EXIT_BAD_INPUT
+    assert done.returncode == EXIT_OK, done.stderr
     assert "pip install 'openbackdoor-badllm[report]'" in done.stderr
+    assert not (folder / "report-pictures").exists()
+    bare = (folder / "report.html").read_text(encoding="utf-8")
+    written = write_report(folder)
+    drawn = written.page.read_text(encoding="utf-8")
+    tables = re.findall(r'<details class="picture-numbers">.*?</details>', drawn, flags=re.DOTALL)
+    assert len(tables) == len(written.pictures) / 2 > 0
+    for table in tables:
+        assert table.replace("<details class=\"picture-numbers\"", "<details class=\"picture-numbers\" open") in bare
+    assert bare.count("No picture: matplotlib is not installed") == len(tables)
 
 
 def test_nothing_global_is_left_behind(tmp_path: Path) -> None:
