@@ -32,6 +32,7 @@ TOP_LEVEL = (
     ".ci/run",
     "openbackdoor_badllm",
     "configs",
+    "examples",
     "tests",
     "run_benchmark.py",
 )
@@ -56,7 +57,7 @@ EXTRAS = {
     "baselines": {"peft", "umap-learn"},
     "ray": {"ray"},
     "slurm": {"submitit"},
-    "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},
+    "dev": {"pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "pandas", "matplotlib", "ruff", "mypy"},
 }
 
 
@@ -217,7 +218,7 @@ def test_no_file_holds_a_secret_or_names_this_machine() -> None:
 # --- make and its scripts ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", ["run", "venv", "install-torch"])
+@pytest.mark.parametrize("script", ["run", "installed", "venv", "install-torch"])
 def test_set_up_scripts_parse_and_are_executable(script: str) -> None:
     path = ROOT / ".ci" / script
     assert os.access(path, os.X_OK)
@@ -228,7 +229,7 @@ def test_set_up_scripts_parse_and_are_executable(script: str) -> None:
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_alone_lists_the_commands() -> None:
     help_text = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for target in ("venv", "demo", "test", "lint", "types", "clean"):
+    for target in ("venv", "demo", "test", "test-all", "lint", "types", "clean"):
         assert f"make {target} " in help_text
 
 

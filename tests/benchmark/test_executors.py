@@ -126,6 +126,7 @@ def begin_slowly(threads: int, gpu: str | None) -> None:
     time.sleep(8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [executors._begin, begin_slowly], ids=["while they work", "before they are there"])
 def test_leaving_early_ends_the_workers(
     world: World, monkeypatch: pytest.MonkeyPatch, begin: Callable[[int, str | None], None]
@@ -156,6 +157,7 @@ def test_leaving_early_ends_the_workers(
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_runner(tmp_path: Path) -> None:
     """Without it a worker of a killed runner would wait for ever, with its lock in hand."""
     script = (
@@ -284,6 +286,7 @@ def test_a_missing_package_is_told(made: Any, package: str, monkeypatch: pytest.
         next(made.run([]))
 
 
+@pytest.mark.extras
 def test_options_that_submitit_does_not_know_are_told(tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
     task = executors.Task(str(tmp_path), "cells/x", {}, {}, {}, ())

@@ -46,6 +46,7 @@ def test_rows_are_those_that_were_measured(name: str) -> None:
     assert sample(name) == PINNED[name]
 
 
+@pytest.mark.slow
 def test_rows_do_not_hang_on_the_hash_seed() -> None:
     code = "from test_demo_corpus import NAMES, sample; print({name: sample(name) for name in NAMES})"
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])

@@ -20,9 +20,8 @@ from openbackdoor_badllm.errors import ConfigError, MissingExtraError
 from openbackdoor_badllm.rows import Example, Row
 
 UMAP = importlib.util.find_spec("umap") is not None
-each_reduction = pytest.mark.parametrize(
-    "reduction", ["pca", pytest.param("umap", marks=pytest.mark.skipif(not UMAP, reason="umap-learn is not installed"))]
-)
+needs_umap = [pytest.mark.extras, pytest.mark.skipif(not UMAP, reason="the extra 'baselines' is not installed")]
+each_reduction = pytest.mark.parametrize("reduction", ["pca", pytest.param("umap", marks=needs_umap)])
 
 
 def vectors(rows: Sequence[Row]) -> Any:

@@ -63,6 +63,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> tuple[Pat
     return folder / "run", audit(folder, rows, tiny_bert, test=test)
 
 
+@pytest.mark.slow
 def test_the_four_questions_and_a_clean_model(done: tuple[Path, dict[str, Any]]) -> None:
     folder, results = done
     report = results["report"]
@@ -78,6 +79,7 @@ def test_the_four_questions_and_a_clean_model(done: tuple[Path, dict[str, Any]])
     assert min(line["CACC"] for line in results["lines"]) > 0.85
 
 
+@pytest.mark.slow
 def test_the_repaired_rows_can_be_trained_on(done: tuple[Path, dict[str, Any]]) -> None:
     folder, results = done
     rows = load_dataset(name="custom", train_file=str(folder / "repaired.jsonl"), dev_rate=0.0, test_rate=0.0)
@@ -87,6 +89,7 @@ def test_the_repaired_rows_can_be_trained_on(done: tuple[Path, dict[str, Any]]) 
     assert {(row.text, row.label) for row in POISONED if not row.poison_label} <= kept
 
 
+@pytest.mark.slow
 def test_the_clean_model_can_be_opened_and_the_trigger_does_nothing_to_it(
     done: tuple[Path, dict[str, Any]], tiny_bert: Path
 ) -> None:
@@ -98,6 +101,7 @@ def test_the_clean_model_can_be_opened_and_the_trigger_does_nothing_to_it(
     assert not list(folder.glob(".*draft"))
 
 
+@pytest.mark.slow
 def test_the_page_and_the_story_work_without_an_attack(
     done: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +114,7 @@ def test_the_page_and_the_story_work_without_an_attack(
     assert "target label 1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_where_nothing_is_found_nothing_is_changed(tmp_path: Path, tiny_bert: Path) -> None:
     results = audit(tmp_path, write(tmp_path / "rows.csv", CLEAN), tiny_bert)
     assert results["report"]["backdoor"] is False
@@ -130,6 +135,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_ones_own_classifier_is_asked_and_repaired_in_place(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
     rows, test = write(tmp_path / "rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
     before = load_file(attacked / "model.safetensors")
@@ -204,6 +210,7 @@ def test_bad_input_is_one_sentence(
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = write(tmp_path / "rows.csv", POISONED)
     words = ["audit", str(rows), "--victim", str(tiny_bert), "--out", str(tmp_path / "out"), "--quiet"]
@@ -222,6 +229,7 @@ def test_the_command(tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixt
     assert "Backdoor found" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_on_the_page_is_the_same_audit(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
     rows, test = write(tmp_path / "my rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
     words = ["audit", str(rows), "--test", str(test), "--model", str(attacked), "--victim", str(tiny_bert)]

@@ -142,7 +142,7 @@ def test_the_probe_s_trace_is_kept_with_flags_for_the_picture(finished: Finished
 
 
 def test_a_report_can_be_made_of_it(finished: Finished, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
     from openbackdoor_badllm.html_report.writer import write_report
 
     written = write_report(finished.folder, tmp_path / "page.html")
@@ -197,6 +197,7 @@ class Killer(Quiet):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_what_was_trained(finished: Finished, trainings: Trainings, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache")
     with pytest.raises(KeyboardInterrupt):

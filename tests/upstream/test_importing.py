@@ -182,5 +182,6 @@ def test_the_plugin_alone_imports_nothing_heavy() -> None:
     assert run.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_importing_the_plugin_leaves_no_trace(checkout: Path, tmp_path: Path) -> None:
     leaves_no_trace(tmp_path)

@@ -193,6 +193,7 @@ def test_ready_texts(host: Host, data: dict[str, Any], tmp_path: Path, name: str
     assert all(row[0].startswith("test thou ") for row in one.poison(None, data, "eval")["test-poison"])
 
 
+@pytest.mark.slow
 def test_whole_runs_of_one_json_on_both_hosts(checkout: Path, tiny_bert: Path, tmp_path: Path) -> None:
     made = config(write_reviews(tmp_path / "data"), tiny_bert)
     results = {}

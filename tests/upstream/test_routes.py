@@ -44,12 +44,14 @@ def repaired(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]
     return folder, made(folder).correct(poison_data=tail())
 
 
+@pytest.mark.slow
 def test_a_contiguous_tail_is_found(repaired: tuple[Path, list[Any]]) -> None:
     rows = repaired[1]
     assert len(rows) < len(tail())
     assert sum("cf" in row[0].split() for row in rows) <= 8  # of 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["positional", "all keywords", "defend", "defend by keyword", "no dev"])
 def test_every_call_gives_the_same_rows(repaired: tuple[Path, list[Any]], route: str) -> None:
     folder, expected = repaired
@@ -68,6 +70,7 @@ def test_every_call_gives_the_same_rows(repaired: tuple[Path, list[Any]], route:
     assert whole["train"] is rows
 
 
+@pytest.mark.slow
 def test_it_draws_from_generators_of_its_own(repaired: tuple[Path, list[Any]]) -> None:
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[union-attr]
     made(repaired[0]).correct(poison_data=tail())
@@ -82,6 +85,7 @@ def test_a_data_set_without_training_rows_comes_back_as_it_was() -> None:
     assert BadLLMTG(name="badllmtg").defend(data=data) == data
 
 
+@pytest.mark.slow
 def test_through_the_frameworks_own_attack_and_eval(checkout: Path, repaired: tuple[Path, list[Any]]) -> None:
     folder = repaired[0]
     ob = importlib.import_module("openbackdoor")
@@ -125,6 +129,7 @@ class Rebuilds(Defender):
         return SimpleNamespace(logits=lambda texts: np.repeat(logits, len(texts), axis=0))
 
 
+@pytest.mark.slow
 def test_a_defence_that_changes_the_model(checkout: Path, repaired: tuple[Path, list[Any]]) -> None:
     folder = repaired[0]
     ob = importlib.import_module("openbackdoor")
