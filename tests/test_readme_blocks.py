@@ -162,7 +162,10 @@ def whole_clone(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Cl
 
 
 def test_blocks_and_commands_are_found() -> None:
-    page = "    make x  # y\n\n```python\nprint(1)\n```\n- item\n\n  ```sh\n  a 'b c' \\\n    d && e\n  ```\n\n```\n1\n```\n"
+    page = (
+        "    make x  # y\n\n```python\nprint(1)\n```\n- item\n\n  ```sh\n  a 'b c' \\\n    d && e\n  ```\n"
+        "\n```\nprinted\n```\n"
+    )
     found = blocks_of("page", page)
     assert [(block.line, block.kind) for block in found] == [(1, "sh"), (3, "python"), (8, "sh"), (13, "")]
     assert [commands_of(block) for block in found if block.kind == "sh"] == [
