@@ -202,6 +202,7 @@ def test_a_command_runs(command: list[str], clone: Clone) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @NEEDS_MINILM
 @pytest.mark.parametrize("block", PROGRAMS)
 def test_a_program_runs_as_it_stands(block: Block, whole_clone: Clone) -> None:
@@ -209,6 +210,7 @@ def test_a_program_runs_as_it_stands(block: Block, whole_clone: Clone) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @NEEDS_MINILM
 @pytest.mark.parametrize("command", AUDITS)
 def test_an_audit_runs_as_it_stands(command: list[str], whole_clone: Clone) -> None:
