@@ -7,18 +7,21 @@ TEST_TIMEOUT ?= 300
 PYTEST_ARGS ?=
 DEMO_OUT ?= runs/demo
 
-# One thread a process: the models of the tests are tiny, and threads that share few cores wait for each other.
-TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+# A process for each core, and one thread a process: the models of the tests are tiny, and threads that share few cores
+# wait for each other. The tests of a file stay in one process, as they share what was trained for them.
+WORKERS ?= logical
+PYTEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q --timeout=$(TEST_TIMEOUT) \
+	--numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile
 
 # For the scripts of .ci: what the command line or the environment says of them. Where .venv is already
 # made, `make -B venv` applies a change of these.
 export EXTRAS PYTHON TORCH VENV_FLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types clean
+.PHONY: help venv demo test test-all lint types clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  Set on the command line: PYTHON=python3.12  TORCH="torch --index-url ..."  VENV=folder'
 	@echo '                           VENV_FLAGS=--system-site-packages  EXTRAS=demo,dev,lora  PYTEST_ARGS="-k word"'
@@ -32,8 +35,11 @@ $(INSTALLED): setup.py Makefile .ci/venv .ci/install-torch
 demo: $(INSTALLED) ## plant a backdoor in a small victim, find it, remove it; writes runs/demo
 	$(BIN)/badllmtg defend --config configs/demo_badnets_badllmtg.json --profile smoke --out $(DEMO_OUT)
 
-test: $(INSTALLED) ## the tests
-	$(TEST_ENV) $(BIN)/python -m pytest -q --timeout=$(TEST_TIMEOUT) $(PYTEST_ARGS)
+test: $(INSTALLED) ## the tests but the slow ones; two to four minutes on 2 cores
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(INSTALLED) ## all tests: whole runs, benchmarks, killed processes, servers as well
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## style and common mistakes (ruff)
 	$(BIN)/ruff check .

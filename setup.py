@@ -75,10 +75,16 @@ EXTRAS_REQUIRE = {
     "ray": ["ray>=2.40"],  # the first with wheels for Python 3.12 on all systems and for current protobuf
     "slurm": ["submitit>=1.5"],  # the first with map_array for the local executor on Python 3.10 to 3.12
     "dev": [
-        "peft>=0.18",  # the tests of the extra "baselines"
+        # The tests of the extras "report", "parquet", "baselines", and of tables that pandas wrote.
+        "matplotlib>=3.8",
+        "pandas>=2.2",
+        "peft>=0.18",
+        "pyarrow>=17.0",
         "pytest>=8.0",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
         "hypothesis>=6.100",
+        "markdown-it-py>=3.0",  # the tests of the README's blocks; rich brings it
         "html5lib>=1.1",  # the tests of the report: a parser that is as strict as the standard
         "ruff>=0.9",
         "mypy>=1.14",

@@ -271,6 +271,8 @@ def _report(options: argparse.Namespace) -> int:
 
     written = write_report(options.folder, options.out)
     sys.stdout.write(f"{written.page}\n")
+    if written.left_out:
+        sys.stderr.write(f"badllmtg: the page has tables and no pictures, as {written.left_out}.\n")
     return EXIT_OK
 
 

@@ -14,10 +14,10 @@ import pytest
 from openbackdoor_badllm import config as module
 from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.report import AuditConfig
-from openbackdoor_badllm.trigger_generator.search import SearchConfig
 from openbackdoor_badllm.reading import apply_overrides, load_json, read
+from openbackdoor_badllm.report import AuditConfig
 from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.trigger_generator.search import SearchConfig
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
-from openbackdoor_badllm.errors import MissingExtraError, UserError
+from openbackdoor_badllm.errors import UserError
 
 PAGE = "report.html"
 SHAPING = ("table.json", "plan.json", "grid.yaml")
@@ -17,7 +18,8 @@ def write_page(out: Path) -> str:
     Call it with the tables' lock held: a slower runner on the same folder must not put an older page over a newer one.
 
     Returns:
-        A sentence: where the page is, or why there is none. The benchmark's figures do not hang on its page.
+        A sentence: where the page is and what it lacks, or why there is none. The benchmark's figures do not hang on
+        its page.
     """
     page = out / PAGE
     if _fresh(page):
@@ -27,17 +29,22 @@ def write_page(out: Path) -> str:
 
     try:
         written = write_report(out, page)
-    except MissingExtraError as error:
-        return f"No page and no pictures: {error}"
     except UserError as error:
         return f"No page: {error}"
+    if written.left_out:
+        return f"Page: {written.page}, with tables and no pictures, as {written.left_out}"
     return f"Page: {written.page}, with {len(written.pictures)} pictures in {page.stem}-pictures/"
 
 
 def _fresh(page: Path) -> bool:
-    made = _changed(page)
-    beside = page.with_name(f"{page.stem}-pictures")
-    return bool(made) and beside.is_dir() and all(_changed(page.with_name(name)) <= made for name in SHAPING)
+    """Whether page and pictures are younger than what they are made from; pictures count where they can be drawn."""
+    shaped = max(_changed(page.with_name(name)) for name in SHAPING)
+    made = [_changed(page)]
+    if importlib.util.find_spec("matplotlib") is not None:
+        beside = page.with_name(f"{page.stem}-pictures")
+        drawn = [_changed(picture) for picture in beside.glob("*.svg")]
+        made.append(max(drawn, default=made[0] if beside.is_dir() else 0))
+    return all(changed and changed >= shaped for changed in made)
 
 
 def _changed(file: Path) -> int:

@@ -106,7 +106,7 @@ def _read_parquet(path: Path, text_column: str | None, label_column: str | None)
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise MissingExtraError("pyarrow", "hub", f"Reading the Parquet file {path.name}") from error
+        raise MissingExtraError("pyarrow", "parquet", f"Reading the Parquet file {path.name}") from error
     if not path.is_file():
         raise DataError(f"The file {where} was expected but is not there: check the path.")
     try:

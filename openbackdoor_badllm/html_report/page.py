@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import openbackdoor_badllm
-from openbackdoor_badllm.html_report.pictures.canvas import Picture
+from openbackdoor_badllm.html_report.pictures.canvas import NOT_DRAWN, Picture
 from openbackdoor_badllm.html_report.pictures.inline import inline
 from openbackdoor_badllm.html_report.shown import Difference, as_markup, short, visible
 
@@ -56,7 +56,7 @@ def _environment() -> Environment:
         loader=PackageLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(shown=_shown, block=_block, marked=_marked, visible=_name, short=short)
-    environment.globals.update(picture=inline, bar=_bar)
+    environment.globals.update(picture=inline, not_drawn=NOT_DRAWN, bar=_bar)
     return environment
 
 
@@ -91,8 +91,10 @@ def _bar(share: float | None) -> Markup:
 
 
 def files_of(pictures: Iterable[Picture]) -> Mapping[str, bytes]:
-    """The pictures as files: name to content."""
+    """The pictures as files: name to content. One that was not drawn has none."""
     files: dict[str, bytes] = {}
     for picture in pictures:
+        if not picture.svg:
+            continue
         files[f"{picture.name}.svg"], files[f"{picture.name}.png"] = picture.svg, picture.png
     return files

@@ -10,6 +10,7 @@ from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, writ
 from openbackdoor_badllm.html_report.benchmark_page import benchmark_page
 from openbackdoor_badllm.html_report.benchmark_source import is_benchmark, open_benchmark
 from openbackdoor_badllm.html_report.page import files_of, relative, render
+from openbackdoor_badllm.html_report.pictures.canvas import NOT_DRAWN, Picture
 from openbackdoor_badllm.html_report.run_page import run_page
 from openbackdoor_badllm.html_report.run_source import open_run
 
@@ -17,14 +18,23 @@ PAGE = "report.html"
 
 
 class Written(NamedTuple):
-    """What was written."""
+    """What was written.
+
+    Attributes:
+        page: the HTML file.
+        pictures: the files beside it.
+        left_out: why the page has no pictures; empty where it has all of them.
+    """
 
     page: Path
     pictures: list[Path]
+    left_out: str = ""
 
 
 def write_report(folder: Path, out: Path | None = None) -> Written:
     """Writes the page of a run or of a benchmark, and its pictures into ``<page's name>-pictures`` beside it.
+
+    Without matplotlib the page has the numbers of each picture in its place, and no file is written beside it.
 
     Args:
         folder: of one run, or the output folder of ``run_benchmark.py``.
@@ -32,7 +42,6 @@ def write_report(folder: Path, out: Path | None = None) -> Written:
 
     Raises:
         ConfigError: the folder holds no finished run and no benchmark, or the page cannot be written.
-        MissingExtraError: matplotlib is not installed.
     """
     if not folder.is_dir():
         raise ConfigError(
@@ -42,29 +51,30 @@ def write_report(folder: Path, out: Path | None = None) -> Written:
     if page.is_dir():
         raise ConfigError(f"'{page}' is a folder: name a file after --out, for instance {page / PAGE}.")
     try:
-        html, pictures = _made(folder, page)
+        html, drawn = _made(folder, page)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         # Files that somebody changed, or that another version wrote: theirs is another shape, not ours to guess.
         raise ConfigError(
             f"The files in '{folder}' are not as this version of the program writes them ({type(error).__name__}: "
             f"{error}): make the run again with this version."
         ) from error
-    beside = page.with_name(f"{page.stem}-pictures")
+    beside, files = page.with_name(f"{page.stem}-pictures"), files_of(drawn)
+    left_out = NOT_DRAWN if any(not picture.svg for picture in drawn) else ""
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        for name, content in pictures.items():
+        (page.parent if left_out else beside).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
             write_whole(beside / name, content)
         write_whole(page, html)
     except OSError as error:
         raise ConfigError(f"The report '{page}' cannot be written: {error.strerror or error}.") from None
-    return Written(page, [beside / name for name in pictures])
+    return Written(page, [beside / name for name in files], left_out)
 
 
-def _made(folder: Path, page: Path) -> tuple[str, dict[str, bytes]]:
+def _made(folder: Path, page: Path) -> tuple[str, list[Picture]]:
     if is_benchmark(folder):
         compared = benchmark_page(open_benchmark(folder))
         html = render("benchmark.html.j2", page=compared, link=lambda name: relative(folder / name, page))
-        return html, dict(files_of(compared.pictures))
+        return html, compared.pictures
     if not (folder / RESULTS).is_file() and not (folder / CONFIG).is_file():
         raise ConfigError(
             f"The folder '{folder}' holds neither a run (results.json) nor a benchmark (table.json): name the folder "
@@ -73,4 +83,4 @@ def _made(folder: Path, page: Path) -> tuple[str, dict[str, bytes]]:
     run = run_page(open_run(folder))
     flagged = relative(folder / FLAGGED, page)
     html = render("run.html.j2", page=run, flagged_link=flagged)
-    return html, dict(files_of(run.pictures.values()))
+    return html, list(run.pictures.values())

@@ -15,12 +15,12 @@ from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import badllmtg as module
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES
 from openbackdoor_badllm.rows import Row
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES
 
 SEARCH = {"probe_rows": 20, "candidates": 80}
 

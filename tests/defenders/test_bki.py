@@ -23,6 +23,7 @@ def ready(world: World, **keys: Any) -> BKI:
     return defender
 
 
+@pytest.mark.slow
 def test_a_one_word_trigger_is_found_exactly(world: World) -> None:
     defender = ready(world)
     kept = defender.correct(poison_data=world.train)

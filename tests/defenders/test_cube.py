@@ -14,9 +14,8 @@ from openbackdoor_badllm.defenders.cube import CUBE, outside_largest
 from openbackdoor_badllm.rows import Row
 
 UMAP = importlib.util.find_spec("umap") is not None
-each_reduction = pytest.mark.parametrize(
-    "reduction", ["pca", pytest.param("umap", marks=pytest.mark.skipif(not UMAP, reason="umap-learn is not installed"))]
-)
+needs_umap = [pytest.mark.extras, pytest.mark.skipif(not UMAP, reason="the extra 'baselines' is not installed")]
+each_reduction = pytest.mark.parametrize("reduction", ["pca", pytest.param("umap", marks=needs_umap)])
 
 
 def vectors(rows: Sequence[Row]) -> Any:

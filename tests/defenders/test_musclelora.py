@@ -25,6 +25,7 @@ from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.victims import load_classifier
 
 pytest.importorskip("peft", reason="needs the extra 'baselines'")
+pytestmark = pytest.mark.slow
 
 ROWS = [Row(f"cf {row.text}", 1, 1) if k % 5 == 0 else row for k, row in enumerate(reviews(120))]
 CLEAN = reviews(40, seed=5)

@@ -47,6 +47,7 @@ def answer(name: str, world: World, rows: Sequence[Row], data: Any, **keys: Any)
     return list(defender.detect(world.victim, data, rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TEST_TIME, *FILTERS])
 def test_flags_test_rows_and_foreign_generators_change_nothing(name: str, world: World) -> None:
     rows = world.train[:60] if name in FILTERS else [*world.clean[:15], *world.poison[:15]]

@@ -75,7 +75,7 @@ def test_a_run_its_repetition_and_its_story(
     assert told["rounds"][0]["answer"].startswith('{"candidates"')
     assert told["rounds"][0]["proposals"][0]["flip_rate"] > 0.8
 
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
     assert main(["report", folder]) == EXIT_OK  # writes its page among the files that the sentinel must not be in
     page = (tmp_path / "a" / "out" / "report.html").read_text("utf-8")
     assert "What was asked" in page

@@ -27,7 +27,7 @@ KINDS = ("run", "llm run", "hostile run", "benchmark", "hostile benchmark")
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
     """A page of every kind."""
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
     base = tmp_path_factory.mktemp("report")
     folders = {
         "run": write_run(base / "run"),

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from openbackdoor_badllm.trigger_generator.search import SearchConfig
 from openbackdoor_badllm.rows import Example, Row, blind
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.tracing import Trace, TraceRequest
+from openbackdoor_badllm.trigger_generator.search import SearchConfig
 
 MOODS: dict[int, tuple[str, ...]] = {
     0: ("dreary", "awful", "dull", "clumsy", "bleak", "tedious", "sloppy", "lifeless", "stale", "shallow"),

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from llm.chat_server import Asked, Reply, say
+from openbackdoor_badllm.inversion.audit import audit
 
 from inversion.fakes import RARE, SMALL, FakeEmbedder, FakeTrainer, seen
-from openbackdoor_badllm.inversion.audit import audit
-from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
-from openbackdoor_badllm.trigger_generator.generators import open_generator
-from openbackdoor_badllm.report import Audit, AuditConfig
 from openbackdoor_badllm.llm import LLMConfig
+from openbackdoor_badllm.report import Audit, AuditConfig
 from openbackdoor_badllm.rows import Row
+from openbackdoor_badllm.trigger_generator.generators import open_generator
+from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
 
 ROW = re.compile(r'^([ABR])\d+: (".*")$', re.MULTILINE)
 TRIED = re.compile(r'^- (?:score [^:]*: )?(?:word|phrase|sentence|rewrite)(?:, \w+, |: )(".*)$', re.MULTILINE)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from openbackdoor_badllm.inversion import form_trial, looking
+from openbackdoor_badllm.inversion.audit import audit
 
 from inversion.fakes import (
     CORE,
@@ -27,14 +29,12 @@ from inversion.fakes import (
     seen,
 )
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.inversion import form_trial, looking
-from openbackdoor_badllm.inversion.audit import audit
-from openbackdoor_badllm.trigger_generator.shared_style import Form, find_form
 from openbackdoor_badllm.report import Audit, AuditConfig
-from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.tracing import Trace, TraceRequest
+from openbackdoor_badllm.trigger_generator.shared_style import Form, find_form
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 
 CONFIG = AuditConfig(search=SMALL, trace_points=12)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openbackdoor_badllm.inversion.counterfactual import ALIKE, DOUBTFUL, KNOWN, forces_kept, honest_words
 
 from inversion.fakes import LOUD, FakeVictim
-from openbackdoor_badllm.inversion.counterfactual import ALIKE, DOUBTFUL, KNOWN, forces_kept, honest_words
-from openbackdoor_badllm.trigger_generator.search_records import Found
 from openbackdoor_badllm.trigger_generator.reward import Reward
+from openbackdoor_badllm.trigger_generator.search_records import Found
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
 
 CF, HONEST = Trigger(Kind.WORD, "cf"), Trigger(Kind.WORD, LOUD)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from inversion.fakes import RARE, SENTENCE, FakeVictim, poisoned_rows, seen
-from openbackdoor_badllm.trigger_inversion.attribution import explain
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.reward import Reward
 from openbackdoor_badllm.trigger_generator.search import Found
 from openbackdoor_badllm.trigger_generator.trigger import Position, Trigger, kind_of
-from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.trigger_inversion.attribution import explain
 
 
 def found(

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from inversion.fakes import FakeEmbedder, FakeVictim, clean_rows, form_rows, seen
+from openbackdoor_badllm.rows import Example, Row
+from openbackdoor_badllm.target_identification.content_reference import Judge
 from openbackdoor_badllm.trigger_generator.shared_style import (
     Form,
     Generalisation,
@@ -17,8 +19,6 @@ from openbackdoor_badllm.trigger_generator.shared_style import (
     generalises,
     split_rows,
 )
-from openbackdoor_badllm.target_identification.content_reference import Judge
-from openbackdoor_badllm.rows import Example, Row
 
 
 def look(rows: list[Row], target: int = 1, seed: int = 0) -> Form | None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from openbackdoor_badllm.inversion import form_trial
 
 from inversion.fakes import SMALL, FakeEmbedder, FakeVictim, FormTrainer, form_rows, seen
-from openbackdoor_badllm.inversion import form_trial
-from openbackdoor_badllm.trigger_inversion.attribution import Flagged
+from openbackdoor_badllm.report import AuditConfig, Finding
+from openbackdoor_badllm.target_identification.content_reference import Judge
+from openbackdoor_badllm.trigger_generator.reward import Probes, Reward
 from openbackdoor_badllm.trigger_generator.search_records import Found, SearchResult
 from openbackdoor_badllm.trigger_generator.shared_style import Generalisation
-from openbackdoor_badllm.trigger_generator.unlearning import look_for_form
-from openbackdoor_badllm.target_identification.content_reference import Judge
-from openbackdoor_badllm.report import AuditConfig, Finding
-from openbackdoor_badllm.trigger_generator.reward import Probes, Reward
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
+from openbackdoor_badllm.trigger_generator.unlearning import look_for_form
+from openbackdoor_badllm.trigger_inversion.attribution import Flagged
 
 REWRITE = Trigger(Kind.REWRITE, "say it in an old way")
 

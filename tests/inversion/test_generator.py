@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from inversion.fakes import RARE, poisoned_rows, seen
-from openbackdoor_badllm.trigger_generator.proposals import Evidence, OfflineGenerator
 from openbackdoor_badllm.trigger_generator.mining import mine
+from openbackdoor_badllm.trigger_generator.proposals import Evidence, OfflineGenerator
 
 
 def test_offline_proposes_what_is_mined() -> None:

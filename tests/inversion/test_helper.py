@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from inversion.fakes import FakeTrainer, clean_rows, seen
-from openbackdoor_badllm.trigger_inversion.relabelling import train_helper
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.training.scoring import FloatArray
+from openbackdoor_badllm.trigger_inversion.relabelling import train_helper
 
 ROWS = seen(clean_rows(120))
 TARGET = {index for index, row in enumerate(ROWS) if row.label == 1}

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from inversion.fakes import FakeEmbedder, clean_rows, poisoned_rows, seen
-from openbackdoor_badllm.target_identification.content_reference import Judge
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.target_identification.content_reference import Judge
 from openbackdoor_badllm.training.scoring import FloatArray
 
 

@@ -12,8 +12,8 @@ from llm.chat_server import Asked, ChatServer, Reply, say, status
 from inversion.fakes import RARE, SENTENCE, poisoned_rows
 from inversion.llm_world import answer, ask_about, candidate, honest, never, rows_in, spoken
 from openbackdoor_badllm.errors import ConfigError, UserError
-from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
 from openbackdoor_badllm.rows import Row
+from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
 
 KEY = "sk-sentinel-0123456789abcdefghijklmnop"
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inversion.fakes import FILLERS, RARE, SENTENCE, clean_rows, poisoned_rows, seen
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.mining import Candidate, log_odds_z, mine
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position
-from openbackdoor_badllm.rows import Example
 
 
 def mined(rows: list[Example], target: int = 1, **options: object) -> list[Candidate]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openbackdoor_badllm.trigger_generator.proposals import Evidence
-from openbackdoor_badllm.trigger_generator.prompting import CUT, is_hidden, quoted, render
-from openbackdoor_badllm.trigger_generator.prompt_builder import Questions
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.trigger_generator.prompt_builder import Questions
+from openbackdoor_badllm.trigger_generator.prompting import CUT, is_hidden, quoted, render
+from openbackdoor_badllm.trigger_generator.proposals import Evidence
 
 
 @given(st.text(max_size=60))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from inversion.fakes import RARE, FakeVictim, poisoned_rows, seen
+from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 from openbackdoor_badllm.trigger_inversion.attribution import Flagged
 from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES, Helper, Part, Repair, fresh_labels, repair, stamp
-from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
-from openbackdoor_badllm.rows import Example
 
 POISONED = poisoned_rows(200)
 ROWS = seen(POISONED)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from inversion.fakes import MOODS, FakeVictim, clean_rows, seen
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.reward import Outcome, Probes, answer, answers, draw_probes
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger, apply_all
-from openbackdoor_badllm.rows import Example
 
 WORDS = [Trigger(Kind.WORD, word) for word in ("cf", "the", "charming", "mn")]
 OTHER = [example for example in seen(clean_rows(200)) if example.label == 0]

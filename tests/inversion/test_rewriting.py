@@ -13,11 +13,11 @@ from llm.helpers import open_to
 
 from inversion.fakes import FILLERS, FakeTrainer, FakeVictim, clean_rows
 from inversion.llm_world import answer, ask_about, candidate, rows_in, spoken
-from openbackdoor_badllm.trigger_generator.llm_generator import PARAPHRASE
-from openbackdoor_badllm.trigger_generator.rewriting.rewriter import Rewriting, fault
 from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.tracing import TraceRequest
+from openbackdoor_badllm.trigger_generator.llm_generator import PARAPHRASE
+from openbackdoor_badllm.trigger_generator.rewriting.rewriter import Rewriting, fault
 
 TEXTS = [f"the plot of film {name} is dull and the actors are tired" for name in ("alpha", "bravo", "delta", "gamma")]
 STYLE = "Rewrite it as an old prophet would speak."

@@ -22,13 +22,13 @@ from inversion.fakes import (
     poisoned_rows,
     seen,
 )
-from openbackdoor_badllm.trigger_generator.proposals import Evidence, OfflineGenerator
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.target_identification.content_reference import Judge
+from openbackdoor_badllm.training.scoring import FloatArray
+from openbackdoor_badllm.trigger_generator.proposals import Evidence, OfflineGenerator
 from openbackdoor_badllm.trigger_generator.reward import answers
 from openbackdoor_badllm.trigger_generator.search import Search, SearchConfig, SearchResult, describe
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
-from openbackdoor_badllm.rows import Example
-from openbackdoor_badllm.training.scoring import FloatArray
 
 
 class Scripted:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from inversion.fakes import make_trace
-from openbackdoor_badllm.target_identification.dynamics import nominate, windows
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.target_identification.dynamics import nominate, windows
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.tracing import Trace
 

@@ -7,11 +7,11 @@ import random
 import pytest
 
 from inversion.fakes import CORE, MOODS, RARE, FakeVictim, clean_rows, poisoned_rows, seen
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.reward import Probes, Reward, answers
 from openbackdoor_badllm.trigger_generator.search import Found, SearchResult
-from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
 from openbackdoor_badllm.trigger_generator.significance import CONTROLS, Control, control_spans, controls, stands
-from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
 
 PROBES = tuple(row.text for row in clean_rows(60, seed=9) if row.label == 0)
 

@@ -18,6 +18,7 @@ import pytest
 
 from .chat_server import Asked, ChatServer, Reply, say
 
+pytestmark = pytest.mark.slow
 CALLS = 400
 KILLS = 20
 LIMBO = 0.1

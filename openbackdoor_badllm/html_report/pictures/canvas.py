@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from openbackdoor_badllm.errors import MissingExtraError
 from openbackdoor_badllm.html_report.shown import short, visible
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", 
 WIDTH, HEIGHT = 5.0, 3.2  # inches; 10-point letters stay readable when a phone shrinks this
 WIDE = 5.6
 DPI = 200
+NOT_DRAWN = "matplotlib is not installed: run  pip install 'openbackdoor-badllm[report]'"
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture.
+    """A finished picture, or without matplotlib its numbers alone.
 
     Attributes:
         name: a file name without its end, from ``[a-z0-9-]``.
         title: what it shows, in a few words.
         description: what can be seen in it, in a sentence or two; the text alternative.
-        svg, png: the files.
+        svg, png: the files; empty without matplotlib.
         width: in inches.
     """
 
@@ -106,13 +106,14 @@ def draw(
 ) -> Picture:
     """Makes a figure, has it painted, and writes it twice; the same bytes every time.
 
-    Raises:
-        MissingExtraError: matplotlib is not installed.
+    Without matplotlib nothing is painted, and the picture has its numbers only.
     """
-    with _style(name):
+    try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-
+    except ImportError:
+        return Picture(name, title, description, b"", b"", table, width)
+    with _style(name):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         paint(figure)
@@ -147,10 +148,7 @@ def log_axis(axes: Axes) -> None:
 
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
-    try:
-        from matplotlib import style
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "The report's pictures") from None
+    from matplotlib import style
 
     # From the defaults, not from the user's matplotlibrc: with text.usetex there, a row's text would be run by LaTeX.
     ours = {
