@@ -89,7 +89,7 @@ def least_flip_rate(beside: bool, bounds: Thresholds) -> float:
 
 def _content(candidate: Candidate, bounds: Thresholds) -> bool:
     foreign = candidate.contradicts(bounds) and candidate.contradicted >= bounds.like_others * candidate.usual
-    return candidate.reference_shift <= bounds.reference_shift * (2 if foreign else 1)
+    return candidate.reference_shift <= bounds.reference_shift * (1.0 if foreign else 0.5)
 
 
 def _chance(candidate: Candidate, bounds: Thresholds) -> bool:

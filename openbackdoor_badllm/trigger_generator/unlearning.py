@@ -23,7 +23,7 @@ from openbackdoor_badllm.trigger_generator.significance import more_often_p
 
 UNLEARNT = 128  # rows of the style that are unlearnt at most
 ASKED = 200  # rows of each group that are asked about at most
-PASSES = 1  # through the unlearnt and the ordinary rows
+PASSES = 2  # through the unlearnt and the ordinary rows
 Indices = npt.NDArray[np.int64]
 
 
