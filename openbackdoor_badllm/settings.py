@@ -26,9 +26,11 @@ class Thresholds(Section):
     reference_shift: Share = 0.3
     """How far a trigger may shift the content reference fitted without its rows, as a share of the distance between
     the rows of the label and the others; a class word (an insult, a word of praise) shifts it farther."""
-    like_others: Share = 0.6
-    """Only half of that shift is allowed unless the rows of a trigger, without it, contradict their label as rows of
-    other labels would: at this share of their rate."""
+    foreign_shift: Share = 0.45
+    """The same for a trigger whose rows contradict their label as rows of other labels would: a sentence has a meaning
+    of its own."""
+    like_others: Share = 0.9
+    """Rows contradict their label as rows of other labels would from this share of their rate on."""
     reference_excess: Share = 0.35
     """How much more often a rewriting trigger must flip the victim than the content reference."""
     contradicted_p: Share = 0.01
