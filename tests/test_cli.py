@@ -174,11 +174,11 @@ for path, wrong, right in (
     bad(f"misspelt key of {path}", rf"'{re.escape(path)}' has no key '{wrong}': did you mean '{right}'\?")(
         changed(**{f"{path}.{wrong}".replace(".", "__"): 1})
     )
-bad("misspelt key of defender.llm", r"llm\.backnd is not a known key: did you mean 'backend'\?")(
+bad("misspelt key of defender.llm", r"'defender\.llm' has no key 'backnd': did you mean 'backend'\?")(
     changed(defender__llm__backnd=1)
 )
 for section in ("target_dataset", "poison_dataset"):
-    bad(f"misspelt key of {section}", r"'data set' has no key 'max_trian': did you mean 'max_train'\?")(
+    bad(f"misspelt key of {section}", r"'dataset' has no key 'max_trian': did you mean 'max_train'\?")(
         changed(**{f"{section}__max_trian": 9})
     )
 bad("unknown profile", r"'--profile' must be 'smoke', 'desk' or 'full', but is \"dsk\"; did you mean 'desk'\?")(
@@ -190,7 +190,7 @@ bad("--set without =", r"--set expects key=value, for instance .*, but got 'defe
 bad("--set with a wrong value", r"'defender\.repair' must be .*, but is \"papr\"; did you mean 'paper'\?")(
     changed("--set", "defender.repair=papr")
 )
-bad("--set with a wrong type", r"'attacker\.train\.epochs' must be a whole number, but is \"two\"\.")(
+bad("--set with a wrong type", r"'attacker\.train\.epochs' must be a whole number of at least 1, but is \"two\"\.")(
     changed("--set", "attacker.train.epochs=two")
 )
 bad("--set through a value", r"'victim\.path\.x' cannot be set: 'path' is \".*\", not a section\.")(
@@ -216,22 +216,24 @@ bad("negative seed", r"'seed' must be a whole number from 0 to 4294967295, but i
 bad("seed of text", r"'seed' must be a whole number from 0 to 4294967295, but is \"abc\"\.")(
     changed("--set", "seed=abc")
 )
-bad("rate above 1", r"'attacker\.poisoner\.poison_rate' must lie in 0 to 1, but is 20\.0\.")(
+bad("rate above 1", r"'attacker\.poisoner\.poison_rate' must be a number from 0 to 1, but is 20\.")(
     changed(attacker__poisoner__poison_rate=20)
 )
 bad("clean and dirty", r"'label_consistency' and 'label_dirty' are both true: .*\.")(
     changed(attacker__poisoner__label_consistency=True)
 )
-bad("endless learning rate", r"'train\.lr' must be above 0 and finite, but is inf\.")(
+bad("endless learning rate", r"'attacker\.train\.lr' must be a number above 0, but is Infinity\.")(
     changed("--set", "attacker.train.lr=Infinity")
 )
-bad("no probes", r"'defender\.search\.probe_rows' must be at least 1, but is 0\.")(
+bad("no probes", r"'defender\.search\.probe_rows' must be a whole number of at least 1, but is 0\.")(
     changed(defender__search__probe_rows=0)
 )
 bad("unknown poisoner", r"'attacker\.poisoner\.name' must be .*, but is \"badnet\"; did you mean 'badnets'\?")(
     changed(attacker__poisoner__name="badnet")
 )
-bad("unknown metric", r"'attacker\.metrics' must be 'accuracy', but is \"f1\"\.")(changed(attacker__metrics=["f1"]))
+bad("unknown metric", r"'attacker\.metrics' must be a list of 'accuracy', but holds \"f1\"\.")(
+    changed(attacker__metrics=["f1"])
+)
 
 bad("one class", r"The training rows of data set 'custom' should have at least two classes, but all 9 have .*\.")(
     rows([("good film", 0)] * 9, [("bad film", 0)] * 3)

@@ -33,6 +33,7 @@ from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.openbackdoor.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.store import Store
 
@@ -279,7 +280,7 @@ def resolve(
     resolved["profile"] = profile
     defender = resolved.get("defender")
     if isinstance(defender, dict) and isinstance(defender.get("llm"), dict):
-        LLMConfig.from_mapping(defender["llm"])  # a literal API key is refused before anything is written
+        read(LLMConfig, defender["llm"], "defender.llm")  # a literal API key is refused before anything is written
     return resolved
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from openbackdoor_badllm.errors import ConfigError, VictimError
+from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.openbackdoor.builtin import load_trainer, load_victim
 
 
@@ -30,24 +29,6 @@ def test_a_trained_victim_answers(tiny_bert: Path) -> None:
     assert (logits.shape, logits.dtype) == ((3, 3), np.float32)
     assert logits[0].tolist() == logits[2].tolist()
     assert victim.logits([]).shape == (0, 3)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"type": "mlm"}, "'victim.type' must be 'plm', but is \"mlm\""),
-        ({"pth": "x"}, r"'victim' has no key 'pth': did you mean 'path'\?"),
-        ({"device": "tpu"}, "'victim.device' must be 'gpu', 'cpu' or 'cuda', but is \"tpu\""),
-        ({"max_len": 3}, "'victim.max_len' must be at least 4, but is 3"),
-        ({"max_len": "long"}, "'victim.max_len' must be a whole number, but is \"long\""),
-        ({"num_classes": 1}, "'victim.num_classes' must be at least 2, but is 1"),
-        ({"num_classes": True}, "'victim.num_classes' must be a whole number, but is true"),
-        ({"path": None}, "'victim.path' must be text, but is null"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str, tiny_bert: Path) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_victim({"path": str(tiny_bert), **keys})
 
 
 def test_a_folder_that_holds_no_usable_model_is_refused_at_once(tiny_bert: Path, tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ import pytest
 from tiny_world import reviews
 
 from openbackdoor_badllm.attacks.victim import PLMVictim
-from openbackdoor_badllm.attacks.victim_trainer import Trainer
-from openbackdoor_badllm.errors import ConfigError, DataError
+from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.openbackdoor.builtin import load_trainer, load_victim
 from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.classifier import TrainedClassifier
@@ -164,25 +163,3 @@ def test_a_label_outside_the_classes(victim: PLMVictim, split: str) -> None:
     data[split] = [*data[split], Row("good film", 2)]
     with pytest.raises(DataError, match=r"^A row has the label 2, but the victim has classes 0 to 1: raise "):
         load_trainer({}).train(victim, data)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"epoch": 3}, r"'attacker.train' has no key 'epoch': did you mean 'epochs'\?"),
-        ({"name": "lwp"}, "'train.name' must be 'base', but is \"lwp\""),
-        ({"ckpt": "first"}, "'train.ckpt' must be 'best' or 'last', but is \"first\""),
-        ({"epochs": 0}, "'train.epochs' must be at least 1, but is 0"),
-        ({"epochs": 2.5}, "'attacker.train.epochs' must be a whole number, but is 2.5"),
-        ({"batch_size": -1}, "'train.batch_size' must be at least 1, but is -1"),
-        ({"lr": 0}, "'train.lr' must be above 0 and finite, but is 0"),
-        ({"lr": float("nan")}, "'train.lr' must be above 0 and finite, but is nan"),
-        ({"max_grad_norm": -1}, "'train.max_grad_norm' must be above 0 and finite, but is -1"),
-        ({"weight_decay": -1}, "'train.weight_decay' must be at least 0, but is -1"),
-        ({"seed": -1}, "'train.seed' must be a whole number from 0 to 4294967295, but is -1"),
-        ({"visualize": True}, "'train.visualize' draws pictures in the real OpenBackdoor only: set it to false"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Trainer(**keys)

@@ -19,7 +19,7 @@ from openbackdoor_badllm.defenders.badacts.defender import BadActs, PurifiedClas
 from openbackdoor_badllm.defenders.badacts.detection import Detector
 from openbackdoor_badllm.defenders.badacts.purification import Bounds
 from openbackdoor_badllm.defenders.clean_rows import draw_clean
-from openbackdoor_badllm.errors import ConfigError, DataError, VictimError
+from openbackdoor_badllm.errors import DataError, VictimError
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.spec import TrainSpec
@@ -304,28 +304,6 @@ def test_too_few_clean_rows(victim: Victim) -> None:
 
 
 # -- keys ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"mod": "detection"}, r"^'defender' has no key 'mod': did you mean 'mode'\?"),
-        ({"mode": "detect"}, "^'defender.mode' must be 'detection', 'purification' or 'detection_then_purification'"),
-        ({"frr": 1.0}, "^'defender.frr' must be at least 0 and below 1, but is 1.0"),
-        ({"delta": 0}, "^'defender.delta' must be above 0 and finite, but is 0"),
-        ({"c": float("nan")}, "^'defender.c' must be above 0 and finite, but is nan"),
-        ({"keep_accuracy": 98}, "^'defender.keep_accuracy' must be from 0 to 1, but is 98"),
-        ({"epochs": 0}, "^'defender.epochs' must be at least 1, but is 0"),
-        ({"max_retries": -1}, "^'defender.max_retries' must be at least 0, but is -1"),
-        ({"clean_rows": 4}, "^'defender.clean_rows' must be at least 8, but is 4"),
-        ({"seed": -1}, "^'defender.seed' must be a whole number from 0"),
-        ({"pre": True}, "^'badacts' acts on activations at test time: set 'pre' and 'correction' to false"),
-        ({"epochs": "ten"}, "^'defender.epochs' must be a whole number, but is \"ten\""),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_defender({"name": "badacts", **keys})
 
 
 def test_the_published_values() -> None:

@@ -11,7 +11,7 @@ from defenders.conftest import World, triggered
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders.bki.defender import BKI, keyword_scores, keywords, strongest
 from openbackdoor_badllm.defenders.bki.leave_one_out import leave_one_out
-from openbackdoor_badllm.errors import ConfigError, DataError
+from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import blind
 from openbackdoor_badllm.training.representations import first_token_vectors
 
@@ -116,21 +116,6 @@ def test_openbackdoors_keys_count_over_the_victims(world: World) -> None:
     plain = BKI()
     plain.attach(VictimConfig(path="a/b"), TrainConfig(epochs=1))
     assert (plain.victim.path, plain.train.epochs) == ("a/b", 1)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"keywords": 2}, "'defender' has no key 'keywords'"),
-        ({"top": 0}, r"'defender\.top' must be at least 1"),
-        ({"pre": False}, "'bki' filters training rows: set 'pre' to true"),
-        ({"epochs": 0}, r"'train\.epochs' must be at least 1"),
-        ({"min_ratio": 2.0}, r"'defender\.min_ratio' must lie in 0 to 1"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        BKI(**keys)
 
 
 def test_the_world_has_what_the_tests_want(world: World) -> None:

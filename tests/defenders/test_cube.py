@@ -16,7 +16,7 @@ from defenders.conftest import World
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import cube as module
 from openbackdoor_badllm.defenders.cube import CUBE, outside_largest
-from openbackdoor_badllm.errors import ConfigError, MissingExtraError
+from openbackdoor_badllm.errors import MissingExtraError
 from openbackdoor_badllm.rows import Example, Row
 
 UMAP = importlib.util.find_spec("umap") is not None
@@ -130,20 +130,6 @@ def test_threads_stay_as_they_were(fails: bool, monkeypatch: pytest.MonkeyPatch)
     else:
         assert defender._umap(points, 0).shape == (12, 2)
     assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"min_sample": 5}, r"'defender' has no key 'min_sample': did you mean 'min_samples'\?"),
-        ({"reduction": "tsne"}, r"'defender\.reduction' must be 'auto', 'umap' or 'pca'"),
-        ({"noise": "keep"}, r"'defender\.noise' must be 'nearest' or 'drop'"),
-        ({"min_cluster_size": 1}, r"'defender\.min_cluster_size' must be at least 2"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        CUBE(**keys)
 
 
 def test_it_sees_no_flags() -> None:

@@ -18,7 +18,7 @@ from openbackdoor_badllm.config import VictimConfig
 from openbackdoor_badllm.defenders import load_defender
 from openbackdoor_badllm.defenders.musclelora import defender as musclelora
 from openbackdoor_badllm.defenders.musclelora.defender import MuScleLoRA
-from openbackdoor_badllm.errors import ConfigError, DataError, MissingExtraError
+from openbackdoor_badllm.errors import DataError, MissingExtraError
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.training import classifier as training
 from openbackdoor_badllm.training import trainer
@@ -271,26 +271,6 @@ def test_the_published_values() -> None:
     assert (config.batch_size, config.warm_up_epochs, config.ref_sample, config.one_batch_ref) == (32, 0, 96, True)
     assert (config.ga_epoch, config.max_raw_grad_ratio, config.min_ref_grad_norm) == (1, 0.1, 5e-7)
     assert config.min_ref_loss == 0.4
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"ref_samples": 9}, r"^'defender' has no key 'ref_samples': did you mean 'ref_sample'\?"),
-        ({"lr": 0}, "^'defender.lr' must be above 0 and finite, but is 0"),
-        ({"r": 0}, "^'defender.r' must be at least 1, but is 0"),
-        ({"ga_epoch": -1}, "^'defender.ga_epoch' must be at least 0, but is -1"),
-        ({"max_raw_grad_ratio": 1.5}, "^'defender.max_raw_grad_ratio' must be from 0 to 1, but is 1.5"),
-        ({"bands": []}, r"^'defender.bands' must be numbers above 0, but is \[\]"),
-        ({"bands": 4}, "^'defender.bands' must be a list, but is 4"),
-        ({"ckpt": "first"}, "^'defender.ckpt' must be 'best' or 'last'"),
-        ({"pre": True}, "^'musclelora' trains a model of its own: set 'pre' and 'correction' to false"),
-        ({"clean_rows": 0}, "^'defender.clean_rows' must be at least 1, but is 0"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_defender({"name": "musclelora", **keys})
 
 
 def test_bad_rows(tiny_bert: Path) -> None:

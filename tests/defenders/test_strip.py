@@ -12,7 +12,6 @@ import pytest
 from defenders.conftest import World
 from openbackdoor_badllm.attacks.metrics import auroc
 from openbackdoor_badllm.defenders.strip import STRIP, entropy, swapped, words_by_tfidf
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.rows import Row
 
 
@@ -116,20 +115,3 @@ def test_words_of_the_highest_tfidf_come_first() -> None:
 
 def test_no_rows(world: World) -> None:
     assert STRIP().detect(world.victim, world.data, []) == []
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"repeats": 3}, r"'defender' has no key 'repeats': did you mean 'repeat'\?"),
-        ({"repeat": 0}, r"'defender\.repeat' must be at least 1"),
-        ({"swap_ratio": 2.0}, r"'defender\.swap_ratio' must lie in 0 to 1"),
-        ({"use_oppsite_set": True}, "reads the poison flags"),
-        ({"pre": True}, "'strip' acts at test time: set 'pre' to false"),
-        ({"correction": True}, "'strip' flags rows"),
-        ({"clean_rows": 3}, r"'defender\.clean_rows' must be at least 20"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        STRIP(**keys)
