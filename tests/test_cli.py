@@ -387,11 +387,14 @@ def test_no_hub(world: World) -> None:
     )
 
 
-def test_help_does_not_wait_for_torch(tmp_path: Path) -> None:
-    script = "import sys, openbackdoor_badllm.cli as c\ntry: c.main(['--help'])\nfinally: print('torch' in sys.modules)"
+def test_help_does_not_wait_for_heavy_imports(tmp_path: Path) -> None:
+    script = (
+        "import sys, openbackdoor_badllm.cli as c\ntry: c.main(['--help'])\n"
+        "finally: print({'torch', 'transformers', 'numpy', 'pydantic', 'openai'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "exit codes: 0 done" in " ".join(done.stdout.split())
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_version(capsys: Capture) -> None:
