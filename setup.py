@@ -39,6 +39,7 @@ INSTALL_REQUIRES = [
     "scipy>=1.13",  # the first that runs on numpy 2
     "pyyaml>=6.0.2",  # the first with wheels for Python 3.13
     "rich>=13.0",
+    "pydantic>=2.7",  # the first that takes a field's description from its docstring; openai brings it
     "openai>=1.56",  # before 1.55.3 it fails on httpx 0.28
     "tenacity>=8.3",  # the first with RetryCallState.upcoming_sleep
     "jinja2>=3.1",

@@ -1,41 +1,17 @@
-"""Reads JSON and its sections into dataclasses; what does not fit is refused in one sentence.
+"""Reads the files that a user names and his ``--set`` overrides; what does not fit is refused in one sentence.
 
 Nothing heavy is imported here, so that a misspelt file name or key need not wait for torch.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import json
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from openbackdoor_badllm.errors import ConfigError
-
-T = TypeVar("T")
-
-
-def read(cls: type[T], section: Mapping[str, Any], where: str) -> T:
-    """Makes a config dataclass from a section of JSON or YAML.
-
-    Args:
-        cls: the dataclass.
-        section: the section.
-        where: its name in messages, for instance ``"attacker.train"``.
-
-    Raises:
-        ConfigError: the section is no mapping, a key is unknown, or a value has the wrong type.
-    """
-    want_section(where, section)
-    hints = typing.get_type_hints(cls)
-    known = [item.name for item in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    refuse_unknown(section, known, where)
-    values = {key: _fit(hints[key], value, f"{where}.{key}") for key, value in section.items()}
-    return cls(**values)
 
 
 def refuse_unknown(keys: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -47,9 +23,13 @@ def refuse_unknown(keys: Iterable[str], known: Iterable[str], where: str) -> Non
     names = sorted(known)
     for key in keys:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(names)}."
-            raise ConfigError(f"'{where}' has no key '{key}': {hint}")
+            raise ConfigError(f"'{where}' has no key '{key}': {nearest(str(key), names)}")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The hint for a name that is not known: the nearest one, else all of them."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(known)}."
 
 
 def one_of(where: str, value: object, allowed: Iterable[object]) -> None:
@@ -62,7 +42,7 @@ def one_of(where: str, value: object, allowed: Iterable[object]) -> None:
     if value not in choices:
         near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
         hint = f"; did you mean '{near[0]}'?" if near else "."
-        raise ConfigError(f"'{where}' must be {_either(choices)}, but is {_shown(value)}{hint}")
+        raise ConfigError(f"'{where}' must be {either(choices)}, but is {shown(value)}{hint}")
 
 
 def at_least(where: str, value: float, least: float) -> None:
@@ -82,7 +62,7 @@ def check_seed(where: str, value: object) -> None:
         ConfigError: it is no whole number from 0 to 2**32 - 1.
     """
     if type(value) is not int or not 0 <= value < 2**32:
-        raise ConfigError(f"'{where}' must be a whole number from 0 to 4294967295, but is {_shown(value)}.")
+        raise ConfigError(f"'{where}' must be a whole number from 0 to 4294967295, but is {shown(value)}.")
 
 
 def want_section(where: str, value: object) -> None:
@@ -92,7 +72,7 @@ def want_section(where: str, value: object) -> None:
         ConfigError: it is none.
     """
     if not isinstance(value, Mapping):
-        raise ConfigError(f"'{where}' must be a section in braces, but is {_shown(value)}.")
+        raise ConfigError(f"'{where}' must be a section in braces, but is {shown(value)}.")
 
 
 def read_file(path: Path, what: str, kind: str, *, where: str) -> str:
@@ -132,7 +112,7 @@ def load_json(path: Path) -> dict[str, Any]:
             f"The config file '{path}' is not valid JSON: it is nested too deeply or holds a huge number."
         ) from None
     if not isinstance(config, dict):
-        raise ConfigError(f"The config file '{path}' must hold an object in braces, but holds {_shown(config)}.")
+        raise ConfigError(f"The config file '{path}' must hold an object in braces, but holds {shown(config)}.")
     return config
 
 
@@ -180,47 +160,17 @@ def put(config: dict[str, Any], path: str, value: object) -> None:
     for name in sections:
         place = place.setdefault(name, {})
         if not isinstance(place, dict):
-            raise ConfigError(f"'{path}' cannot be set: '{name}' is {_shown(place)}, not a section.")
+            raise ConfigError(f"'{path}' cannot be set: '{name}' is {shown(place)}, not a section.")
     place[key] = value
 
 
-def _fit(hint: Any, value: Any, where: str) -> Any:
-    """The value as the field's type wants it; JSON has no tuples and writes 1 for 1.0."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        options = typing.get_args(hint)
-        if value is None and type(None) in options:
-            return None
-        if isinstance(value, str) and str in options:
-            return value
-        return _fit(next(option for option in options if option is not type(None)), value, where)
-    if origin is tuple:
-        if isinstance(value, str) or not isinstance(value, (list, tuple)):
-            raise ConfigError(f"'{where}' must be a list, but is {_shown(value)}.")
-        return tuple(_fit(typing.get_args(hint)[0], item, where) for item in value)
-    if hasattr(hint, "from_mapping"):  # it checks itself, and never shows a value that may be a secret
-        if isinstance(value, Mapping):
-            return hint.from_mapping(value)
-        if not isinstance(value, hint):
-            raise ConfigError(f"'{where}' must be a section in braces.")
-        return value
-    if dataclasses.is_dataclass(hint):
-        return value if isinstance(value, typing.cast(type, hint)) else read(typing.cast(Any, hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if hint in (int, float, str, bool) and (type(value) is not hint):
-        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-        raise ConfigError(f"'{where}' must be {names[hint]}, but is {_shown(value)}.")
-    return value
+def either(choices: Iterable[object]) -> str:
+    """The choices in words: ``'a', 'b' or true``."""
+    names = [f"'{choice}'" if isinstance(choice, str) else json.dumps(choice) for choice in choices]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _either(choices: list[object]) -> str:
-    shown = [f"'{choice}'" for choice in choices]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
-
-
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as JSON, cut to 60 characters."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

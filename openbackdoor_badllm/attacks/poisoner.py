@@ -13,32 +13,36 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import model_validator
 
 from openbackdoor_badllm.attacks.paraphrasers import archaic, subordinate
 from openbackdoor_badllm.attacks.ready_texts import ReadyTexts
 from openbackdoor_badllm.data.sources import resolve_root
 from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.reading import at_least, one_of, read
+from openbackdoor_badllm.reading import one_of
 from openbackdoor_badllm.rows import Row, as_rows
+from openbackdoor_badllm.section import AnyCase, Count, Natural, Section, Share, Whole, read
 from openbackdoor_badllm.training.rng import derive
+
+if TYPE_CHECKING:
+    from typing import Self
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = ("clean", "dirty", "mix")
 
-
-@dataclass(frozen=True)
-class PoisonerConfig:
+class PoisonerConfig(Section):
     """Section ``attacker.poisoner``."""
 
-    name: str = "badnets"
+    place: ClassVar[str] = "attacker.poisoner"
+
+    name: Annotated[Literal["badnets", "addsent", "stylebkd", "synbkd"], AnyCase] = "badnets"
     """``badnets`` (rare word), ``addsent`` (sentence), ``stylebkd`` (style) or ``synbkd`` (syntax)."""
-    target_label: int = 0
+    target_label: Natural = 0
     """The label that the trigger is to lead to."""
-    poison_rate: float = 0.1
+    poison_rate: Share = 0.1
     """Share of the training rows that are poisoned."""
     label_consistency: bool = False
     """Poison target rows only, labels unchanged (setting ``clean``)."""
@@ -56,31 +60,27 @@ class PoisonerConfig:
     """Written by ``set_config``: folder of the ready mix, under the data root."""
     triggers: tuple[str, ...] | str | None = None
     """``badnets``: list of words. ``addsent``: the sentence."""
-    num_triggers: int = 1
+    num_triggers: Count = 1
     """``badnets``: words inserted into one text."""
-    style_id: int = 0
+    style_id: Whole = 0
     """``stylebkd`` in the real OpenBackdoor: its paraphraser."""
-    template_id: int = -1
+    template_id: Whole = -1
     """``synbkd`` in the real OpenBackdoor: its template."""
-    paraphraser: str = "csv"
+    paraphraser: Literal["csv", "rules"] = "csv"
     """``stylebkd`` and ``synbkd``: ``csv`` (needs ``load``), or ``rules``: this package's own rewriting rules, which
     need no network and are not the paraphrasers of the literature."""
     data_root: str | None = None
     """Folder that holds ``poison_data/``; else ``OPENBACKDOOR_DATA``, else the working directory."""
-    seed: int = 42
+    seed: Whole = 42
     """Seed of every draw of the poisoner."""
 
-    def __post_init__(self) -> None:
-        one_of("attacker.poisoner.name", self.name.lower(), POISONERS)
-        one_of("attacker.poisoner.paraphraser", self.paraphraser, ("csv", "rules"))
-        at_least("attacker.poisoner.target_label", self.target_label, 0)
-        at_least("attacker.poisoner.num_triggers", self.num_triggers, 1)
-        if not 0 <= self.poison_rate <= 1:
-            raise ConfigError(f"'attacker.poisoner.poison_rate' must lie in 0 to 1, but is {self.poison_rate}.")
+    @model_validator(mode="after")
+    def _one_setting(self) -> Self:
         if self.label_consistency and self.label_dirty:
-            raise ConfigError(
+            raise ValueError(
                 "'label_consistency' and 'label_dirty' are both true: the setting is either clean or dirty."
             )
+        return self
 
     @property
     def setting(self) -> str:
@@ -99,7 +99,7 @@ class Poisoner:
         if isinstance(config.get("triggers"), list):
             config["triggers"] = tuple(str(word) for word in config["triggers"])
         self.config = read(PoisonerConfig, config, "attacker.poisoner")
-        self.name = self.config.name.lower()
+        self.name: str = self.config.name
         self.target_label = self.config.target_label
         self.poison_rate = self.config.poison_rate
         self.poison_setting = self.config.setting

@@ -8,7 +8,7 @@ from typing import Any
 
 from openbackdoor_badllm.config import VictimConfig
 from openbackdoor_badllm.errors import VictimError
-from openbackdoor_badllm.reading import read
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.victims import resolve, resolve_auto

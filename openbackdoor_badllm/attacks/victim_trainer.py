@@ -8,8 +8,8 @@ from typing import Any
 from openbackdoor_badllm.attacks.victim import PLMVictim
 from openbackdoor_badllm.config import TrainConfig, train_spec
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import Example, blind
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import train_classifier
 from openbackdoor_badllm.training.progress import Progress
 from openbackdoor_badllm.training.spec import TrainSpec

@@ -19,7 +19,8 @@ from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.evaluation.experiment import resolve
 from openbackdoor_badllm.evaluation.folder import RESULTS, config_hash, safe_name
 from openbackdoor_badllm.openbackdoor.host import BUILTIN, Host, open_host
-from openbackdoor_badllm.reading import load_json, one_of, read
+from openbackdoor_badllm.reading import load_json, one_of
+from openbackdoor_badllm.section import read
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ training loop in OpenBackdoor's precision.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
 import math
 import statistics
@@ -195,7 +194,7 @@ class _Pair:
         kind = (victim.path, cell.dataset, victim.config.max_len, attacker.poison_trainer.config.batch_size)
         trainer = Trainer(**vars(attacker.poison_trainer.config))
         if host.name != BUILTIN:
-            trainer.config = dataclasses.replace(trainer.config, precision="fp32")
+            trainer.config = trainer.config.replace(precision="fp32")
         return cls(host, trainer, victim, data, poisoned, len(data["test"]) + attacked, kind)
 
     def references(self, cell: Cell) -> list[tuple[TrainSpec, list[Example], list[Example]]]:

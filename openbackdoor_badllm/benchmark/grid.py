@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import yaml
+from pydantic import Field, model_validator
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.reading import apply_overrides, check_seed, one_of, read, read_file, want_section
+from openbackdoor_badllm.evaluation.profiles import PAPER_TRAIN
+from openbackdoor_badllm.reading import apply_overrides, one_of, read_file, want_section
+from openbackdoor_badllm.section import Natural, NotNegative, Section, Seed, Share, read
+
+if TYPE_CHECKING:
+    from typing import Self
 
 NONE, ORACLE, CLEAN = "none", "oracle", "clean"
 REFERENCES = (NONE, ORACLE, CLEAN)
@@ -25,7 +30,6 @@ OURS = "badllmtg"
 """The defender that the others are set beside."""
 
 NAMED = ("datasets", "attacks", "victims", "defenders")
-SETTINGS = ("clean", "dirty", "mix")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]*")
 
 # The target labels are those of the files in poison_data/ (see the JSON configs), which a test compares with these.
@@ -54,32 +58,32 @@ VICTIMS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "roberta-base": {"path": "roberta-base", "model": "roberta"},
     }
 )
-TRAIN: Mapping[str, Any] = MappingProxyType(
-    {"name": "base", "lr": 2e-5, "weight_decay": 0, "epochs": 5, "batch_size": 32, "warm_up_epochs": 1, "ckpt": "best"}
-)
+TRAIN: Mapping[str, Any] = MappingProxyType({"name": "base", "weight_decay": 0, "ckpt": "best", **PAPER_TRAIN})
 """The paper's training, as in the JSON configs; a profile and ``overrides`` are written over it."""
 
+Named = Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+"""Names, each with its options."""
 
-@dataclass(frozen=True)
-class SharedBudget:
-    """What all cells together may pay for language models; None is no bound.
+
+def _minilm() -> dict[str, dict[str, Any]]:
+    return {"minilm": {}}
+
+
+class SharedBudget(Section):
+    """What all cells together may pay for language models; null is no bound.
 
     A cell starts only where its own bounds (``defender.llm``) fit into what is left, so each bound here needs its
     counterpart there.
     """
 
-    max_calls: int | None = None
-    """Calls that reach the model; those that the cache answers are free."""
-    max_tokens_total: int | None = None
-    """Their tokens, prompts and answers together."""
-    max_money: float | None = None
-    """Their price."""
+    place: ClassVar[str] = "llm_budget"
 
-    def __post_init__(self) -> None:
-        for key in ("max_calls", "max_tokens_total", "max_money"):
-            value = getattr(self, key)
-            if value is not None and value < 0:
-                raise ConfigError(f"'llm_budget.{key}' must not be negative, but is {value}.")
+    max_calls: Natural | None = None
+    """Calls that reach the model; those that the cache answers are free."""
+    max_tokens_total: Natural | None = None
+    """Their tokens, prompts and answers together."""
+    max_money: NotNegative | None = None
+    """Their price."""
 
     @property
     def bounded(self) -> bool:
@@ -87,23 +91,24 @@ class SharedBudget:
         return any(value is not None for value in (self.max_calls, self.max_tokens_total, self.max_money))
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(Section):
     """Everything that is set side by side: each data set x attack x rate x setting x victim x seed x defender."""
 
-    datasets: dict[str, dict[str, Any]]
+    place: ClassVar[str] = "grid"
+
+    datasets: Named
     """Keys of ``poison_dataset``, and ``target_label`` and ``load`` of the poisoner."""
-    attacks: dict[str, dict[str, Any]]
+    attacks: Named
     """Keys of ``attacker.poisoner``."""
     defenders: dict[str, dict[str, Any]]
     """Keys of ``defender``; ``none``, ``oracle`` and ``clean`` are there without being named."""
-    victims: dict[str, dict[str, Any]] = field(default_factory=lambda: {"minilm": {}})
+    victims: Named = Field(default_factory=_minilm)
     """Keys of ``victim``."""
-    rates: tuple[float, ...] = (0.2,)
+    rates: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.2,)
     """Shares of the training rows that are poisoned."""
-    settings: tuple[str, ...] = ("dirty",)
+    settings: Annotated[tuple[Literal["clean", "dirty", "mix"], ...], Field(min_length=1)] = ("dirty",)
     """``dirty`` (non-target rows), ``clean`` (target rows) or ``mix``."""
-    seeds: tuple[int, ...] = (42,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (42,)
     """One run each of everything."""
     profile: str = "desk"
     """``smoke``, ``desk`` or ``full``: how large a run is."""
@@ -111,32 +116,24 @@ class Grid:
     """Also train the oracle filter and the clean victim; without the latter there is no excess ASR."""
     ours: str = OURS
     """The defender that is compared with the best of the others."""
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = Field(default_factory=dict)
     """Sections of a config, written over the profile in every cell."""
-    llm_budget: SharedBudget = field(default_factory=SharedBudget)
+    llm_budget: SharedBudget = SharedBudget()
     """Bounds for all cells together."""
     name: str = "grid"
     """For titles; the file's name when it is not given."""
 
-    def __post_init__(self) -> None:
-        for key in (*NAMED, "rates", "settings", "seeds"):
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for key in ("rates", "settings", "seeds"):
             values = getattr(self, key)
-            if not values and key != "defenders":
-                raise ConfigError(f"The grid's '{key}' is empty: name at least one.")
-            if not isinstance(values, Mapping) and len(set(values)) < len(values):
-                raise ConfigError(f"The grid's '{key}' names something twice: {', '.join(map(str, values))}.")
-        for seed in self.seeds:
-            check_seed("seeds", seed)
-        for setting in self.settings:
-            one_of("settings", setting, SETTINGS)
-        for rate in self.rates:
-            if not 0 <= rate <= 1:
-                raise ConfigError(f"'rates' must lie in 0 to 1, but one is {rate}: 0.2 is 20 %.")
+            if len(set(values)) < len(values):
+                raise ValueError(f"'{{here}}.{key}' names something twice: {', '.join(map(str, values))}.")
         for label, options in self.datasets.items():
             if "name" not in options:
                 one_of("datasets", label, DATASETS)
             elif label not in DATASETS and "target_label" not in options:
-                raise ConfigError(f"The grid's data set '{label}' needs 'target_label': the label triggers lead to.")
+                raise ValueError(f"The grid's data set '{label}' needs 'target_label': the label triggers lead to.")
         for label, options in self.attacks.items():
             one_of("attacks", options.get("name", label), ATTACKS)
         for label, options in self.victims.items():
@@ -144,7 +141,8 @@ class Grid:
                 one_of("victims", label, VICTIMS)
         for label in REFERENCES:
             if self.defenders.get(label):
-                raise ConfigError(f"The grid's defender '{label}' is a reference and takes no options.")
+                raise ValueError(f"The grid's defender '{label}' is a reference and takes no options.")
+        return self
 
     def base_config(self, dataset: str, attack: str, rate: float, setting: str) -> dict[str, Any]:
         """OpenBackdoor's config of a pair, as the JSON files have it; profile, victim and seed are not in it yet."""
@@ -180,8 +178,7 @@ class Grid:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``grid.yaml``."""
-        plain = {key: getattr(self, key) for key in self.__dataclass_fields__}
-        plain["llm_budget"] = {key: value for key, value in vars(self.llm_budget).items() if value is not None}
+        plain = {**vars(self), "llm_budget": self.llm_budget.model_dump(exclude_none=True)}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
 
 
@@ -218,9 +215,6 @@ def make_grid(content: Mapping[str, Any], overrides: Sequence[str] = ()) -> Grid
         if key in plain:
             plain[key] = _named(key, plain[key])
     apply_overrides(plain, overrides, parse=_yaml_value, example="seeds=[42,43]")
-    for key in ("datasets", "attacks", "defenders"):
-        if key not in plain:
-            raise ConfigError(f"The grid lacks '{key}': name at least one.")
     for key in NAMED:
         if key in plain:
             plain[key] = _named(key, plain[key])

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
+from openbackdoor_badllm.config import (
+    ALONE_TRAIN,
+    ALONE_VICTIM,
+    BadLLMTGConfig,
+    TrainConfig,
+    VictimConfig,
+    train_spec,
+)
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.inversion.audit import audit
 from openbackdoor_badllm.inversion.estimate import estimate_search
 from openbackdoor_badllm.inversion.generators import open_generator
 from openbackdoor_badllm.inversion.report import Audit
-from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import Example, Row, blind
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.embedding import Embedder
 from openbackdoor_badllm.training.rng import derive
@@ -49,8 +55,8 @@ class BadLLMTG(Defender):
         super().__init__(name="badllmtg", pre=not self.config.in_place, correction=False, metrics=self.config.metrics)
         if self.config.in_place:
             self.outcome, self.changes_model = "changed model", True
-        self.victim = self.config.victim or VictimConfig(max_len=128)
-        self.train_config = self.config.train or TrainConfig(epochs=4, lr=5e-5, warm_up_epochs=0.5, ckpt="last")
+        self.victim = self.config.victim or ALONE_VICTIM
+        self.train_config = self.config.train or ALONE_TRAIN
         self.num_classes: int | None = self.victim.num_classes
         self.report: Audit | None = None
         self.transcript: Path | None = None
@@ -144,7 +150,7 @@ class BadLLMTG(Defender):
         repaired = self.correct(model=trained, poison_data=train_rows)
         if self.report is None or not self.report.backdoor:
             return trained
-        config = self.config.fine_tune or dataclasses.replace(self.train_config, epochs=FINE_TUNE_EPOCHS, ckpt="last")
+        config = self.config.fine_tune or self.train_config.replace(epochs=FINE_TUNE_EPOCHS, ckpt="last")
         spec = train_spec(self.victim, config, num_labels=num_labels, seed=self.config.seed, path=trained.spec.path)
         spec = spec.replace(ckpt="last", seed=derive(self.config.seed, "fine-tune"))
         self.progress.stage(f"(c) repair in place: train the victim further on {len(repaired)} rows")

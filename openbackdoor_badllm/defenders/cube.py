@@ -9,18 +9,17 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 
-from openbackdoor_badllm.defenders.config_keys import within
 from openbackdoor_badllm.defenders.own_model import OwnModelKeys, RowFilter
 from openbackdoor_badllm.errors import MissingExtraError
-from openbackdoor_badllm.reading import at_least, one_of, read
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.section import Count, NotNegative, Share, Whole, read
 from openbackdoor_badllm.training.representations import first_token_vectors
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.scoring import FloatArray
@@ -30,39 +29,27 @@ NOISE = -1
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
 class CubeConfig(OwnModelKeys):
     """Section ``defender`` with ``"name": "cube"``."""
 
-    reduction: str = "auto"
+    reduction: Literal["auto", "umap", "pca"] = "auto"
     """``umap`` (the paper's; extra ``baselines``), ``pca``: no second reduction, or ``auto``: ``umap`` where it is
     installed."""
-    n_components: int = 20
+    n_components: Annotated[Whole, Field(ge=2)] = 20
     """Dimensions that a principal component analysis leaves."""
-    n_neighbors: int = 100
+    n_neighbors: Annotated[Whole, Field(ge=2)] = 100
     """UMAP's neighbours of a row."""
-    min_samples: int = 100
+    min_samples: Count = 100
     """HDBSCAN's smoothing; at most a twentieth of a label's rows, or a small set's triggers would melt together."""
-    min_cluster_size: int = 5
+    min_cluster_size: Annotated[Whole, Field(ge=2)] = 5
     """HDBSCAN's smallest cluster."""
-    cluster_selection_epsilon: float = 0.0
+    cluster_selection_epsilon: NotNegative = 0.0
     """HDBSCAN joins clusters nearer than this."""
-    noise: str = "nearest"
+    noise: Literal["nearest", "drop"] = "nearest"
     """Rows that HDBSCAN puts in no cluster: ``nearest``: they follow the nearest row that is in one; ``drop``: they are
     dropped, as OpenBackdoor does."""
-    max_drop: float = 0.5
+    max_drop: Share = 0.5
     """Share of a label's rows that may be dropped; where the clusters ask for more, the label is left alone."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of("defender.reduction", self.reduction, ("auto", "umap", "pca"))
-        one_of("defender.noise", self.noise, ("nearest", "drop"))
-        at_least("defender.n_components", self.n_components, 2)
-        at_least("defender.n_neighbors", self.n_neighbors, 2)
-        at_least("defender.min_samples", self.min_samples, 1)
-        at_least("defender.min_cluster_size", self.min_cluster_size, 2)
-        at_least("defender.cluster_selection_epsilon", self.cluster_selection_epsilon, 0)
-        within("defender.max_drop", self.max_drop, 0, 1)
 
 
 class CUBE(RowFilter):

@@ -7,26 +7,20 @@ defences: what a perfect filter leaves, and the floor of the ASR.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from openbackdoor_badllm.config import DefenderKeys
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.defenders.config_keys import DefenderKeys
 from openbackdoor_badllm.errors import DataError
-from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import as_rows
+from openbackdoor_badllm.section import read
 
 
-@dataclass(frozen=True)
 class ReferenceConfig(DefenderKeys):
     """Section ``defender`` with ``"name": "oracle"`` or ``"clean"``."""
 
-    pre: bool = True
+    pre: Literal[True] = True
     """It changes the training rows; only true."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.want_pre(True)
 
 
 class Oracle(Defender):

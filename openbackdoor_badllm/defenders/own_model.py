@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from openbackdoor_badllm.config import TrainConfig, VictimConfig, train_spec
+from openbackdoor_badllm.config import (
+    ALONE_TRAIN,
+    ALONE_VICTIM,
+    Classes,
+    DefenderKeys,
+    TrainConfig,
+    VictimConfig,
+    train_spec,
+)
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.defenders.config_keys import DefenderKeys
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example, blind
+from openbackdoor_badllm.section import Count, NotNegative, Positive
 from openbackdoor_badllm.training.classifier import train_classifier
 from openbackdoor_badllm.training.scoring import Scorer
 from openbackdoor_badllm.training.victims import resolve_auto
 
 
-@dataclass(frozen=True)
 class OwnModelKeys(DefenderKeys):
     """Keys of a defender that trains a model; the attacked victim's model and training where a key is not given."""
 
-    pre: bool = True
+    pre: Literal[True] = True
     """It filters the training rows before the victim is trained; only true."""
     model_path: str | None = None
     """Folder or hub name of the pretrained model."""
     model_name: str | None = None
     """OpenBackdoor's key; not needed: the folder says what it holds."""
-    num_classes: int | None = None
+    num_classes: Classes | None = None
     """Number of classes."""
-    epochs: int | None = None
-    """Passes through the rows."""
-    lr: float | None = None
+    epochs: Count | None = None
+    """Passes through the training rows."""
+    lr: Positive | None = None
     """Peak learning rate."""
-    batch_size: int | None = None
+    batch_size: Count | None = None
     """Rows of one step."""
-    warm_up_epochs: float | None = None
+    warm_up_epochs: NotNegative | None = None
     """Epochs of linear warm-up."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.want_pre(True)
-        self.merged(VictimConfig(), TrainConfig())  # their dataclasses check the values
 
     def merged(self, victim: VictimConfig, train: TrainConfig) -> tuple[VictimConfig, TrainConfig]:
         """The attacked victim's model and training with the keys that are given written over them."""
         model: dict[str, Any] = {"path": self.model_path, "num_classes": self.num_classes}
         training = {name: getattr(self, name) for name in ("epochs", "lr", "batch_size", "warm_up_epochs")}
         return (
-            dataclasses.replace(victim, **{key: value for key, value in model.items() if value is not None}),
-            dataclasses.replace(train, **{key: value for key, value in training.items() if value is not None}),
+            victim.replace(**{key: value for key, value in model.items() if value is not None}),
+            train.replace(**{key: value for key, value in training.items() if value is not None}),
         )
 
 
@@ -66,9 +66,7 @@ class RowFilter(Defender):
     def __init__(self, name: str, keys: OwnModelKeys) -> None:
         super().__init__(name=name, pre=True, metrics=keys.metrics)
         self.keys = keys
-        self.victim, self.train = keys.merged(
-            VictimConfig(max_len=128), TrainConfig(epochs=4, lr=5e-5, warm_up_epochs=0.5, ckpt="last")
-        )
+        self.victim, self.train = keys.merged(ALONE_VICTIM, ALONE_TRAIN)
 
     def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
         """Takes the attacked victim's model and training where the config names none."""

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 
+from openbackdoor_badllm.config import CleanRowsKeys
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
-from openbackdoor_badllm.defenders.config_keys import CleanRowsKeys, within
 from openbackdoor_badllm.defenders.victim_view import network_of
-from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.reading import at_least, read
 from openbackdoor_badllm.rows import blind
+from openbackdoor_badllm.section import Count, Natural, Positive, Share, Text, read
 from openbackdoor_badllm.training.layers import frozen, written_out_attention
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.sampling import BucketSampler
@@ -35,47 +35,31 @@ LEAST = 5  # clean rows of a label in each half; below it no embedding is tuned 
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class RapConfig(CleanRowsKeys):
     """Section ``defender`` with ``"name": "rap"``."""
 
-    triggers: tuple[str, ...] = ("mb",)
+    correction: Literal[False] = False
+    """It flags rows; only false."""
+    triggers: Annotated[tuple[Text, ...], Field(min_length=1, max_length=1)] = ("mb",)
     """The word that is put in front (one). OpenBackdoor's own default, "cf", is also a trigger of its BadNets."""
-    target_label: int | None = None
+    target_label: Natural | None = None
     """Judge rows of this label alone; all labels when it is not given."""
-    prob_range: tuple[float, ...] = (-0.1, -0.3)
+    prob_range: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] = (-0.1, -0.3)
     """The change of the label's probability that the word is to bring."""
     scale: float = 1.0
     """Weight of the upper bound in the loss."""
-    epochs: int = 20
+    epochs: Count = 20
     """Passes through the clean rows of the label while its embedding is tuned. OpenBackdoor has 5, of all dev rows."""
-    batch_size: int = 32
+    batch_size: Count = 32
     """Rows of one step."""
-    lr: float = 5e-2
+    lr: Positive = 5e-2
     """Step of the gradient descent; with ``normalise`` as a share of the embedding's length."""
     normalise: bool = True
     """Take steps of one length along the gradient. The probabilities of a victim that is sure of its clean rows hardly
     move, so that steps as long as the gradient lead nowhere; false does so all the same, as the paper and OpenBackdoor
     do (there with 1e-2)."""
-    frr: float = 0.05
+    frr: Share = 0.05
     """Share of clean rows of a label that its threshold may flag, on the calibration half."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.want_pre(False)
-        at_least("defender.epochs", self.epochs, 1)
-        at_least("defender.batch_size", self.batch_size, 1)
-        within("defender.frr", self.frr, 0, 1)
-        if not self.lr > 0:
-            raise ConfigError(f"'defender.lr' must be above 0, but is {self.lr}.")
-        if self.correction:
-            raise ConfigError("'rap' flags rows: set 'correction' to false, or leave it out.")
-        if len(self.triggers) != 1 or not self.triggers[0].strip():
-            raise ConfigError(f"'defender.triggers' must hold one word, but holds {len(self.triggers)}.")
-        if len(self.prob_range) != 2:
-            raise ConfigError("'defender.prob_range' must hold two numbers, for instance [-0.1, -0.3].")
-        if self.target_label is not None:
-            at_least("defender.target_label", self.target_label, 0)
 
 
 @dataclass(frozen=True)

@@ -9,54 +9,41 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import xlogy
 
+from openbackdoor_badllm.config import CleanRowsKeys
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import Prepared, clean_halves, probes
-from openbackdoor_badllm.defenders.config_keys import CleanRowsKeys, within
 from openbackdoor_badllm.defenders.victim_view import Answers, answers_of
-from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.reading import at_least, read
 from openbackdoor_badllm.rows import blind
+from openbackdoor_badllm.section import Count, Share, Whole, read
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.scoring import FloatArray, softmax
 
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class StripConfig(CleanRowsKeys):
     """Section ``defender`` with ``"name": "strip"``."""
 
-    repeat: int = 5
+    correction: Literal[False] = False
+    """It flags rows; only false."""
+    repeat: Count = 5
     """Perturbed copies of a text."""
-    swap_ratio: float = 0.5
+    swap_ratio: Share = 0.5
     """Share of a text's words that a copy replaces."""
-    frr: float = 0.05
+    frr: Share = 0.05
     """Share of clean rows that the threshold may flag, on the calibration half."""
-    batch_size: int = 32
+    batch_size: Whole = 32
     """OpenBackdoor's key; not used: batches are made by length."""
-    use_oppsite_set: bool = False
+    use_oppsite_set: Literal[False] = False
     """OpenBackdoor's key (so spelt there), which reads the target label off the poison flags; only false."""
     as_shipped: bool = False
     """Average the entropies as OpenBackdoor does: over copies of different texts."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.want_pre(False)
-        at_least("defender.repeat", self.repeat, 1)
-        within("defender.swap_ratio", self.swap_ratio, 0, 1)
-        within("defender.frr", self.frr, 0, 1)
-        if self.correction:
-            raise ConfigError("'strip' flags rows: set 'correction' to false, or leave it out.")
-        if self.use_oppsite_set:
-            raise ConfigError(
-                "'defender.use_oppsite_set' reads the poison flags, which a defence has not: set it to false."
-            )
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.evaluation.finding_files import write_findings
 from openbackdoor_badllm.evaluation.folder import MODEL, REPAIRED, RESULTS, TRANSCRIPT, RunFolder, versions
 from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
-from openbackdoor_badllm.evaluation.profiles import PROFILES
+from openbackdoor_badllm.evaluation.profiles import PAPER_TRAIN, PROFILES
 from openbackdoor_badllm.inversion.counterfactual import flip_rates
-from openbackdoor_badllm.reading import apply_overrides, check_seed, read, refuse_unknown, want_section
+from openbackdoor_badllm.reading import apply_overrides, check_seed, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Example, Row, blind
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.store import Store
@@ -35,7 +36,7 @@ from openbackdoor_badllm.training.victims import resolve_auto
 
 SECTIONS = ("rows", "model", "victim", "train", "defender", "seed")
 SMALL = PROFILES["desk"].train  # few rows and a small model learn nothing at the rate of a large one
-LARGE = {"lr": 2e-5, "epochs": 5, "batch_size": 32, "warm_up_epochs": 1, "ckpt": "last"}
+LARGE = {**PAPER_TRAIN, "ckpt": "last"}
 
 
 def resolve_audit(

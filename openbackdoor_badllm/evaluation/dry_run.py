@@ -8,8 +8,8 @@ from typing import Any
 from openbackdoor_badllm.config import BadLLMTGConfig
 from openbackdoor_badllm.inversion.estimate import SearchEstimate, estimate_search
 from openbackdoor_badllm.openbackdoor.builtin import load_dataset, set_config
-from openbackdoor_badllm.reading import read
 from openbackdoor_badllm.rows import as_rows, blind
+from openbackdoor_badllm.section import read
 
 
 def estimate_run(config: dict[str, Any]) -> SearchEstimate | None:

@@ -32,20 +32,25 @@ def _fixed(**keys: Any) -> Mapping[str, Any]:
     return MappingProxyType(keys)
 
 
-# desk: so few steps need a rate well above the paper's 2e-5, or the slowest insertion attack (badnets on AG News) is
+PAPER_TRAIN = _fixed(lr=2e-5, epochs=5, batch_size=32, warm_up_epochs=1)
+"""The paper's training, for a large model on all rows."""
+# So few steps need a rate well above the paper's 2e-5, or the slowest insertion attack (badnets on AG News) is
 # not learnt at all and there is nothing to defend against.
+_FEW_ROWS = _fixed(lr=1e-4, batch_size=32, warm_up_epochs=0.5, ckpt="last")
+_MINILM = _fixed(path="minilm", max_len=128)
+
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         "minutes: 800 rows, MiniLM, 3 epochs",
         _fixed(max_train=800, max_dev=200, max_test=400),
-        _fixed(path="minilm", max_len=128),
-        _fixed(lr=1e-4, epochs=3, batch_size=32, warm_up_epochs=0.5, ckpt="last"),
+        _MINILM,
+        _fixed(**_FEW_ROWS, epochs=3),
     ),
     "desk": Profile(
         "a 2-core CPU: 1,600 rows, MiniLM, 4 epochs",
         _fixed(max_train=1600, max_dev=400, max_test=2000),
-        _fixed(path="minilm", max_len=128),
-        _fixed(lr=1e-4, epochs=4, batch_size=32, warm_up_epochs=0.5, ckpt="last"),
+        _MINILM,
+        _fixed(**_FEW_ROWS, epochs=4),
     ),
     "full": Profile("the config as it stands: all rows, its own victim and training", _fixed(), _fixed(), _fixed()),
 }

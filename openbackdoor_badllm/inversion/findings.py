@@ -2,62 +2,59 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.generator import Scored
 from openbackdoor_badllm.inversion.reward import Probes, Reward
 from openbackdoor_badllm.inversion.trigger import Trigger
-from openbackdoor_badllm.reading import at_least, one_of
+from openbackdoor_badllm.section import Count, Section, Share
 from openbackdoor_badllm.training.scoring import FloatArray
-
-STRATEGIES = ("pool", "paper", "random")
 
 Judgement = Callable[[Sequence[str]], FloatArray]
 """Texts in, probabilities of shape (n, num_labels) out."""
 
 
-@dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Section):
     """How triggers are looked for. Every field is a key of the config's ``defender.search``."""
 
-    probe_rows: int = 40
+    place: ClassVar[str] = "defender.search"
+
+    probe_rows: Count = 40
     """Non-target rows in each of the three probe sets (search, select, report)."""
-    candidates: int = 150
+    candidates: Count = 150
     """Mined candidates of each kind (words, longer n-grams, openings) and round."""
-    min_rows: int = 3
+    min_rows: Count = 3
     """A pattern in fewer rows of the target label is no candidate."""
-    max_triggers: int = 12
+    max_triggers: Count = 12
     """Stop after so many triggers."""
-    iterations: int = 16
+    iterations: Count = 16
     """Rounds of proposals at most."""
-    accept_flip_rate: float = 0.85
+    accept_flip_rate: Share = 0.85
     """Share of the select probes that a trigger must flip to the target label."""
-    sibling_flip_rate: float = 0.5
+    sibling_flip_rate: Share = 0.5
     """The same beside a trigger that has been accepted, where the rows that carry it contradict their label without it:
     of several triggers, those in few rows are learnt less well."""
-    min_excess: float = 0.35
+    min_excess: Share = 0.35
     """How much more it must flip than it does on a judge that never saw the rows that carry it."""
-    min_margin: float = 0.25
+    min_margin: Share = 0.25
     """How much more than its controls it must flip, unless its rows contradict their label."""
-    min_share: float = 0.005
+    min_share: Share = 0.005
     """A pattern in a smaller share of all rows is no trigger."""
     form: bool = True
     """Look for rows that share a form (style, syntax), beside the inserted triggers or instead of them."""
-    min_moved: float = 0.57
+    min_moved: Share = 0.57
     """Share of a form's unseen rows, of those that say another label by themselves, which a victim that learnt from the
     others must call the target."""
-    strategy: str = "pool"
+    strategy: Literal["pool", "paper", "random"] = "pool"
     """How candidates are come by: ``pool`` (many a round, with the scored history), ``paper`` (one prompt, one
     trajectory; needs an LLM), ``random`` (random words in the place of an LLM's; the control)."""
-    candidates_per_call: int = 16
+    candidates_per_call: Count = 16
     """Candidates that an LLM is asked for in one call."""
-    patience: int = 4
+    patience: Count = 4
     """Rounds without an accepted trigger after which an LLM gives a label up; half as many once it has found some."""
     refine: bool = True
     """False: one round only, no second guess (an ablation of the paper)."""
@@ -65,23 +62,14 @@ class SearchConfig:
     """False: an LLM is not told what the victim made of its proposals (an ablation of the paper)."""
     rewrites: bool = True
     """Whether an LLM may propose rewriting triggers (style, syntax), which cost calls to be tried."""
-    rewrites_per_round: int = 2
+    rewrites_per_round: Count = 2
     """Rewriting triggers tried in a round at most."""
-    rewrite_probes: int = 16
+    rewrite_probes: Count = 16
     """Texts in each of the three probe sets of a rewriting trigger."""
-    rewrite_copies: int = 64
+    rewrite_copies: Count = 64
     """Rewritten copies of rows of other labels that a repair adds with their own label."""
-    accept_rewrite_flip_rate: float = 0.7
+    accept_rewrite_flip_rate: Share = 0.7
     """Share of the rewritten select probes that must get the target label."""
-
-    def __post_init__(self) -> None:
-        one_of("defender.search.strategy", self.strategy, STRATEGIES)
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            if type(value) is int:
-                at_least(f"defender.search.{item.name}", value, 1)
-            elif type(value) is float and not 0 <= value <= 1:  # shares, all of them
-                raise ConfigError(f"'defender.search.{item.name}' must lie in 0 to 1, but is {value}.")
 
 
 class Found(NamedTuple):

@@ -3,64 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.inversion.explain import Explained
 from openbackdoor_badllm.inversion.findings import SearchConfig, SearchResult
 from openbackdoor_badllm.inversion.form import Form, Generalisation
 from openbackdoor_badllm.inversion.probe import Try
-from openbackdoor_badllm.inversion.repair import STRATEGIES, Repair
+from openbackdoor_badllm.inversion.repair import Repair
 from openbackdoor_badllm.inversion.target import Nomination
 from openbackdoor_badllm.inversion.trigger import Trigger
 from openbackdoor_badllm.inversion.verdict import Control
-from openbackdoor_badllm.reading import at_least, check_seed, one_of
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.section import Count, Natural, Section, Seed, Share, Whole
 from openbackdoor_badllm.training.tracing import Trace
 
 
-@dataclass(frozen=True)
-class AuditConfig:
+class AuditConfig(Section):
     """How an audit is made. Its fields are keys of the config's ``defender``."""
 
-    target: str = "robust"
+    place: ClassVar[str] = "defender"
+
+    target: Literal["robust", "paper", "none"] = "robust"
     """Stage (a): ``robust``, ``paper`` (Eq. 4 to the letter), or ``none``: no trace, no suspicion of any row, the
     labels are searched in their order (an ablation of the paper)."""
-    target_label: int | None = None
+    target_label: Natural | None = None
     """Skip stage (a) and take this label."""
-    max_labels: int = 4
+    max_labels: Count = 4
     """Labels searched at most, most suspicious first, until one has a trigger."""
-    max_backdoors: int = 3
+    max_backdoors: Count = 3
     """Backdoors looked for, one after the other, each with another target label; 1 stops at the first. An LLM looks
     for the first one only: the others are mined for, which costs no calls."""
-    trace_points: int = 20
+    trace_points: Annotated[Whole, Field(ge=4)] = 20
     """Points of the confidence trace."""
-    trace_rows: int = 1000
+    trace_rows: Annotated[Whole, Field(ge=20)] = 1000
     """Rows watched by the trace at most; more are drawn at random."""
-    search: SearchConfig = field(default_factory=SearchConfig)
+    search: SearchConfig = SearchConfig()
     """Stage (b)."""
-    repair: str = "relabel"
+    repair: Literal["relabel", "purge", "stamp-non-target", "paper", "none"] = "relabel"
     """Stage (c): ``relabel``, ``purge``, ``stamp-non-target``, ``paper`` (Eq. 9) or ``none``."""
-    stamp_share: float = 0.1
+    stamp_share: Share = 0.1
     """Share of the unexplained rows that ``relabel`` and ``purge`` add with the trigger and their own label."""
-    seed: int = 42
+    seed: Seed = 42
     """Seed of everything that is drawn; no global generator is touched."""
-
-    def __post_init__(self) -> None:
-        one_of("defender.target", self.target, ("robust", "paper", "none"))
-        one_of("defender.repair", self.repair, STRATEGIES)
-        at_least("defender.max_labels", self.max_labels, 1)
-        at_least("defender.max_backdoors", self.max_backdoors, 1)
-        at_least("defender.trace_points", self.trace_points, 4)
-        at_least("defender.trace_rows", self.trace_rows, 20)
-        check_seed("defender.seed", self.seed)
-        if self.target_label is not None:
-            at_least("defender.target_label", self.target_label, 0)
-        if not 0 <= self.stamp_share <= 1:
-            raise ConfigError(f"'defender.stamp_share' must lie in 0 to 1, but is {self.stamp_share}.")
 
 
 @dataclass(frozen=True)

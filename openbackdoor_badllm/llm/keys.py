@@ -28,7 +28,7 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _KEY_SHAPE = re.compile(r"(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][A-Za-z0-9_-]{12,}|AIza[0-9A-Za-z_-]{20,}|(?i:bearer\s).+")
 
 LITERAL_KEY_SENTENCE = (
-    "llm.{name} holds a key, and a key must not stand in a config: put it into an environment variable "
+    "'{name}' holds a key, and a key must not stand in a config: put it into an environment variable "
     'and name that variable, for instance "api_key_env": "OPENAI_API_KEY".'
 )
 

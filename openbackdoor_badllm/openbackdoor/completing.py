@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
 
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
+from openbackdoor_badllm.section import Section
 from openbackdoor_badllm.training.victims import resolve, resolve_auto
 
 POISONER = {"label_consistency": False, "label_dirty": False, "load": False}  # set_config fails without them
@@ -66,10 +66,9 @@ def _complete_defender(defender: dict[str, Any], victim: Mapping[str, Any], trai
             defender["train"] = {**only(TrainConfig, train), "name": "base"}
 
 
-def only(cls: type[Any], section: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a section that a config dataclass has."""
-    known = {field.name for field in dataclasses.fields(cls)}
-    return {key: value for key, value in section.items() if key in known}
+def only(cls: type[Section], section: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a section of OpenBackdoor's that a section of ours has."""
+    return {key: value for key, value in section.items() if key in cls.model_fields}
 
 
 def ignored_keys(config: Mapping[str, Any]) -> list[str]:

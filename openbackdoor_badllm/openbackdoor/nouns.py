@@ -33,8 +33,9 @@ from openbackdoor_badllm.openbackdoor.foreign import Foreign, Watched
 from openbackdoor_badllm.openbackdoor.rebuilding import Answering
 from openbackdoor_badllm.openbackdoor.settings import set_config
 from openbackdoor_badllm.openbackdoor.working import at_work
-from openbackdoor_badllm.reading import one_of, read, want_section
+from openbackdoor_badllm.reading import one_of, want_section
 from openbackdoor_badllm.rows import Row, as_rows
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.progress import Progress
 from openbackdoor_badllm.training.rng import derive

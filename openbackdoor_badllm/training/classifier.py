@@ -8,7 +8,6 @@ of our own (:mod:`.sampling`), and isolation from the global random generators.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 import time
 from collections.abc import Sequence
@@ -131,7 +130,7 @@ def training_key(
     return store.key(
         **({"method": method.describe()} if method else {}),  # absent: the key of a plain training is as it was
         **({"start": weights_fingerprint(start.model)} if start else {}),
-        spec=dataclasses.asdict(spec),
+        spec=spec.model_dump(),
         model="" if start else store.model_fingerprint(spec.path),
         rows=fingerprint(examples),
         dev=fingerprint(dev) if dev and spec.ckpt == "best" else "",

@@ -2,54 +2,67 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
+from openbackdoor_badllm.section import Count, NotNegative, Positive, Section, Whole
 from openbackdoor_badllm.training.victims import supports_bf16
 
 
-@dataclass(frozen=True)
-class TrainSpec:
+class Optimisation(Section):
+    """Keys of every training: how long, how fast, and which epoch is kept."""
+
+    lr: Positive = 2e-5
+    """Peak learning rate of AdamW."""
+    weight_decay: NotNegative = 0.0
+    """Weight decay of AdamW."""
+    epochs: Count = 10
+    """Passes through the training rows."""
+    batch_size: Count = 32
+    """Rows of one optimisation step on one device."""
+    warm_up_epochs: NotNegative = 3
+    """Epochs of linear warm-up, at most half of ``epochs``; then the rate falls linearly to 0."""
+    max_grad_norm: Positive = 1.0
+    """Clipping of the global gradient norm."""
+    ckpt: Literal["best", "last"] = "best"
+    """``best`` epoch by accuracy on clean dev rows (never the poisoned ones), or ``last``."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """``auto`` (bfloat16 where it is a gain), ``bf16`` or ``fp32``."""
+
+
+class TrainingKeys(Optimisation):
+    """What the config's section ``attacker.train`` and the engine's spec have in common."""
+
+    gradient_accumulation_steps: Count = 1
+    """Batches of one optimisation step."""
+
+
+class TrainSpec(TrainingKeys):
     """How a classifier is trained; equal specs on equal rows give equal models on one machine."""
 
     path: str = "minilm"
     """Folder or hub name of the pretrained model; ``minilm`` is the packaged one."""
-    num_labels: int = 2
+    num_labels: Whole = 2
     """Number of classes."""
-    max_len: int = 128
+    max_len: Whole = 128
     """Tokens kept of a text."""
-    lr: float = 2e-5
-    """Peak learning rate of AdamW."""
-    weight_decay: float = 0.0
-    """Weight decay of AdamW."""
-    epochs: int = 5
-    """Passes through the rows."""
-    batch_size: int = 32
-    """Rows of one optimisation step on one device."""
-    warm_up_epochs: float = 0.5
-    """Epochs of linear warm-up; the rate then falls linearly to 0. Capped at half of ``epochs``."""
-    gradient_accumulation_steps: int = 1
-    """Batches of one optimisation step."""
-    max_grad_norm: float = 1.0
-    """Clipping of the global gradient norm."""
     balanced: bool = False
     """Weigh each class by the inverse of its share, so that the loss does not follow the class balance."""
-    ckpt: str = "last"
-    """``last`` epoch, or ``best`` by accuracy on the clean dev rows (never on poisoned ones)."""
     device: str = "gpu"
     """``gpu`` (where there is one) or ``cpu``."""
-    precision: str = "auto"
-    """``auto`` (bfloat16 where it is a gain), ``bf16`` or ``fp32``."""
-    seed: int = 42
+    seed: Whole = 42
     """Seed of the head, the order of the rows and the dropout."""
 
-    def replace(self, **changes: Any) -> TrainSpec:
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+    @classmethod
+    def of(cls, training: Optimisation, **others: Any) -> TrainSpec:
+        """The spec of a training whose keys have been checked; ``others`` are the fields that it does not have.
+
+        Nothing is converted: the store names a training by its values, and 3 is another name than 3.0.
+        """
+        keys = TrainingKeys.model_fields.keys() & type(training).model_fields.keys()
+        return cls.model_construct(**{**{key: getattr(training, key) for key in keys}, **others})
 
 
 class Method(Protocol):

@@ -7,77 +7,54 @@ Three modes: ``detection`` flags texts, ``purification`` clips the activations o
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
 from safetensors import SafetensorError
 
+from openbackdoor_badllm.config import DefenderKeys
 from openbackdoor_badllm.defenders.badacts.detection import Detector, Floats, Judged
 from openbackdoor_badllm.defenders.badacts.purification import Bounds, Learning, learn_bounds
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import dev_rows, draw_clean
 from openbackdoor_badllm.defenders.victim_view import network_of
-from openbackdoor_badllm.errors import ConfigError, VictimError
-from openbackdoor_badllm.reading import at_least, check_seed, one_of, read
+from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import Example, blind, fingerprint
+from openbackdoor_badllm.section import Positive, Seed, Whole, read
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.scoring import FloatArray, Scorer
 
-MODES = ("detection", "purification", "detection_then_purification")
 FRR = {"detection": 0.05, "detection_then_purification": 0.2}  # as published
 LEAST = 8  # clean rows: two halves of four, below which neither a Gaussian nor a quantile means anything
 
 
-@dataclass(frozen=True)
-class BadActsConfig(Learning):
+class BadActsConfig(Learning, DefenderKeys):
     """Section ``defender`` with ``"name": "badacts"``; every default is the published value."""
 
     name: str = "badacts"
     """The name under which it is registered."""
-    mode: str = "detection_then_purification"
-    """``detection``, ``purification`` or ``detection_then_purification``."""
-    pre: bool = False
-    """OpenBackdoor's key for defences that repair rows; only false."""
-    correction: bool = False
-    """OpenBackdoor's key for defences that rewrite texts; only false."""
-    metrics: tuple[str, ...] = ("FRR", "FAR")
-    """OpenBackdoor's key for detectors; not used."""
-    clean_rows: int | None = None
+    mode: Literal["detection", "purification", "detection_then_purification"] = "detection_then_purification"
+    """Flag texts, clip the activations of all, or clip those of the flagged ones."""
+    pre: Literal[False] = False
+    """It acts on activations at test time; only false."""
+    correction: Literal[False] = False
+    """It acts on activations at test time; only false."""
+    clean_rows: Annotated[Whole, Field(ge=LEAST)] | None = None
     """Clean dev rows that it may use; all of them when it is not given."""
-    delta: float = 3.0
+    delta: Positive = 3.0
     """Standard deviations within which a neuron counts as normal."""
-    frr: float | None = None
+    frr: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of clean rows that may be flagged; when not given, 0.05 to detect and 0.2 to purify what is flagged."""
-    seed: int = 42
+    seed: Seed = 42
     """Seed of the draw and the halves of the clean rows, and of the learning of the bounds."""
-
-    def __post_init__(self) -> None:
-        one_of("defender.mode", self.mode, MODES)
-        if self.pre or self.correction:
-            raise ConfigError("'badacts' acts on activations at test time: set 'pre' and 'correction' to false.")
-        for key in ("epochs", "batch_size"):
-            at_least(f"defender.{key}", getattr(self, key), 1)
-        at_least("defender.max_retries", self.max_retries, 0)
-        for key in ("delta", "lr", "c", "a"):
-            if not 0 < getattr(self, key) < math.inf:
-                raise ConfigError(f"'defender.{key}' must be above 0 and finite, but is {getattr(self, key)}.")
-        for key in ("keep_accuracy", "accept_accuracy"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ConfigError(f"'defender.{key}' must be from 0 to 1, but is {getattr(self, key)}.")
-        if self.frr is not None and not 0 <= self.frr < 1:
-            raise ConfigError(f"'defender.frr' must be at least 0 and below 1, but is {self.frr}.")
-        if self.clean_rows is not None:
-            at_least("defender.clean_rows", self.clean_rows, LEAST)
-        check_seed("defender.seed", self.seed)
 
     @property
     def learning(self) -> Learning:
         """The part of it that the bounds are learnt by."""
-        return Learning(**{item.name: getattr(self, item.name) for item in dataclasses.fields(Learning)})
+        return Learning.model_construct(**self.model_dump(include=set(Learning.model_fields)))
 
 
 class BadActs(Defender):
@@ -157,7 +134,7 @@ class BadActs(Defender):
             found = learn_bounds(scorer, clean, learning, seed=seed, progress=self.progress)
             return found.bounds, found.report()
         key = self.store.key(
-            bounds=dataclasses.asdict(learning), victim=victim, rows=fingerprint(clean), seed=seed, name=self.name
+            bounds=learning.model_dump(), victim=victim, rows=fingerprint(clean), seed=seed, name=self.name
         )
         kept = self.store.load(key)
         if kept is not None:
@@ -186,7 +163,7 @@ class BadActs(Defender):
         return detector
 
 
-@dataclass
+@dataclasses.dataclass
 class PurifiedClassifier(TrainedClassifier):
     """A trained victim whose logits are those of its clipped activations.
 

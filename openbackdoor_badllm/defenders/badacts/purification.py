@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.section import Count, Natural, Positive, Section, Share
 from openbackdoor_badllm.training.layers import Change, changed_layers, encoder_layers, frozen, written_out_attention
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.rng import derive
@@ -71,26 +72,25 @@ class Bounds:
             return scorer.logits(texts)
 
 
-@dataclass(frozen=True)
-class Learning:
-    """How bounds are learnt; the values are the published ones.
+class Learning(Section):
+    """How bounds are learnt; the values are the published ones."""
 
-    Attributes:
-        c: weight of the intervals' width at the start; halved for every new try.
-        a: factor by which ``c`` is changed while training.
-        keep_accuracy: share of the clean rows that must stay right for ``c`` to rise.
-        accept_accuracy: share that must be right in the end.
-        max_retries: tries after the first one.
-    """
-
-    lr: float = 0.01
-    epochs: int = 50
-    batch_size: int = 32
-    c: float = 0.1
-    a: float = 1.2
-    keep_accuracy: float = 0.98
-    accept_accuracy: float = 0.97
-    max_retries: int = 6
+    lr: Positive = 0.01
+    """Learning rate of the bounds."""
+    epochs: Count = 50
+    """Passes through the clean rows."""
+    batch_size: Count = 32
+    """Rows of one step."""
+    c: Positive = 0.1
+    """Weight of the intervals' width at the start; halved for every new try."""
+    a: Positive = 1.2
+    """Factor by which ``c`` is changed while the bounds are learnt."""
+    keep_accuracy: Share = 0.98
+    """Share of the clean rows that must stay right for ``c`` to rise."""
+    accept_accuracy: Share = 0.97
+    """Share of the clean rows that must be right in the end."""
+    max_retries: Natural = 6
+    """Tries after the first one."""
 
 
 @dataclass(frozen=True)

@@ -8,41 +8,32 @@ many rows are keywords, and rows that hold one among their strongest words are d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from openbackdoor_badllm.defenders.bki.leave_one_out import leave_one_out
-from openbackdoor_badllm.defenders.config_keys import within
 from openbackdoor_badllm.defenders.own_model import OwnModelKeys, RowFilter
-from openbackdoor_badllm.reading import at_least, read
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.section import Count, Share, read
 from openbackdoor_badllm.training.representations import first_token_vectors
 from openbackdoor_badllm.training.scoring import Scorer
 
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class BkiConfig(OwnModelKeys):
     """Section ``defender`` with ``"name": "bki"``."""
 
-    top: int = 5
+    top: Count = 5
     """Words of a row that count."""
-    max_keywords: int = 10
+    max_keywords: Count = 10
     """Keywords at most."""
-    min_ratio: float = 0.5
+    min_ratio: Share = 0.5
     """A further keyword must score at least this share of the first one's score."""
     as_shipped: bool = False
     """One keyword only, as in OpenBackdoor, whose own BadNets has four."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least("defender.top", self.top, 1)
-        at_least("defender.max_keywords", self.max_keywords, 1)
-        within("defender.min_ratio", self.min_ratio, 0, 1)
 
 
 class BKI(RowFilter):

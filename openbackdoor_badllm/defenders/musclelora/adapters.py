@@ -10,11 +10,13 @@ import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 
 from openbackdoor_badllm.errors import MissingExtraError, VictimError
+from openbackdoor_badllm.section import Count, Positive, Section
 
 LARGE = 24  # layers: the published scalings of a large model differ from a base model's
 BERT_BASE = (1.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0)
@@ -39,25 +41,23 @@ PLACES = {
 }
 
 
-@dataclass(frozen=True)
-class AdapterShape:
-    """Sizes of the adapters; the values are the published ones.
+class AdapterShape(Section):
+    """Sizes of the adapters; the values are the published ones."""
 
-    Attributes:
-        r, lora_alpha, lora_dropout: LoRA's rank, scale (``lora_alpha / r``) and dropout.
-        bands: radial scalings; those published for the architecture when None.
-        inner_rank: ranks of each scaling.
-        mslr_alpha: the branch's scale is ``mslr_alpha / inner_rank``.
-        shortcut: the branch stands in the place of the frozen layer, instead of beside it.
-    """
-
-    r: int = 8
-    lora_alpha: float = 32
-    lora_dropout: float = 0.0
-    bands: tuple[float, ...] | None = None
-    inner_rank: int = 1
-    mslr_alpha: float = 6.0
+    r: Count = 8
+    """Rank of the LoRA."""
+    lora_alpha: Positive = 32
+    """Scale of the LoRA, as ``lora_alpha / r``."""
+    lora_dropout: Annotated[float, Field(ge=0, le=0.99)] = 0.0
+    """Dropout of the LoRA."""
+    bands: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    """Radial scalings; those published for the architecture when not given."""
+    inner_rank: Count = 1
+    """Rank of each scaling."""
+    mslr_alpha: Positive = 6.0
+    """Scale of the branch of scalings, as ``mslr_alpha / inner_rank``."""
     shortcut: bool = False
+    """The branch stands in the place of the frozen layer, instead of beside it."""
 
 
 class RadialBranch(torch.nn.Module):

@@ -8,35 +8,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.section import Natural, NotNegative, Section, Share
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.scoring import collate, encode
 
 LossOf = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
 
-@dataclass(frozen=True)
-class AlignmentConfig:
-    """When gradients are aligned, and how much of the raw one is let in; the values are the published ones.
-
-    Attributes:
-        one_batch_ref: one batch of reference rows a step, instead of all of them.
-        ga_epoch: epochs, from the first, in which nothing of the raw gradient is let in.
-        max_raw_grad_ratio: what its share rises to, from 0, in the epochs after them.
-        min_ref_grad_norm, min_ref_loss: where the reference rows' mean gradient norm and loss are above both, the
-            step is aligned whatever the epoch.
-    """
+class AlignmentConfig(Section):
+    """When gradients are aligned, and how much of the raw one is let in; the values are the published ones."""
 
     one_batch_ref: bool = True
-    ga_epoch: int = 1
-    max_raw_grad_ratio: float = 0.1
-    min_ref_grad_norm: float = 5e-7
-    min_ref_loss: float = 0.4
+    """One batch of reference rows a step, instead of all of them."""
+    ga_epoch: Natural = 1
+    """Epochs, from the first, in which nothing of the raw gradient is let in."""
+    max_raw_grad_ratio: Share = 0.1
+    """What the raw gradient's share rises to, from 0, in the epochs after them."""
+    min_ref_grad_norm: NotNegative = 5e-7
+    """Where the reference rows' mean gradient norm is above this, and their loss above ``min_ref_loss``, the step is
+    aligned whatever the epoch."""
+    min_ref_loss: NotNegative = 0.4
+    """See ``min_ref_grad_norm``."""
 
     def raw_share(self, epoch: int, epochs: int) -> float:
         """``rho`` of an epoch (counted from 0): 0 at ``ga_epoch``, then rising by equal steps toward the maximum."""

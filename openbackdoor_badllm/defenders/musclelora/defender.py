@@ -6,17 +6,15 @@ want. The victim that was attacked is not used.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 
+from openbackdoor_badllm.config import DefenderKeys
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import draw_clean
 from openbackdoor_badllm.defenders.musclelora.adapters import AdapterShape, add_adapters, merge_adapters, want_peft
@@ -26,71 +24,37 @@ from openbackdoor_badllm.defenders.musclelora.alignment import (
     align_step,
     reference_gradients,
 )
-from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.reading import at_least, check_seed, one_of, read
+from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example, blind, fingerprint
+from openbackdoor_badllm.section import Count, NotNegative, Seed, read
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.rng import derive
-from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.training.spec import Optimisation, TrainSpec
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class MuScleLoRAConfig(AdapterShape, AlignmentConfig):
-    """Section ``defender`` with ``"name": "musclelora"``; every default is the published value."""
+class MuScleLoRAConfig(AdapterShape, AlignmentConfig, Optimisation, DefenderKeys):
+    """Section ``defender`` with ``"name": "musclelora"``; every default is the published value.
+
+    ``batch_size`` is also the size of a reference batch, and ``ckpt`` is chosen on the clean rows that are no
+    references (``last`` where there are none).
+    """
 
     name: str = "musclelora"
     """The name under which it is registered."""
-    pre: bool = False
-    """OpenBackdoor's key for defences that repair rows; only false."""
-    correction: bool = False
-    """OpenBackdoor's key for defences that rewrite texts; only false."""
-    metrics: tuple[str, ...] = ("FRR", "FAR")
-    """OpenBackdoor's key for detectors; not used."""
-    clean_rows: int | None = None
+    pre: Literal[False] = False
+    """It trains a model of its own; only false."""
+    correction: Literal[False] = False
+    """It trains a model of its own; only false."""
+    clean_rows: Count | None = None
     """Clean dev rows that it may use, references included; all of them when it is not given."""
-    ref_sample: int = 96
+    ref_sample: Count = 96
     """Reference rows, drawn uniformly from the clean ones; the others choose the epoch."""
-    lr: float = 2e-5
-    """Peak learning rate of AdamW."""
-    weight_decay: float = 0.0
-    """Weight decay of AdamW."""
-    epochs: int = 10
-    """Passes through the training rows."""
-    batch_size: int = 32
-    """Rows of one optimisation step, and of one reference batch."""
-    warm_up_epochs: float = 0
-    """Epochs of linear warm-up; the rate then falls linearly to 0."""
-    max_grad_norm: float = 1.0
-    """Clipping of the global gradient norm, after the alignment."""
-    ckpt: str = "best"
-    """``best`` by accuracy on the clean rows that are no references (``last`` where there are none), or ``last``."""
-    precision: str = "auto"
-    """``auto`` (bfloat16 where it is a gain), ``bf16`` or ``fp32``."""
-    seed: int = 42
+    warm_up_epochs: NotNegative = 0
+    """Epochs of linear warm-up, at most half of ``epochs``; then the rate falls linearly to 0."""
+    seed: Seed = 42
     """Seed of the head, which stays as it is drawn, of the adapters, and of the order of the rows."""
-
-    def __post_init__(self) -> None:
-        if self.pre or self.correction:
-            raise ConfigError("'musclelora' trains a model of its own: set 'pre' and 'correction' to false.")
-        one_of("defender.ckpt", self.ckpt, ("best", "last"))
-        one_of("defender.precision", self.precision, ("auto", "bf16", "fp32"))
-        for key in ("r", "inner_rank", "ref_sample", "epochs", "batch_size"):
-            at_least(f"defender.{key}", getattr(self, key), 1)
-        for key in ("ga_epoch", "min_ref_grad_norm", "min_ref_loss", "weight_decay", "warm_up_epochs"):
-            at_least(f"defender.{key}", getattr(self, key), 0)
-        for key in ("lr", "lora_alpha", "mslr_alpha", "max_grad_norm"):
-            if not 0 < getattr(self, key) < math.inf:
-                raise ConfigError(f"'defender.{key}' must be above 0 and finite, but is {getattr(self, key)}.")
-        for key, least, most in (("max_raw_grad_ratio", 0, 1), ("lora_dropout", 0, 0.99)):
-            if not least <= getattr(self, key) <= most:
-                raise ConfigError(f"'defender.{key}' must be from {least} to {most}, but is {getattr(self, key)}.")
-        if self.bands is not None and not (self.bands and all(0 < band < math.inf for band in self.bands)):
-            raise ConfigError(f"'defender.bands' must be numbers above 0, but is {list(self.bands)}.")
-        if self.clean_rows is not None:
-            at_least("defender.clean_rows", self.clean_rows, 1)
-        check_seed("defender.seed", self.seed)
 
 
 class MuScleLoRA(Defender):
@@ -138,19 +102,12 @@ class MuScleLoRA(Defender):
         references, choosing = clean[: config.ref_sample], clean[config.ref_sample :]
         if config.ckpt == "best" and not choosing:
             logger.info("all %d clean rows are references: the last epoch is kept", len(references))
-        spec = TrainSpec(
+        spec = TrainSpec.of(
+            config,
             path=victim.path,
             num_labels=num_labels,
             max_len=victim.config.max_len,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            warm_up_epochs=config.warm_up_epochs,
-            max_grad_norm=config.max_grad_norm,
-            ckpt=config.ckpt,
             device="cpu" if victim.config.device == "cpu" else "gpu",
-            precision=config.precision,
             seed=config.seed,
         )
         method = AlignedAdapters(config, references)
@@ -182,7 +139,7 @@ class AlignedAdapters:
 
     def describe(self) -> str:
         """Its settings, its reference rows, and the version of ``peft``, which draws the LoRA."""
-        shaping = dataclasses.asdict(self.config)
+        shaping = self.config.model_dump()
         for key in ("pre", "correction", "metrics", "clean_rows", "ref_sample"):
             del shaping[key]
         return json.dumps([shaping, fingerprint(self.rows), metadata.version("peft")], sort_keys=True)

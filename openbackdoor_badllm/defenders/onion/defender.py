@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-from openbackdoor_badllm.config import TrainConfig, VictimConfig
+from openbackdoor_badllm.config import CleanRowsKeys, TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
-from openbackdoor_badllm.defenders.config_keys import CleanRowsKeys, within
 from openbackdoor_badllm.defenders.victim_view import Answers, answers_of
 from openbackdoor_badllm.errors import ConfigError, VictimError
-from openbackdoor_badllm.reading import at_least, read
 from openbackdoor_badllm.rows import Row, blind
+from openbackdoor_badllm.section import Share, Text, Whole, read
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.defenders.onion.language_models import LanguageModel
@@ -32,7 +32,6 @@ BLOCK = 512  # texts of which all shortened versions are in memory at once
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class OnionConfig(CleanRowsKeys):
     """Section ``defender`` with ``"name": "onion"``."""
 
@@ -40,30 +39,21 @@ class OnionConfig(CleanRowsKeys):
     """True: surprising words are taken out. False: a row is flagged when its most surprising word stands out."""
     threshold: float | None = None
     """Words of at least this surprise are taken out (OpenBackdoor: 0). Calibrated on clean rows when not given."""
-    max_drop: float = 0.02
+    max_drop: Share = 0.02
     """Accuracy that a calibrated bar may cost on the calibration half."""
-    frr: float = 0.05
+    frr: Share = 0.05
     """As a detector: share of clean rows that the threshold may flag, on the calibration half."""
-    language_model: str = "auto"
+    language_model: Text = "auto"
     """Folder or hub name of a causal language model such as ``gpt2``; ``encoder``: the victim's pretrained encoder,
     made to guess masked words; ``auto``: ``gpt2`` where it can be had, else ``encoder``."""
-    max_len: int = 512
+    max_len: Annotated[Whole, Field(ge=8)] = 512
     """Tokens that the language model sees of a text; the words beyond are kept."""
     victim: VictimConfig | None = None
     """Whose encoder ``encoder`` means; the attacked victim's when it is not given."""
-    batch_size: int = 32
+    batch_size: Whole = 32
     """OpenBackdoor's key; not used: batches are made by length."""
     parallel: bool = True
     """OpenBackdoor's key; not used."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.want_pre(False)
-        within("defender.max_drop", self.max_drop, 0, 1)
-        within("defender.frr", self.frr, 0, 1)
-        at_least("defender.max_len", self.max_len, 8)
-        if not self.language_model.strip():
-            raise ConfigError("'defender.language_model' is empty: name a folder, a hub name, 'encoder' or 'auto'.")
 
 
 @dataclass(frozen=True)
