@@ -1,9 +1,9 @@
 """What the whole of the defence costs, in plain trainings.
 
-A plain training is ``transformers.Trainer`` on the same rows, from the same pretrained weights, with the same epochs, batch
-size and learning rate. The whole is everything until the repaired model is on disk: the victim's own training, the three
-stages, the repair in place, the saving. Both are timed one after the other in one process, several times; the ratio is
-that of the medians.
+A plain training is ``transformers.Trainer`` on the same rows, from the same pretrained weights, with the same epochs,
+batch size and learning rate. The whole is everything until the repaired model is on disk: the victim's own training,
+the three stages, the repair in place, the saving. Both are timed one after the other in one process, several times; the
+ratio is that of the medians.
 
     python benchmarks/cost.py --rows 800 --repeats 5 --cases insertion,clean,style,given --json cost.json
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 import torch
 import transformers
+from rich.console import Console
 
 from openbackdoor_badllm.config import TrainConfig, VictimConfig, train_spec
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
@@ -40,6 +40,7 @@ from openbackdoor_badllm.training.spec import TrainSpec
 from openbackdoor_badllm.training.trained import save_trained
 from openbackdoor_badllm.training.victims import load_classifier, load_tokenizer
 
+CONSOLE = Console(highlight=False)
 CASES = ("insertion", "clean", "style", "given")
 CONFIGS = {"style": Path("configs/demo_stylebkd_badllmtg.json")}
 DEFAULT = Path("configs/demo_badnets_badllmtg.json")
@@ -150,7 +151,7 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
         memory["plain"].append(first.host)
         memory["whole"].append(second.host)
         runs.append(run)
-        print(f"{case.name} {number + 1}/{repeats}: plain {run['plain']:.1f} s, whole {run['whole']:.1f} s", flush=True)
+        CONSOLE.print(f"{case.name} {number + 1}/{repeats}: plain {run['plain']:.1f} s, whole {run['whole']:.1f} s")
     medians = {key: statistics.median(run.get(key, 0.0) for run in runs) for key in runs[0]}
     peaks = {key: statistics.median(values) for key, values in memory.items()}
     return {
@@ -179,7 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = [name.strip() for name in options.cases.split(",") if name.strip()]
         if not names or any(name not in CASES for name in names):
             raise ConfigError(f"--cases expects some of {', '.join(CASES)}, but got '{options.cases}'.")
-        told: dict[str, Any] = {"rows": options.rows, "threads": options.threads, "torch": torch.__version__, "ratios": {}, "cases": {}}
+        told: dict[str, Any] = {
+            "rows": options.rows, "threads": options.threads, "torch": torch.__version__, "ratios": {}, "cases": {},
+        }  # fmt: skip
         for name in names:
             config = resolve(
                 load_json(options.config or CONFIGS.get(name, DEFAULT)), profile="desk", data_root=options.data_root,
@@ -190,9 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.json is not None:
                 options.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     except UserError as error:
-        print(error, file=sys.stderr)
+        Console(stderr=True).print(str(error), markup=False, soft_wrap=True)
         return 2
-    print(json.dumps(told["ratios"]))
+    CONSOLE.print_json(data=told["ratios"])
     return 0
 
 
