@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from openbackdoor_badllm.settings import SearchConfig
+from openbackdoor_badllm.settings import SearchConfig, Thresholds
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -51,6 +51,7 @@ PARTS = (
     Part("attacker.poisoner", PoisonerConfig, "The attack."),
     Part("defender: badllmtg", BadLLMTGConfig, "The defence of this package; the keys of an audit are among them."),
     Part("defender.search", SearchConfig, "How `badllmtg` looks for triggers."),
+    Part("defender.thresholds", Thresholds, "Every bound by which `badllmtg` decides."),
     Part("defender.llm", LLMConfig, "Which language model `badllmtg` asks, how it is asked, and what it may cost."),
     Part("defender: onion", OnionConfig, "Published defence, see [baselines.md](baselines.md)."),
     Part("defender: strip", StripConfig, "Published defence, see [baselines.md](baselines.md)."),
