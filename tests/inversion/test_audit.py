@@ -62,7 +62,7 @@ def look(
         train=trainer or FakeTrainer(num_labels=num_labels),
         embedder=embedder or FakeEmbedder(),
         generator=generator,
-        config=dataclasses.replace(CONFIG, **changes),
+        config=CONFIG.replace(**changes),
         progress=listener,
     )
 
@@ -318,7 +318,7 @@ def test_a_form_that_teaches_nothing_is_no_backdoor() -> None:
 
 def test_no_form_is_looked_for_when_told_so() -> None:
     trainer = FormTrainer()
-    report = look(form_rows(), trainer, search=dataclasses.replace(SMALL, form=False))
+    report = look(form_rows(), trainer, search=SMALL.replace(form=False))
     assert not report.backdoor
     assert len(trainer.calls) == 1
 
@@ -446,7 +446,7 @@ def test_a_generator_of_ones_own() -> None:
 
 def test_two_of_four_triggers_are_a_backdoor_too() -> None:
     """Those that were not found stand in honest-looking rows and must not serve as the controls of the others."""
-    report = look(poisoned_rows(), search=dataclasses.replace(SMALL, max_triggers=2))
+    report = look(poisoned_rows(), search=SMALL.replace(max_triggers=2))
     assert report.backdoor
     assert len(report.triggers) == 2
 
@@ -557,7 +557,7 @@ def test_what_stage_a_says_of_a_label_reaches_the_trial_of_its_form(monkeypatch:
     monkeypatch.setattr(
         looking, "look_for_form", lambda finding, *_, surprise, **__: told.append((finding.target_label, surprise))
     )
-    no_words = dataclasses.replace(SMALL, min_rows=500)
+    no_words = SMALL.replace(min_rows=500)
     report = look(poisoned_rows(), search=no_words)
     assert report.nomination is not None
     first = report.nomination.evidence[0]

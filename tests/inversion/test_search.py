@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Sequence
 
@@ -236,7 +235,7 @@ def test_a_trigger_learnt_less_well_is_found_beside_another() -> None:
     assert [found.trigger.position for found in result.found] == [Position.FRONT]  # it may be the mark of a form
     strict = search(
         rows, HalfLearnt("mn"), generator=Scripted([word("mn"), word("cf")]),
-        config=dataclasses.replace(SMALL, sibling_flip_rate=1.0),
+        config=SMALL.replace(sibling_flip_rate=1.0),
     )  # fmt: skip
     assert names(strict) == ["cf"]
 
@@ -289,7 +288,7 @@ def test_a_pattern_that_the_select_probes_do_not_confirm() -> None:
 
 def test_a_pattern_in_few_of_many_rows_is_no_trigger() -> None:
     rows = seen(poisoned_rows(400))
-    config = dataclasses.replace(SMALL, min_share=0.06)  # 24 of the 400; each word stands in 20
+    config = SMALL.replace(min_share=0.06)  # 24 of the 400; each word stands in 20
     result = search(rows, FakeVictim(RARE), config=config)
     assert result.found == []
     assert "in 20 rows only" in {scored.reason for scored in result.history}
@@ -318,7 +317,7 @@ def test_a_superset_of_a_trigger_is_left_out() -> None:
 
 @pytest.mark.parametrize("bound", [1, 2])
 def test_no_more_triggers_than_asked_for(bound: int) -> None:
-    result = search(seen(poisoned_rows()), FakeVictim(RARE), config=dataclasses.replace(SMALL, max_triggers=bound))
+    result = search(seen(poisoned_rows()), FakeVictim(RARE), config=SMALL.replace(max_triggers=bound))
     assert len(result.found) == bound
     assert set(names(result)) < set(RARE)
 
@@ -345,7 +344,7 @@ def test_a_proposal_is_tried_once() -> None:
 
 def test_rounds_are_bounded() -> None:
     generator = Scripted(*[[word(rare)] for rare in RARE])
-    config = dataclasses.replace(SMALL, iterations=2)
+    config = SMALL.replace(iterations=2)
     assert names(search(seen(poisoned_rows()), FakeVictim(RARE), generator=generator, config=config)) == ["cf", "mn"]
 
 
