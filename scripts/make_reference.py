@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from openbackdoor_badllm.settings import SearchConfig, Thresholds
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -31,6 +30,7 @@ from openbackdoor_badllm.defenders.strip import StripConfig
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.refusal import expected, section_in
 from openbackdoor_badllm.section import Section
+from openbackdoor_badllm.settings import SearchConfig, Thresholds
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 

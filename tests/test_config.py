@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from openbackdoor_badllm.settings import SearchConfig
 
 from openbackdoor_badllm.attacks.poisoner import PoisonerConfig
 from openbackdoor_badllm.benchmark.grid import Grid, SharedBudget
@@ -29,6 +28,7 @@ from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.refusal import expected
 from openbackdoor_badllm.section import Section, read
+from openbackdoor_badllm.settings import SearchConfig
 from openbackdoor_badllm.training.spec import TrainSpec
 
 ROOT = Path(__file__).parents[1]
