@@ -94,7 +94,7 @@ def test_padding_does_not_matter(scorer: Scorer) -> None:
 
 
 def test_where_the_interval_starts(bert: Scorer) -> None:
-    found = learn_bounds(bert, said(bert), Learning(epochs=0, accept_accuracy=0), seed=1).bounds
+    found = learn_bounds(bert, said(bert), Learning.model_construct(epochs=0, accept_accuracy=0), seed=1).bounds
     assert found.upper.unique().tolist() == [1]
     assert found.lower.unique().tolist() == pytest.approx([1 - math.e])
     assert found.upper.shape == found.lower.shape == (3, 32)
@@ -172,17 +172,17 @@ def test_only_rows_that_the_victim_has_right_are_used(bert: Scorer) -> None:
 def test_the_weight_of_the_width_is_changed_after_the_epochs_15_and_20(
     bert: Scorer, keep: float, factor: float
 ) -> None:
-    settings = Learning(epochs=25, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
+    settings = Learning.model_construct(epochs=25, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
     (only,) = learn_bounds(bert, said(bert), settings, seed=1).tries
     assert only.c == 0.1
     assert only.final_c == pytest.approx(0.1 * factor)
-    whole = Learning(epochs=50, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
+    whole = Learning.model_construct(epochs=50, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
     seven = learn_bounds(bert, said(bert)[:4], whole, seed=1).tries[0].final_c
     assert seven == pytest.approx(0.1 * (factor**0.5) ** 7)
 
 
 def test_tries_are_bounded_and_told(bert: Scorer) -> None:
-    never = Learning(epochs=1, accept_accuracy=1.1, max_retries=3)
+    never = Learning.model_construct(epochs=1, accept_accuracy=1.1, max_retries=3)
     found = learn_bounds(bert, said(bert), never, seed=1)
     assert [one.c for one in found.tries] == [0.1, 0.05, 0.025, 0.0125]
     assert not found.accepted
