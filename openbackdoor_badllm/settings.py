@@ -33,9 +33,9 @@ class Thresholds(Section):
     """Rows contradict their label as rows of other labels would from this share of their rate on."""
     reference_excess: Share = 0.35
     """How much more often a rewriting trigger must flip the victim than the content reference."""
-    contradicted_p: Share = 0.01
-    """One-sided binomial test that the rows of a trigger, without it, contradict their label more often than the other
-    rows of the label; corrected for the number of candidates."""
+    joint_p: Share = 0.01
+    """Chance that the rows of an ordinary n-gram, without it, contradict their label as often (one-sided binomial test)
+    and that it shifts the victim as far (``tail_p``), by Fisher's method; corrected for the number of candidates."""
     tail_p: Share = 0.05
     """Chance that an ordinary n-gram of the label shifts the victim as far, from an exponential tail fitted to the
     candidates that lost; corrected for their number. Decides where the rows do not contradict their label."""

@@ -122,7 +122,7 @@ def _print_triggers(finding: Mapping[str, Any], console: Console) -> None:
     console.print(
         "[dim]flips: texts of other labels that the trigger turns into the target label; reference: how far it shifts "
         "a model of the content that has not seen its rows (a class word shifts it far); contradicted: rows with the "
-        "trigger whose text says another label; p: chance of that among the label's rows, corrected.[/dim]",
+        "trigger whose text says another label; p: chance that ordinary text does all this, corrected.[/dim]",
         soft_wrap=True,
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 
 from openbackdoor_badllm.settings import Thresholds
 from openbackdoor_badllm.trigger_generator.reward import Reward
-from openbackdoor_badllm.trigger_generator.significance import corrected
+from openbackdoor_badllm.trigger_generator.significance import corrected, joint
 from openbackdoor_badllm.trigger_generator.trigger import Trigger
 
 
@@ -64,14 +65,21 @@ class Candidate:
         return min(self.search.flip_rate, self.select.flip_rate)
 
     def contradicts(self, bounds: Thresholds) -> bool:
-        """Whether the rows that carry it contradict their label beyond chance, and as rows of other labels would."""
-        foreign = self.contradicted >= bounds.like_others * self.usual
-        return foreign and corrected(self.contradiction_p, self.comparisons) < bounds.contradicted_p
+        """Whether the rows that carry it contradict their label as rows of other labels would, beyond chance.
+
+        One standard error is allowed for the share of a few rows.
+        """
+        error = math.sqrt(self.contradicted * (1 - self.contradicted) / max(1, self.target_rows))
+        foreign = self.contradicted + error >= bounds.like_others * self.usual
+        return foreign and self._joint_p < bounds.joint_p
+
+    @property
+    def _joint_p(self) -> float:
+        return corrected(joint(self.contradiction_p, self.tail_p), self.comparisons)
 
     def p_value(self, bounds: Thresholds) -> float:
-        """The corrected p-value that decides: of the contradiction, or of the tail where the rows do not contradict."""
-        decided = self.contradiction_p if self.contradicts(bounds) else self.tail_p
-        return corrected(decided, self.comparisons)
+        """The corrected p-value that decides: of contradiction and effect jointly, or of the effect alone."""
+        return self._joint_p if self.contradicts(bounds) else corrected(self.tail_p, self.comparisons)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class _Search:
     found: list[Found] = field(default_factory=list)
     history: list[Scored] = field(default_factory=list)
     null: list[float] = field(default_factory=list)
-    compared: int = 0
+    compared: set[Trigger] = field(default_factory=set)
     turned_down: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> LabelSearch:
@@ -139,7 +139,7 @@ class _Search:
         """Races the candidates and asks the tests of the best; how many were accepted."""
         raced = race(self.victim, triggers, self.probes.search, self.label, self.config.seed)
         self.null += raced.null
-        self.compared += len(triggers)
+        self.compared.update(triggers)
         shown = self._show([trigger for trigger, _ in raced.ranked]) if steered else {}
         before = len(self.found)
         for place, (trigger, reward) in enumerate(raced.ranked):
@@ -199,7 +199,7 @@ class _Search:
         return Candidate(
             trigger, reward, self._reward(trigger, self.probes.select), len(texts), int((carrying & ~own).sum()),
             len(own), shift / self._separation(), against / max(1, len(texts)), float(rows.wrong_for(self.label)),
-            contradiction_p(against, len(texts), base), tail_p(gain, self.null), self.compared, beside,
+            contradiction_p(against, len(texts), base), tail_p(gain, self.null), len(self.compared), beside,
         )
 
     def _separation(self) -> float:
@@ -256,7 +256,7 @@ class _Search:
         kept = []
         for found in self.found:
             few = found.trigger.marks_its_rows and found.target_rows < bounds.sibling_rows * most
-            if few and not (found.contradicted >= 0.5 and found.p_value < bounds.contradicted_p):
+            if few and not (found.contradicted >= 0.5 and found.p_value < bounds.joint_p):
                 self.turned_down[Reason.ECHO.value] += 1
                 sentence = f"in {found.target_rows} rows only, beside {most} of another trigger"
                 self.history = [

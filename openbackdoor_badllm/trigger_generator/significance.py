@@ -54,6 +54,12 @@ def more_often_p(hits: int, texts: int, other_hits: int, other_texts: int) -> fl
     return float(fisher_exact(table, alternative="greater")[1])
 
 
+def joint(first: float, second: float) -> float:
+    """Fisher's method: chance that two independent p-values are jointly as small."""
+    product = max(first * second, 1e-300)
+    return min(1.0, product * (1 - math.log(product)))
+
+
 def falls_more(falls: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
     """Chance that a value of the first group is larger than one of the second (AUROC), and its one-sided p-value.
 
