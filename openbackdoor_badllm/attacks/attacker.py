@@ -85,6 +85,7 @@ class Attacker:
         self.poisoner = load_poisoner(section.poisoner or {"name": "badnets"})
         self.poison_trainer = load_trainer(section.train or {})
         self.evaluation = Evaluation()
+        self.rebuild_seconds = 0.0  # of the defender that changed the model last
 
     def attack(
         self,
@@ -109,13 +110,16 @@ class Attacker:
 
         Of ``dataset`` a defender gets ``train`` and the clean dev rows; never the poisoned dev rows, nor test rows.
         """
+        self.rebuild_seconds = 0.0
         if defender is None or not defender.changes_model:
             return self.train(victim, dataset)
         if defender.needs_trained_victim:
             victim = self.train(victim, dataset)
         rows, clean = as_rows(dataset["train"]), as_rows(dataset.get("dev-clean") or dataset.get("dev") or [])
         num_labels = victim.num_classes or max((row.label for row in [*rows, *clean]), default=1) + 1
+        begun = time.monotonic()
         victim.trained = defender.rebuild(victim, rows, clean, num_labels)
+        self.rebuild_seconds = time.monotonic() - begun
         return victim
 
     def poison(self, victim: PLMVictim, dataset: Mapping[str, Sequence[Any]], mode: str) -> dict[str, list[Any]]:

@@ -173,7 +173,7 @@ class _Bench:
             time.monotonic() - begun,
             peak.host,
             peak.gpu,
-            None if test_defender is None else attacker.evaluation.seconds,
+            None if test_defender is None else attacker.evaluation.seconds + attacker.rebuild_seconds,
             figures,
             {} if before else variant_figures(self.config["attacker"]["poisoner"], victim, self.target_data),
         )
