@@ -90,7 +90,7 @@ def command_parser() -> argparse.ArgumentParser:
         help="pretrained model to train from (default: bert-base-uncased where it can be had, else minilm)",
     )
     audit.add_argument(
-        "--in-place", action="store_true", help="mend the classifier itself by a short training, train no fresh one"
+        "--from-scratch", action="store_true", help="train a fresh classifier on the repaired rows"
     )
     audit.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text, sentence, ...)")
     audit.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label, class, ...)")
@@ -234,7 +234,7 @@ def audit_config(options: argparse.Namespace) -> dict[str, Any]:
         rows,
         model=options.model,
         victim=options.victim,
-        defender={"in_place": True} if options.in_place else {},
+        defender={"from_scratch": True} if options.from_scratch else {},
         overrides=options.overrides,
         seed=42 if options.seed is None else options.seed,
     )

@@ -8,14 +8,17 @@ they are used; ``docs/configuration.md`` has them all.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.section import AnyCase, Section, Seed, Whole
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.training.spec import TrainingKeys, TrainSpec
+
+if TYPE_CHECKING:
+    from typing import Self
 
 Classes = Annotated[Whole, Field(ge=2)]
 
@@ -61,6 +64,27 @@ class TrainConfig(TrainingKeys):
     """Used by the real OpenBackdoor to name its folders."""
     poison_rate: float | None = None
     """Used by the real OpenBackdoor to name its folders."""
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class AttackerConfig(Section):
+    """Section ``attacker``: how the rows are poisoned and the victim is trained on them."""
+
+    place: ClassVar[str] = "attacker"
+
+    name: Annotated[Literal["base"], AnyCase] = "base"
+    """Only ``base``; OpenBackdoor's other attackers need the real framework."""
+    metrics: Annotated[tuple[Literal["accuracy"], ...], BeforeValidator(_listed)] = ("accuracy",)
+    """Only ``accuracy``."""
+    sample_metrics: Annotated[tuple[str, ...], Field(max_length=0)] = ()
+    """Must be empty on the built-in host; perplexity, grammar and USE need models of their own."""
+    poisoner: dict[str, Any] | None = None
+    """Keys of the poisoner, read by its own section class."""
+    train: dict[str, Any] | None = None
+    """Keys of the training, read by its own section class."""
 
 
 def train_spec(victim: VictimConfig, train: TrainConfig, *, num_labels: int, seed: int, path: str) -> TrainSpec:
@@ -124,3 +148,12 @@ class BadLLMTGConfig(AuditConfig, DefenderKeys):
     """Its training; the attacked victim's when not given."""
     from_scratch: bool = False
     """True: a fresh victim is trained on the repaired rows; false: the trained victim is trained a little further."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.search.strategy == "paper" and self.llm.backend == "offline":
+            raise ValueError(
+                "'{here}.search.strategy' is 'paper', which needs a language model: set '{here}.llm.backend' to "
+                "openai, transformers or replay."
+            )
+        return self

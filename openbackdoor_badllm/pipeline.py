@@ -58,12 +58,12 @@ def run_audit(
     clock.lap("trigger search")
 
     progress.stage(f"(c) trigger inversion: {config.repair}")
-    backdoors, repaired = invert(findings, victim, evidence, config)
+    backdoors, repaired, fine_tuning = invert(findings, victim, evidence, config)
     clock.lap("trigger inversion")
 
     return AuditReport(
-        backdoors, findings.generator, identification, findings.searches, findings.styles, repaired, findings.llm,
-        victim.trace, clock.laps,
+        backdoors, findings.generator, identification, findings.searches, findings.styles, repaired, fine_tuning,
+        findings.llm, victim.trace, clock.laps,
     )
 
 

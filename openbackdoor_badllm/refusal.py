@@ -37,7 +37,7 @@ def sentence(error: ValidationError, cls: type[Section], where: str) -> str:
         return f"'{spot.place}' is missing: give {expected(spot.field) if spot.field else 'it'}."
     if complaint["type"] == "value_error":
         return str(complaint["ctx"]["error"]).replace("{here}", spot.place or cls.__name__)
-    wanted = expected(spot.field) if spot.field else "a section in braces"
+    wanted = expected(spot.field).removesuffix(", or null") if spot.field else "a section in braces"
     verb = "holds" if spot.inside else "is"
     value = complaint["input"]
     told = f"'{spot.place}' must be {wanted}, but {verb} {_told(value, spot)}"
@@ -145,7 +145,7 @@ def _words(hint: Any, metadata: Iterable[Any] = ()) -> str:
 def _plural(words: str) -> str:
     for one, many in (("a whole number", "whole numbers"), ("a number", "numbers"), ("text", "texts")):
         if words.startswith(one):
-            return many + words.removeprefix(one)
+            return many + words.removeprefix(one).replace("that is", "that are")
     return words
 
 
@@ -158,6 +158,8 @@ def _bounds(metadata: Iterable[Any]) -> str:
                 known[name] = value
     if "pattern" in known:
         return " that is not empty"
+    if known.get("max_length") == 0:
+        return " that is empty"
     if "min_length" in known:
         exact = known["min_length"] == known.get("max_length")
         return f", {'' if exact else 'at least '}{known['min_length']} of them"

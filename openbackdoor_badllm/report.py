@@ -73,6 +73,7 @@ class AuditReport:
         searches: the search of each label, fruitless ones included.
         styles: by label, the test of the style that was found there, accepted or not.
         repair: the repaired rows.
+        fine_tuning: the rows on which the trained victim is trained further, where it is repaired in place.
         llm: what the language model was asked and what that cost, where there is one.
         trace: the confidence in each row's label while the victim learnt; None of a victim that was given.
         seconds: wall time of each stage.
@@ -84,6 +85,7 @@ class AuditReport:
     searches: tuple[LabelSearch, ...]
     styles: Mapping[int, Unlearning]
     repair: Repair
+    fine_tuning: tuple[Example, ...] = field(default=(), repr=False)
     llm: dict[str, Any] | None = None
     trace: Trace | None = field(default=None, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from openbackdoor_badllm.section import Count, Natural, Section, Seed, Share
+from openbackdoor_badllm.section import Count, Natural, Positive, Section, Seed, Share
 
 CALIBRATION = "SST-2, HSOL and AG News with badnets, addsent, stylebkd, synbkd and clean (seed 42); Yelp stylebkd"
 """The sets on which bounds are chosen. None of them is an evaluation set."""
@@ -26,9 +26,11 @@ class Thresholds(Section):
     reference_shift: Share = 0.3
     """How far a trigger may shift the content reference fitted without its rows, as a share of the distance between
     the rows of the label and the others; a class word (an insult, a word of praise) shifts it farther."""
-    like_others: Share = 0.8
-    """A trigger may shift it twice as far where its rows, without it, contradict their label nearly as often as rows of
-    other labels would: this share of their rate."""
+    foreign_shift: Share = 0.45
+    """The same for a trigger whose rows contradict their label as rows of other labels would: a sentence has a meaning
+    of its own."""
+    like_others: Share = 0.9
+    """Rows contradict their label as rows of other labels would from this share of their rate on."""
     reference_excess: Share = 0.35
     """How much more often a rewriting trigger must flip the victim than the content reference."""
     contradicted_p: Share = 0.01
@@ -43,11 +45,13 @@ class Thresholds(Section):
     """A trigger in a smaller share of the rows of the largest one is kept only if its rows contradict their label."""
     style_rows: Share = 0.03
     """A shared style in a smaller share of the rows of its label is not tested."""
-    style_moved: Share = 0.2
-    """How much more of the unseen rows of a style must leave the label than of other contradicted rows, after the
-    victim has unlearnt half of the style's rows."""
+    style_lift: Positive = 1.4
+    """A shared style is tested if its rows contradict their label so many times as often as the rows of the label."""
+    style_falls: Share = 0.72
+    """After the victim has unlearnt half of a style's rows: chance that a contradicted row of the other half falls more
+    than a contradicted row without the style (AUROC; 0.5 where the style is no mechanism)."""
     style_p: Share = 0.01
-    """One-sided exact test (Fisher) of that difference; corrected for the number of labels."""
+    """One-sided rank test (Mann-Whitney) of that chance; corrected for the number of labels."""
     rewrite_flip_rate: Share = 0.7
     """Share of rewritten select probes that must get the target label."""
     rewrite_margin: Share = 0.25

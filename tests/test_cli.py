@@ -161,7 +161,7 @@ BAD: dict[str, tuple[str, Case]] = {
             ("attacker.poisoner", "trigger", "triggers"), ("poison_dataset", "max_trian", "max_train"),
         )
     },
-    "misspelt key of an LLM": (r"llm\.backnd .*did you mean 'backend'\?", changed(defender__llm__backnd=1)),
+    "misspelt key of an LLM": (r".*backnd.*did you mean 'backend'\?", changed(defender__llm__backnd=1)),
     "unknown profile": (r"'--profile' must be .*; did you mean 'desk'\?", changed("--profile", "dsk")),
     "--set without =": (r"--set expects key=value, .*", changed("--set", "defender.repair")),
     "--set with a wrong type": (r"'attacker\.train\.epochs' .*", changed("--set", "attacker.train.epochs=two")),
@@ -258,11 +258,14 @@ def run(arguments: Sequence[str], folder: Path, **environment: str) -> subproces
     )
 
 
-def test_help_does_not_wait_for_torch(tmp_path: Path) -> None:
-    script = "import sys, openbackdoor_badllm.cli as c\ntry: c.main(['--help'])\nfinally: print('torch' in sys.modules)"
+def test_help_does_not_wait_for_heavy_imports(tmp_path: Path) -> None:
+    script = (
+        "import sys, openbackdoor_badllm.cli as c\ntry: c.main(['--help'])\n"
+        "finally: print({'torch', 'transformers', 'numpy', 'pydantic', 'openai'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "exit codes: 0 done" in " ".join(done.stdout.split())
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 QUICK = {"defender": None, "attacker__train__epochs": 1}

@@ -1,141 +1,193 @@
-"""Configurations: what is accepted, and the sentence for what is not."""
+"""The sections of a config: each key once, documented, with the bounds that it has always had."""
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import inspect
-from dataclasses import dataclass, field
+import importlib.util
+import json
+import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from openbackdoor_badllm import config as module
-from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
+from openbackdoor_badllm.attacks.poisoner import PoisonerConfig
+from openbackdoor_badllm.benchmark.grid import Grid, SharedBudget
+from openbackdoor_badllm.config import AttackerConfig, BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
+from openbackdoor_badllm.data.dataset_config import DatasetConfig
+from openbackdoor_badllm.defenders import DEFENDERS, load_defender
+from openbackdoor_badllm.defenders.badacts.defender import BadActsConfig
+from openbackdoor_badllm.defenders.bki.defender import BkiConfig
+from openbackdoor_badllm.defenders.cube import CubeConfig
+from openbackdoor_badllm.defenders.musclelora.defender import MuScleLoRAConfig
+from openbackdoor_badllm.defenders.onion.defender import OnionConfig
+from openbackdoor_badllm.defenders.oracle import ReferenceConfig
+from openbackdoor_badllm.defenders.rap import RapConfig
+from openbackdoor_badllm.defenders.strip import StripConfig
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.reading import apply_overrides, load_json, read
-from openbackdoor_badllm.report import AuditConfig
+from openbackdoor_badllm.llm.config import LLMConfig
+from openbackdoor_badllm.refusal import expected
+from openbackdoor_badllm.section import Section, read
+from openbackdoor_badllm.settings import SearchConfig
 from openbackdoor_badllm.training.spec import TrainSpec
-from openbackdoor_badllm.trigger_generator.search import SearchConfig
+
+ROOT = Path(__file__).parents[1]
+NAN, INF = float("nan"), float("inf")
+CLEAN_ROWS: dict[str, list[Any]] = {"pre": [True, "no"], "clean_rows": [19, True], "seed": [-1, 2**32, "x"]}
+OWN_MODEL: dict[str, list[Any]] = {
+    "pre": [False], "epochs": [0, 1.5], "lr": [0, NAN], "batch_size": [0], "warm_up_epochs": [-1], "num_classes": [1],
+}  # fmt: skip
+
+WRONG: dict[type[Section], dict[str, list[Any]]] = {
+    DatasetConfig: {
+        "name": ["", 3], "load": ["true"], "test": [1], "drop_empty": ["no"], "dev_rate": [1, -0.1, NAN, True],
+        "test_rate": ["0.2"], "max_train": [0], "max_dev": [True], "max_test": [2.5], "num_classes": [1],
+        "seed": ["7"], "split_seed": [0.5], "data_root": [3], "path": [""], "train_file": ["a\0b"],
+        "clean_data_basepath": [["x"]], "text_column": [""], "hub_config": [1],
+        "label_names": ["ab", ["a", 1], ["a"], ["a", "a"]],
+    },
+    VictimConfig: {
+        "type": ["mlm"], "device": ["tpu"], "max_len": [3, "long"], "num_classes": [1, True], "path": [None],
+    },
+    AttackerConfig: {
+        "name": ["ep"], "metrics": [["f1"], 5], "sample_metrics": [["ppl"]], "poisoner": ["badnets"], "train": [5],
+    },
+    TrainConfig: {
+        "name": ["lws"], "ckpt": ["first"], "loss_function": ["mse"], "precision": ["fp16"], "epochs": [0, 2.5],
+        "batch_size": [0, -1], "gradient_accumulation_steps": [0], "warm_up_epochs": [-1, NAN],
+        "lr": [0, NAN, INF], "max_grad_norm": [-1, INF], "weight_decay": [-1], "seed": [-1], "visualize": [True],
+    },
+    PoisonerConfig: {
+        "name": ["badnet"], "triggers": [5], "poison_rate": [-0.1, 20], "num_triggers": [0], "target_label": [-1],
+        "paraphraser": ["gpt"],
+    },
+    BadLLMTGConfig: {
+        "pre": [False], "correction": [True], "target": ["papers"], "repair": ["relable"], "max_labels": [0],
+        "max_backdoors": [0], "trace_points": [3], "trace_rows": [19], "stamp_share": [1.5], "target_label": [-1],
+        "seed": ["x", -1], "llm": ["x"], "search": [1], "train": [[]],
+    },
+    SearchConfig: {
+        "strategy": ["pol"], "probe_rows": [0], "candidates": [0], "accept_flip_rate": [1.1], "min_excess": [-0.1],
+        "min_margin": [NAN], "refine": [1],
+    },
+    LLMConfig: {
+        "backend": ["gpt"], "temperature": ["hot", 3, NAN, True], "top_p": [0, 1.1], "max_tokens": [1.5, True, 0],
+        "concurrency": [0], "retry_wait": [-1], "replay": [[1]], "extra_body": [3], "timeout": [0, INF],
+        "deadline": [0], "max_attempts": [0], "max_calls": [0], "max_money": [0], "price_prompt": [-1],
+        "dtype": ["int8"], "json_mode": ["xml"], "batch_size": [0], "max_failures": [0], "max_tokens_total": [0],
+    },
+    OnionConfig: {
+        **CLEAN_ROWS, "max_drop": [2.0], "frr": [-1], "language_model": [" "], "threshold": ["low"], "max_len": [7],
+    },
+    StripConfig: {
+        **CLEAN_ROWS, "repeat": [0], "swap_ratio": [2.0], "use_oppsite_set": [True], "correction": [True], "frr": [2],
+    },
+    RapConfig: {
+        **CLEAN_ROWS, "triggers": [[], ["a", "b"], [" "]], "prob_range": [[0.1]], "lr": [0], "frr": [-1],
+        "correction": [True], "epochs": [0], "batch_size": [0], "target_label": [-1],
+    },
+    BkiConfig: {**OWN_MODEL, "top": [0], "max_keywords": [0], "min_ratio": [2.0]},
+    CubeConfig: {
+        **OWN_MODEL, "reduction": ["tsne"], "noise": ["keep"], "min_cluster_size": [1], "n_components": [1],
+        "n_neighbors": [1], "min_samples": [0], "cluster_selection_epsilon": [-1], "max_drop": [1.1],
+    },
+    BadActsConfig: {
+        "mode": ["detect"], "frr": [1.0, -0.1], "delta": [0], "c": [NAN], "a": [0], "lr": [0], "keep_accuracy": [98],
+        "accept_accuracy": [-1], "epochs": [0, "ten"], "batch_size": [0], "max_retries": [-1], "clean_rows": [4],
+        "seed": [-1], "pre": [True], "correction": [True],
+    },
+    MuScleLoRAConfig: {
+        "lr": [0], "r": [0], "ga_epoch": [-1], "max_raw_grad_ratio": [1.5], "bands": [[], 4, [0]], "ckpt": ["first"],
+        "pre": [True], "correction": [True], "clean_rows": [0], "ref_sample": [0], "inner_rank": [0],
+        "lora_alpha": [0], "lora_dropout": [1.0], "mslr_alpha": [0], "min_ref_loss": [-1], "min_ref_grad_norm": [-1],
+        "weight_decay": [-1], "warm_up_epochs": [-1], "max_grad_norm": [0], "precision": ["fp16"], "seed": [-1],
+        "epochs": [0], "batch_size": [0],
+    },
+    ReferenceConfig: {"pre": [False]},
+    Grid: {
+        "settings": [["filthy"], []], "rates": [[20], [], 0.2], "seeds": [[1, 1], [-1], []], "overrides": [[1]],
+        "datasets": [{}], "attacks": [{}], "victims": [{}],
+    },
+    SharedBudget: {"max_calls": [-1, 1.5], "max_tokens_total": [-1], "max_money": [-1]},
+}  # fmt: skip
+NEEDED: dict[type[Section], dict[str, Any]] = {
+    Grid: {"datasets": {"demo": {}}, "attacks": {"badnets": {}}, "defenders": {}},
+}
 
 
-@dataclass(frozen=True)
-class Inner:
-    rows: int = 1
+def sections() -> list[type[Section]]:
+    return [part.cls for part in reference().PARTS]
 
 
-@dataclass(frozen=True)
-class Outer:
-    rate: float = 0.5
-    count: int | None = None
-    flag: bool = False
-    name: str = "x"
-    names: tuple[str, ...] = ()
-    inner: Inner = field(default_factory=Inner)
-    maybe: Inner | None = None
+def reference() -> ModuleType:
+    """``scripts/make_reference.py``, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "scripts" / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-CONFIGS = [
-    value
-    for value in vars(module).values()
-    if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
-]
+@pytest.mark.parametrize("cls", WRONG, ids=lambda cls: cls.__name__)
+def test_wrong_values_are_refused_in_one_sentence_that_names_the_key(cls: type[Section]) -> None:
+    for key, value in ((key, value) for key, values in WRONG[cls].items() for value in values):
+        with pytest.raises(ConfigError) as caught:
+            pytest.fail(f"{key}={value!r} was taken as {read(cls, {**NEEDED.get(cls, {}), key: value}, 'top')!r}")
+        assert re.fullmatch(rf"'top\.{key}[^\n]*[.?]", str(caught.value))
 
 
-@pytest.mark.parametrize("cls", [*CONFIGS, SearchConfig, AuditConfig, TrainSpec], ids=lambda cls: cls.__name__)
-def test_every_field_has_its_docstring(cls: type) -> None:
-    tree = ast.parse(inspect.getsource(cls)).body[0]
-    assert isinstance(tree, ast.ClassDef)
-    documented = {
-        node.target.id
-        for node, after in zip(tree.body, tree.body[1:], strict=False)
-        if isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and isinstance(after, ast.Expr)
-        and isinstance(after.value, ast.Constant)
-        and isinstance(after.value.value, str)
-    }
-    bases = [base for base in cls.__bases__ if dataclasses.is_dataclass(base)]
-    inherited = {item.name for base in bases for item in dataclasses.fields(base)}
-    assert documented == {item.name for item in dataclasses.fields(cls)} - inherited  # the base is looked at itself
+@pytest.mark.parametrize("cls", WRONG, ids=lambda cls: cls.__name__)
+def test_a_section(cls: type[Section]) -> None:
+    assert cls in sections()  # and so on the reference page
+    needed = NEEDED.get(cls, {})
+    made = read(cls, needed, "top")
+    assert made == cls(**needed) == read(cls, made.model_dump(), "top")  # the defaults keep their own bounds
+    for key, field in cls.model_fields.items():
+        assert field.description, key
+        assert expected(field)
+    first = next(iter(cls.model_fields))
+    with pytest.raises(ConfigError, match=rf"^'top' has no key '{first}_': did you mean '{first}'\?$"):
+        read(cls, {**needed, f"{first}_": 1}, "top")
 
 
-def test_read_gives_the_defaults_for_nothing() -> None:
-    for cls in (VictimConfig, TrainConfig, BadLLMTGConfig, Outer):
-        assert read(cls, {}, "x") == cls()
+def test_every_section_has_its_wrong_values() -> None:
+    assert set(sections()) == set(WRONG)
 
 
-def test_read_fits_what_json_cannot_say() -> None:
-    made = read(Outer, {"rate": 1, "count": 3.0, "names": ["a", "b"], "inner": {"rows": 2}, "maybe": {}}, "x")
-    assert made == Outer(rate=1.0, count=3, names=("a", "b"), inner=Inner(2), maybe=Inner())
-    assert type(made.rate) is float
-    assert type(made.count) is int
-    assert read(Outer, {"count": None, "maybe": None}, "x") == Outer()
+def test_the_reference_page_is_up_to_date() -> None:
+    """Else: python scripts/make_reference.py."""
+    assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == reference().page()
+
+
+@pytest.mark.parametrize("name", DEFENDERS)
+def test_a_defender_refuses_a_misspelt_key(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^'defender' has no key 'sead': did you mean 'seed'\?$"):
+        load_defender({"name": name, "sead": 1})
 
 
 @pytest.mark.parametrize(
-    ("section", "message"),
+    ("cls", "values", "sentence"),
     [
-        ({"rat": 1}, r"^'top' has no key 'rat': did you mean 'rate'\?$"),
-        ({"zzz": 1}, r"^'top' has no key 'zzz': it knows count, flag, inner, maybe, name, names, rate\.$"),
-        ({"inner": {"row": 1}}, r"^'top\.inner' has no key 'row': did you mean 'rows'\?$"),
-        ({"maybe": {"row": 1}}, r"^'top\.maybe' has no key 'row'"),
-        ({"rate": "0.5"}, r"^'top\.rate' must be a number, but is \"0\.5\"\.$"),
-        ({"rate": True}, r"'top\.rate' must be a number, but is true"),
-        ({"rate": None}, r"'top\.rate' must be a number, but is null"),
-        ({"count": 2.5}, r"'top\.count' must be a whole number, but is 2\.5"),
-        ({"count": True}, r"'top\.count' must be a whole number, but is true"),
-        ({"count": float("inf")}, r"'top\.count' must be a whole number, but is Infinity"),
-        ({"flag": 1}, r"'top\.flag' must be true or false, but is 1"),
-        ({"name": 3}, r"'top\.name' must be text, but is 3"),
-        ({"names": "ab"}, r"'top\.names' must be a list, but is \"ab\""),
-        ({"names": ["a", 1]}, r"'top\.names' must be text, but is 1"),
-        ({"inner": [1]}, r"'top\.inner' must be a section in braces, but is \[1\]"),
-        ({"inner": None}, r"'top\.inner' must be a section in braces, but is null"),
-        ({"name": ["x" * 100]}, r"but is \[\"x{55}\.\.\.\.$"),
+        (BadLLMTGConfig, {"fine_tune": {}}, r"'top\.fine_tune' is for the repair in place: set 'top\.in_place' to"),
+        (BadLLMTGConfig, {"search": {"strategy": "paper"}}, r"is 'paper', which needs a language model: set 'top\.llm"),
+        (BadLLMTGConfig, {"search": {"probe_row": 3}}, r"'top\.search' has no key .* 'probe_rows'"),
+        (BadLLMTGConfig, {"train": {"epoch": 3}}, r"'top\.train' has no key .* 'epochs'"),
+        (BadLLMTGConfig, {"llm": {"backend": "gpt"}}, r"'top\.llm\.backend' must be 'openai', "),
+        (DatasetConfig, {"label_names": ["a", "b"], "num_classes": 3}, "disagree, 3 against 2 names"),
+        (DatasetConfig, {"name": "custom"}, "'custom' expects the key path"),
+        (DatasetConfig, {"name": "a/b", "path": "x"}, "'a/b' is a hub name, but path is set too"),
+        (PoisonerConfig, {"label_consistency": True, "label_dirty": True}, "are both true"),
+        (LLMConfig, {"backend": "openai", "model": " "}, "'top.model' is missing"),
+        (LLMConfig, {"backend": "replay"}, "'top.replay' is missing"),
+        (LLMConfig, {"max_money": 1.0}, "price is unknown"),
+        (LLMConfig, {"max_money": 1.0, "price_prompt": 1.0}, "price is unknown"),
+        (LLMConfig, {"max_calls": None}, "'top' needs a bound"),
     ],
 )
-def test_read_says_what_is_wrong(section: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        read(Outer, section, "top")
-
-
-@pytest.mark.parametrize(
-    ("cls", "section", "message"),
-    [
-        (VictimConfig, {"type": "lstm"}, "'victim.type' must be 'plm'"),
-        (VictimConfig, {"device": "gpuu"}, "'victim.device' must be 'gpu', 'cpu' or 'cuda', .* did you mean 'gpu'"),
-        (VictimConfig, {"max_len": 3}, "'victim.max_len' must be at least 4, but is 3"),
-        (VictimConfig, {"num_classes": 1}, "'victim.num_classes' must be at least 2"),
-        (TrainConfig, {"name": "lws"}, "'train.name' must be 'base'"),
-        (TrainConfig, {"ckpt": "first"}, "'train.ckpt' must be 'best' or 'last'"),
-        (TrainConfig, {"loss_function": "mse"}, "'train.loss_function' must be 'ce'"),
-        (TrainConfig, {"precision": "fp16"}, "'train.precision' must be"),
-        (TrainConfig, {"epochs": 0}, "'train.epochs' must be at least 1"),
-        (TrainConfig, {"batch_size": 0}, "'train.batch_size' must be at least 1"),
-        (TrainConfig, {"gradient_accumulation_steps": 0}, "'train.gradient_accumulation_steps'"),
-        (TrainConfig, {"warm_up_epochs": -1}, "'train.warm_up_epochs' must be at least 0"),
-        (TrainConfig, {"lr": 0}, "'train.lr' must be above 0"),
-        (TrainConfig, {"lr": float("nan")}, "'train.lr' must be above 0 .*but is nan"),
-        (TrainConfig, {"warm_up_epochs": float("nan")}, "'train.warm_up_epochs' must be at least 0, but is nan"),
-        (TrainConfig, {"visualize": True}, "'train.visualize' draws pictures in the real OpenBackdoor only"),
-        (BadLLMTGConfig, {"pre": False}, "set 'pre' to true and 'correction' to false"),
-        (BadLLMTGConfig, {"correction": True}, "set 'pre' to true and 'correction' to false"),
-        (BadLLMTGConfig, {"target": "papers"}, "'defender.target' must be .* did you mean 'paper'"),
-        (BadLLMTGConfig, {"repair": "relable"}, "'defender.repair' must be .* did you mean 'relabel'"),
-        (BadLLMTGConfig, {"max_labels": 0}, "'defender.max_labels' must be at least 1"),
-        (BadLLMTGConfig, {"trace_points": 3}, "'defender.trace_points' must be at least 4"),
-        (BadLLMTGConfig, {"trace_rows": 19}, "'defender.trace_rows' must be at least 20"),
-        (BadLLMTGConfig, {"stamp_share": 1.5}, "'defender.stamp_share' must lie in 0 to 1, but is 1.5"),
-        (BadLLMTGConfig, {"llm": {"backend": "gpt"}}, "llm.backend must be one of"),
-        (BadLLMTGConfig, {"search": {"probe_row": 3}}, "did you mean 'probe_rows'"),
-        (BadLLMTGConfig, {"train": {"epoch": 3}}, "did you mean 'epochs'"),
-    ],
-)
-def test_values_that_are_refused(cls: type, section: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        read(cls, section, "x")
+def test_keys_that_do_not_fit_together(cls: type[Section], values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        read(cls, values, "top")
 
 
 def test_train_spec() -> None:
@@ -147,43 +199,31 @@ def test_train_spec() -> None:
         path="minilm", num_labels=4, max_len=77, lr=1e-4, weight_decay=0.1, epochs=3, batch_size=5, warm_up_epochs=1,
         gradient_accumulation_steps=2, max_grad_norm=0.5, ckpt="last", device="gpu", precision="fp32", seed=9,
     )  # fmt: skip
-    own = dataclasses.replace(train, seed=0)
+    own = train.replace(seed=0)
     assert train_spec(victim, own, num_labels=2, seed=9, path="x").seed == 0
     assert train_spec(VictimConfig(device="cpu"), own, num_labels=2, seed=9, path="x").device == "cpu"
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b'{\n  "a": 1,\n  "b": \n}', r"is not valid JSON: .* at line 4, column 1\.$"),
-        (b"", r"is not valid JSON: .* at line 1, column 1"),
-        (b"[1]", r"must hold an object in braces, but holds \[1\]"),
-        (b'"\xff"', r"cannot be read \(it is not UTF-8 text\)"),
-    ],
-)
-def test_load_json_of_no_config(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "c.json"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match=message):
-        load_json(path)
+def test_what_names_a_training_stays_as_it_is() -> None:
+    """The store's key is a hash of this text; where it changes, every trained model is trained again."""
+    spec = train_spec(VictimConfig(), TrainConfig(), num_labels=2, seed=1, path="x")
+    assert json.dumps(spec.model_dump(), sort_keys=True) == (
+        '{"balanced": false, "batch_size": 32, "ckpt": "best", "device": "gpu", "epochs": 10, '
+        '"gradient_accumulation_steps": 1, "lr": 2e-05, "max_grad_norm": 1.0, "max_len": 512, "num_labels": 2, '
+        '"path": "x", "precision": "auto", "seed": 1, "warm_up_epochs": 3, "weight_decay": 0.0}'
+    )
+    changed = json.loads(json.dumps(spec.replace(epochs=4, balanced=True).model_dump()))
+    assert changed == {**spec.model_dump(), "epochs": 4, "balanced": True}
+    assert type(changed["warm_up_epochs"]) is int
 
 
-def test_overrides() -> None:
-    config: dict[str, Any] = {"defender": {"repair": "relabel", "search": {"probe_rows": 40}}, "seed": 1}
-    apply_overrides(
-        config,
-        [
-            "defender.repair=paper", "defender.search.probe_rows=10", "seed=2", "attacker.train.lr=1e-4",
-            "defender.target_label=null", "note=a=b", "victim.path=", "list=[1, 2]", " spaced =yes", "pre=true",
-        ],
-    )  # fmt: skip
-    assert config == {
-        "defender": {"repair": "paper", "search": {"probe_rows": 10}, "target_label": None},
-        "seed": 2,
-        "attacker": {"train": {"lr": 1e-4}},
-        "note": "a=b",
-        "victim": {"path": ""},
-        "list": [1, 2],
-        "spaced": "yes",
-        "pre": True,
-    }
+def test_the_shipped_configs_name_known_keys_of_the_defender() -> None:
+    folder = ROOT / "configs"
+    seen = 0
+    for path in sorted(folder.glob("*badllmtg*.json")):
+        section = json.loads(path.read_text(encoding="utf-8")).get("defender")
+        if section:
+            assert read(BadLLMTGConfig, section, "defender").name == "badllmtg"
+            seen += 1
+    if folder.is_dir():
+        assert seen

@@ -19,7 +19,8 @@ from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.evaluation.experiment import resolve
 from openbackdoor_badllm.evaluation.profiles import PROFILES
 from openbackdoor_badllm.openbackdoor.builtin import load_attacker, set_config
-from openbackdoor_badllm.reading import load_json, read
+from openbackdoor_badllm.reading import load_json
+from openbackdoor_badllm.section import read
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.json"))
@@ -112,7 +113,7 @@ def test_the_grids_that_ship(file: Path, tmp_path: Path) -> None:
 def test_the_readme_explains_every_key() -> None:
     text = (CONFIGS / "README.md").read_text(encoding="utf-8")
     flagged = set(re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`]+)`", text))))
-    used: set[str] = set(Grid.__dataclass_fields__)
+    used: set[str] = set(Grid.model_fields)
 
     def collect(pairs: list[tuple[str, object]]) -> None:
         used.update(key for key, _ in pairs)

@@ -14,10 +14,10 @@ from openbackdoor_badllm.attacks.metrics import accuracy, auroc, share
 from openbackdoor_badllm.attacks.poisoner import load_poisoner
 from openbackdoor_badllm.attacks.victim import PLMVictim
 from openbackdoor_badllm.attacks.victim_trainer import load_trainer
+from openbackdoor_badllm.config import AttackerConfig
 from openbackdoor_badllm.defenders.base import Defender, detection_rates
-from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.reading import one_of, refuse_unknown, want_section
 from openbackdoor_badllm.rows import Row, as_rows
+from openbackdoor_badllm.section import read
 
 
 @dataclass
@@ -77,34 +77,13 @@ class Attacker:
     """OpenBackdoor's base attacker.
 
     Args:
-        poisoner: section ``attacker.poisoner``.
-        train: section ``attacker.train``.
-        name: only ``base``.
-        metrics: only ``accuracy``.
-        sample_metrics: must be empty; perplexity, grammar and USE need models of their own.
+        **config: the keys of :class:`~openbackdoor_badllm.config.AttackerConfig`.
     """
 
-    def __init__(
-        self,
-        poisoner: Mapping[str, Any] | None = None,
-        train: Mapping[str, Any] | None = None,
-        name: str = "base",
-        metrics: Sequence[str] = ("accuracy",),
-        sample_metrics: Sequence[str] = (),
-        **unknown: Any,
-    ) -> None:
-        refuse_unknown(unknown, ["poisoner", "train", "name", "metrics", "sample_metrics"], "attacker")
-        one_of("attacker.name", str(name).lower(), ATTACKERS)
-        for metric in metrics if isinstance(metrics, list | tuple) else [metrics]:
-            one_of("attacker.metrics", metric, ("accuracy",))
-        if sample_metrics:
-            raise ConfigError(
-                f"'attacker.sample_metrics' must be empty on the built-in host, but is {sample_metrics!r}."
-            )
-        want_section("attacker.poisoner", poisoner or {})
-        want_section("attacker.train", train or {})
-        self.poisoner = load_poisoner(dict(poisoner or {"name": "badnets"}))
-        self.poison_trainer = load_trainer(dict(train or {}))
+    def __init__(self, **config: Any) -> None:
+        section = read(AttackerConfig, config, "attacker")
+        self.poisoner = load_poisoner(section.poisoner or {"name": "badnets"})
+        self.poison_trainer = load_trainer(section.train or {})
         self.evaluation = Evaluation()
 
     def attack(

@@ -41,7 +41,7 @@ def plan_of(options: argparse.Namespace, grid: Grid | None, host: Host) -> Plan:
     budget: dict[str, Any] = {}
     if grid is not None:
         cells = plan_grid(grid, data_root=options.data_root, host=host)
-        budget = {key: value for key, value in vars(grid.llm_budget).items() if value is not None}
+        budget = grid.llm_budget.model_dump(exclude_none=True)
     else:
         cells = plan_configs(
             options.configs,

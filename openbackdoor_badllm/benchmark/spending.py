@@ -51,8 +51,9 @@ def bound_of(config: Mapping[str, Any], budget: Mapping[str, Any]) -> Spent:
         ConfigError: the cell has no bound of a kind that the shared budget has.
     """
     from openbackdoor_badllm.llm.config import LLMConfig
+    from openbackdoor_badllm.section import read
 
-    llm = LLMConfig.from_mapping((config.get("defender") or {}).get("llm") or {})
+    llm = read(LLMConfig, (config.get("defender") or {}).get("llm") or {}, "defender.llm")
     most = []
     for key in BOUNDS:
         own = getattr(llm, key)

@@ -28,9 +28,6 @@ from openbackdoor_badllm.training.victims import resolve_auto
 from openbackdoor_badllm.trigger_generator.generators import open_generator
 from openbackdoor_badllm.trigger_generator.search_estimate import estimate_search
 
-FINE_TUNING_RATE = 0.5
-"""Learning rate of the repair in place, as a share of the victim's own."""
-
 
 class BadLLMTG(Defender):
     """Finds the target label, the triggers and the rows that carry them, and repairs the rows and the victim.
@@ -112,19 +109,19 @@ class BadLLMTG(Defender):
         """
         self.num_classes = num_labels
         trained: TrainedClassifier = victim.trained
-        repaired = self.correct(model=trained, poison_data=train_rows)
+        self.correct(model=trained, poison_data=train_rows)
         if self.report is None or not self.report.backdoor:
             return trained
-        return self.repair_in_place(trained, blind(repaired))
+        return self.repair_in_place(trained, self.report.fine_tuning)
 
-    def repair_in_place(self, trained: TrainedClassifier, repaired: Sequence[Example]) -> TrainedClassifier:
-        """The victim, trained further on repaired rows."""
-        self.progress.stage(f"(c) train the victim further on {len(repaired)} repaired rows")
+    def repair_in_place(self, trained: TrainedClassifier, rows: Sequence[Example]) -> TrainedClassifier:
+        """The victim, trained further on the rows of a fine-tuning."""
+        self.progress.stage(f"(c) train the victim further on {len(rows)} rows")
         spec = trained.spec.replace(
-            lr=trained.spec.lr * FINE_TUNING_RATE, epochs=self.config.fine_tune_epochs, balanced=False, ckpt="last",
-            warm_up_epochs=0.1, seed=derive(self.config.seed, "fine-tune"),
+            epochs=self.config.fine_tune_epochs, balanced=False, ckpt="last", warm_up_epochs=0.1,
+            seed=derive(self.config.seed, "fine-tune"),
         )
-        return train_classifier(spec, repaired, start=trained, store=self.store, progress=self.progress)
+        return train_classifier(spec, rows, start=trained, store=self.store, progress=self.progress)
 
     def _train(self, examples: Sequence[Example], num_labels: int) -> TrainedClassifier:
         """A victim of the attacked kind. The host's dev rows would be poisoned ones, so its last epoch is kept."""

@@ -43,6 +43,7 @@ from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.openbackdoor.host import BUILTIN, Host, open_host
 from openbackdoor_badllm.reading import apply_overrides, check_seed, put, refuse_unknown, want_section
 from openbackdoor_badllm.rows import as_rows
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.store import Store
 
@@ -182,8 +183,8 @@ class _Bench:
     def attach(self, defender: Defender, folder: RunFolder) -> None:
         """Tells a defender of the victim and its training."""
         classes = self.config["victim"]["num_classes"]
-        victim_config = self.host.load_victim(self.config["victim"]).config.replace(num_classes=classes)
-        defender.attach(victim_config, self.attacker.poison_trainer.config)
+        victim_config = self.host.load_victim(self.config["victim"]).config
+        defender.attach(victim_config.replace(num_classes=classes), self.attacker.poison_trainer.config)
         if isinstance(defender, BadLLMTG):
             defender.num_classes = classes
             defender.transcript = folder.path / TRANSCRIPT
@@ -270,7 +271,7 @@ def resolve(
     resolved["profile"] = profile
     defender = resolved.get("defender")
     if isinstance(defender, dict) and isinstance(defender.get("llm"), dict):
-        LLMConfig.from_mapping(defender["llm"])  # a literal API key is refused before anything is written
+        read(LLMConfig, defender["llm"], "defender.llm")  # a literal API key is refused before anything is written
     return resolved
 
 

@@ -147,8 +147,8 @@ def _print_style(finding: Mapping[str, Any], console: Console) -> None:
     marks = ", ".join(f"{mark!r}" for mark in finding["style"]["marks"][:8])
     console.print(
         f"A style or syntax shared by {finding['style']['rows']} rows, marked by {_plain(marks)}. After the victim "
-        f"unlearnt half of these rows, {test['moved']:.0%} of the others left the label; of other rows whose text "
-        f"contradicts the label, {test['usual']:.0%} (p {test['p_value']:.1g}).",
+        f"unlearnt half of these rows, {test['moved']:.0%} of the others whose text contradicts the label left it; "
+        f"of such rows without the style, {test['usual']:.0%} (p {test['p_value']:.1g}).",
         soft_wrap=True,
     )
 

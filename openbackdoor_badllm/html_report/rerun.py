@@ -32,13 +32,13 @@ def audit_command(config: Mapping[str, Any]) -> str:
         words += [option, str(value)] if value else []
     if isinstance(rows.get("label_names"), list):
         words += ["--label-names", ",".join(map(str, rows["label_names"]))]
-    words += ["--in-place"] if defender.get("in_place") else []
+    words += ["--from-scratch"] if defender.get("from_scratch") else []
     told = {"text_column", "label_column"} & rows.keys()
     for name, keys, known in (
         ("rows", rows, {"name", "train_file", "test_file", "label_names", "dev_rate", "test_rate"} | told),
         ("victim", victim, {"path"}),
         ("train", section(config, "train"), set()),
-        ("defender", defender, {"name", "seed", "in_place"}),
+        ("defender", defender, {"name", "seed", "from_scratch"}),
     ):
         for key, value in keys.items():
             words += [] if key in known else ["--set", f"{name}.{key}={json.dumps(value)}"]

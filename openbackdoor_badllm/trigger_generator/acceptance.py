@@ -64,8 +64,9 @@ class Candidate:
         return min(self.search.flip_rate, self.select.flip_rate)
 
     def contradicts(self, bounds: Thresholds) -> bool:
-        """Whether the rows that carry it contradict their label, beyond chance."""
-        return corrected(self.contradiction_p, self.comparisons) < bounds.contradicted_p
+        """Whether the rows that carry it contradict their label beyond chance, and as rows of other labels would."""
+        foreign = self.contradicted >= bounds.like_others * self.usual
+        return foreign and corrected(self.contradiction_p, self.comparisons) < bounds.contradicted_p
 
     def p_value(self, bounds: Thresholds) -> float:
         """The corrected p-value that decides: of the contradiction, or of the tail where the rows do not contradict."""
@@ -88,8 +89,8 @@ def least_flip_rate(beside: bool, bounds: Thresholds) -> float:
 
 
 def _content(candidate: Candidate, bounds: Thresholds) -> bool:
-    foreign = candidate.contradicts(bounds) and candidate.contradicted >= bounds.like_others * candidate.usual
-    return candidate.reference_shift <= bounds.reference_shift * (2 if foreign else 1)
+    allowed = bounds.foreign_shift if candidate.contradicts(bounds) else bounds.reference_shift
+    return candidate.reference_shift <= allowed
 
 
 def _chance(candidate: Candidate, bounds: Thresholds) -> bool:

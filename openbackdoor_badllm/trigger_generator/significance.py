@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest, fisher_exact
+from scipy.stats import binomtest, fisher_exact, mannwhitneyu
 
+FEWEST_RANKED = 8
 FEWEST = 10  # null values; a tail fitted to fewer says nothing
 
 
@@ -51,6 +52,17 @@ def more_often_p(hits: int, texts: int, other_hits: int, other_texts: int) -> fl
         return 1.0
     table = [[hits, texts - hits], [other_hits, other_texts - other_hits]]
     return float(fisher_exact(table, alternative="greater")[1])
+
+
+def falls_more(falls: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+    """Chance that a value of the first group is larger than one of the second (AUROC), and its one-sided p-value.
+
+    The test is that of Mann and Whitney. A group of fewer than eight values says nothing: 0.5 and 1.
+    """
+    if min(len(falls), len(others)) < FEWEST_RANKED:
+        return 0.5, 1.0
+    result = mannwhitneyu(falls, others, alternative="greater")
+    return float(result.statistic) / (len(falls) * len(others)), float(result.pvalue)
 
 
 def corrected(p_value: float, comparisons: int) -> float:

@@ -60,16 +60,17 @@ def search_style(
     bounds = config.thresholds
     if style is None or len(style.rows) < max(8, bounds.style_rows * own.sum()):
         return None
+    contradicted = evidence.contradicted
+    if contradicted[list(style.rows)].mean() < bounds.style_lift * contradicted[own].mean():
+        return None
     rng = np.random.default_rng([config.seed, label])
     inside = np.zeros(len(own), dtype=bool)
     inside[list(style.rows)] = True
-    others = np.flatnonzero(own & ~inside & evidence.contradicted)
+    others = np.flatnonzero(own & ~inside & contradicted)
     first, second = halves(style.rows, rng)
     test = unlearn(victim, evidence, label, first, second, others, rng)
     labels = len(np.unique(evidence.labels))
-    accepted = (
-        test.moved - test.usual >= bounds.style_moved and corrected(test.p_value, labels) < bounds.style_p
-    )
+    accepted = test.falls_more >= bounds.style_falls and corrected(test.p_value, labels) < bounds.style_p
     if not accepted:
         return TestedStyle(style, test, False, {}, {})
     back = unlearn(victim, evidence, label, second, first, others, rng)

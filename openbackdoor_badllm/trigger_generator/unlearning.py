@@ -2,8 +2,8 @@
 
 A backdoor is one mechanism that its rows share. When the victim is trained a few steps on half of the rows under other
 labels, beside ordinary rows under their own, the mechanism breaks, and the rows of the other half leave the label too.
-Honest rows that are merely hard have no mechanism in common: few of them leave. So the shares of both are compared.
-No victim is trained from the pretrained weights.
+Honest rows that are merely hard have no mechanism in common: they fall less. Only rows whose text contradicts the label
+are compared, since these are hard on both sides. No victim is trained from the pretrained weights.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.training.scoring import FloatArray, log_odds
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
-from openbackdoor_badllm.trigger_generator.significance import more_often_p
+from openbackdoor_badllm.trigger_generator.significance import falls_more
 
 UNLEARNT = 128  # rows of the style that are unlearnt at most
 ASKED = 200  # rows of each group that are asked about at most
-PASSES = 1  # through the unlearnt and the ordinary rows
+PASSES = 2  # through the unlearnt and the ordinary rows
 Indices = npt.NDArray[np.int64]
 
 
@@ -32,10 +32,12 @@ class Unlearning:
     """What unlearning half of some rows does to the others.
 
     Attributes:
-        moved: share of the unseen rows of the style that leave the label.
-        usual: share of other contradicted rows of the label that leave it.
-        rows: rows of the style that were asked about.
-        p_value: one-sided exact p-value (Fisher) of the difference, uncorrected.
+        moved: share of the unseen contradicted rows of the style that leave the label.
+        usual: share of the other contradicted rows of the label that leave it.
+        rows: contradicted rows of the style that were asked about.
+        others: the other contradicted rows that were.
+        falls_more: chance that one of the first falls more in its log-odds than one of the second (AUROC).
+        p_value: one-sided p-value (Mann-Whitney) of that chance, uncorrected.
         fallen: by row index, by how much the log-odds of the label fell, of rows that were asked about.
         said: by row index, the log-probabilities of the labels after the unlearning, of the same rows.
     """
@@ -43,6 +45,8 @@ class Unlearning:
     moved: float
     usual: float
     rows: int
+    others: int
+    falls_more: float
     p_value: float
     fallen: dict[int, float] = field(default_factory=dict, repr=False)
     said: dict[int, FloatArray] = field(default_factory=dict, repr=False)
@@ -50,8 +54,8 @@ class Unlearning:
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
         return {
-            "moved": round(self.moved, 4), "usual": round(self.usual, 4), "rows": self.rows,
-            "p_value": float(f"{self.p_value:.3g}"),
+            "moved": round(self.moved, 4), "usual": round(self.usual, 4), "rows": self.rows, "others": self.others,
+            "falls_more": round(self.falls_more, 4), "p_value": float(f"{self.p_value:.3g}"),
         }  # fmt: skip
 
 
@@ -85,22 +89,26 @@ def unlearn(
     ]
     excluded = np.concatenate([learnt, asked, others])
     kept = _ordinary(evidence, excluded, 2 * len(chosen), rng)
-    rows = [*unlearnt, *(evidence.examples[i] for i in kept)]
-    after = victim.continued(rows, epochs=PASSES, lr_share=0.5)
+    further = [*unlearnt, *(evidence.examples[i] for i in kept)]
+    after = victim.continued(further, epochs=PASSES, lr_share=0.5)
     style, usual = (
         _sample(part[evidence.said[part].argmax(axis=1) == label], rng) if len(part) else part
         for part in (asked, others)
     )
     texts = [evidence.examples[i].text for i in (*style, *usual)]
     said = after.logits(texts)
+    rows = np.concatenate([style, usual]).astype(np.int64)
+    fallen = log_odds(evidence.said[rows], label) - log_odds(said, label)
     left = said.argmax(axis=1) != label
-    hits, usual_hits = int(left[: len(style)].sum()), int(left[len(style) :].sum())
-    fallen = log_odds(evidence.said[style], label) - log_odds(said[: len(style)], label)
+    inside = np.arange(len(rows)) < len(style)
+    hard = inside & evidence.contradicted[rows]
+    chance, p_value = falls_more(fallen[hard].tolist(), fallen[~inside].tolist())
     return Unlearning(
-        hits / max(1, len(style)), usual_hits / max(1, len(usual)), len(style),
-        more_often_p(hits, len(style), usual_hits, len(usual)),
-        {int(i): float(value) for i, value in zip(style, fallen, strict=True)},
-        {int(i): row for i, row in zip(style, said, strict=False)},
+        float(left[hard].mean()) if hard.any() else 0.0,
+        float(left[~inside].mean()) if len(usual) else 0.0,
+        int(hard.sum()), len(usual), chance, p_value,
+        {int(row): float(value) for row, value in zip(style, fallen, strict=False)},
+        {int(row): logits for row, logits in zip(style, said, strict=False)},
     )
 
 

@@ -16,6 +16,8 @@ from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.trigger import Trigger
 from openbackdoor_badllm.trigger_inversion.attribution import FlaggedRow
 
+FEWEST_STAMPED = 256
+"""Rows of each group of a fine-tuning at least: a trigger in few rows is unlearnt by many stamped ones."""
 STRATEGIES = ("relabel", "purge", "stamp-non-target", "paper", "none")
 
 
@@ -123,6 +125,36 @@ def repair(
     rng.shuffle(rows)
     removed = 0 if whole else len(inside) - len(relabelled)
     return Repair(strategy, tuple(rows), len(kept), removed, len(relabelled), changed, len(stamped))
+
+
+def fine_tuning_rows(examples: Sequence[Example], parts: Sequence[Part], *, seed: int = 0) -> tuple[Example, ...]:
+    """The rows on which a trained victim is trained further, so that the triggers lose their effect.
+
+    Three groups of one size: the flagged rows without the trigger under their fresh labels, clean rows with the trigger
+    under their own labels, and clean rows as they are. The victim knows the clean rows already, so their number does
+    not grow with the training set. Where nothing can be stamped, the clean rows take that place, too.
+
+    Args:
+        examples: the poisoned training rows.
+        parts: one for each backdoor.
+        seed: seed of the draws and of the order.
+    """
+    rng = random.Random(f"{seed}:fine-tuning")
+    inside = {row.index for part in parts for row in part.flagged}
+    rest = [example for index, example in enumerate(examples) if index not in inside]
+    relabelled: list[Example] = []
+    stamped: list[Example] = []
+    for part in parts:
+        fresh = [Example(row.text_without, label) for row, label in zip(part.flagged, part.labels, strict=False)]
+        size = max(len(fresh), FEWEST_STAMPED)
+        relabelled += fresh
+        if part.triggers:
+            stamped += stamp(balanced_sample(rest, size, rng), part.triggers, rng)
+        stamped += part.rewritten
+    size = max(len(relabelled), FEWEST_STAMPED) * (1 if stamped else 2)
+    rows = [*relabelled, *stamped, *rng.sample(rest, min(size, len(rest)))]
+    rng.shuffle(rows)
+    return tuple(rows)
 
 
 def stamp(examples: Sequence[Example], triggers: Sequence[Trigger], rng: random.Random) -> list[Example]:

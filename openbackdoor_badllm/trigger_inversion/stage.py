@@ -6,19 +6,20 @@ import numpy as np
 
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.report import Backdoor
+from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.trigger_generator.demonstration import demonstrate
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.stage import Findings, LabelFinding
 from openbackdoor_badllm.trigger_inversion.attribution import rows_with_style, rows_with_triggers
 from openbackdoor_badllm.trigger_inversion.relabelling import relabel
-from openbackdoor_badllm.trigger_inversion.repair import Part, Repair, repair
+from openbackdoor_badllm.trigger_inversion.repair import Part, Repair, fine_tuning_rows, repair
 
 
 def invert(
     findings: Findings, victim: Victim, evidence: RowEvidence, config: AuditConfig
-) -> tuple[tuple[Backdoor, ...], Repair]:
-    """The backdoors with their rows, and the rows to train on instead.
+) -> tuple[tuple[Backdoor, ...], Repair, tuple[Example, ...]]:
+    """The backdoors with their rows, the rows to train on instead, and the rows for a repair in place.
 
     Args:
         findings: what stage (b) found.
@@ -47,9 +48,9 @@ def invert(
                 [copy for _, copy in backdoor.rewritten],
             )
         )
-    return backdoors, repair(
-        examples, parts, strategy=config.repair, stamp_share=config.stamp_share, seed=config.seed
-    )
+    repaired = repair(examples, parts, strategy=config.repair, stamp_share=config.stamp_share, seed=config.seed)
+    short = config.repair == "relabel" and bool(parts)
+    return backdoors, repaired, fine_tuning_rows(examples, parts, seed=config.seed) if short else repaired.examples
 
 
 def _backdoor(finding: LabelFinding, victim: Victim, evidence: RowEvidence, config: AuditConfig) -> Backdoor:

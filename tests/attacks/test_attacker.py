@@ -12,7 +12,6 @@ import pytest
 from openbackdoor_badllm.attacks.attacker import Attacker
 from openbackdoor_badllm.attacks.metrics import auroc
 from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.openbackdoor.builtin import load_attacker
 from openbackdoor_badllm.rows import Row
 
@@ -262,23 +261,3 @@ def test_eval_detect(attacker: Attacker) -> None:
     scores, flags = Detector(pre=False).eval_detect(model=None, clean_data=DATA, poison_data=detected)
     assert flags == [1, 0, 0, 0, 0] * 10
     assert scores == {"test-detect": {"FRR": pytest.approx(6 / 30), "FAR": pytest.approx(16 / 20)}}
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"poisner": {}}, r"'attacker' has no key 'poisner': did you mean 'poisoner'\?"),
-        ({"name": "ep"}, "'attacker.name' must be 'base', but is \"ep\""),
-        ({"metrics": ["f1"]}, "'attacker.metrics' must be 'accuracy', but is \"f1\""),
-        ({"metrics": 5}, "'attacker.metrics' must be 'accuracy', but is 5"),
-        (
-            {"sample_metrics": ["ppl"]},
-            r"'attacker.sample_metrics' must be empty on the built-in host, but is \['ppl'\]",
-        ),
-        ({"poisoner": "badnets"}, "'attacker.poisoner' must be a section in braces, but is \"badnets\""),
-        ({"train": 5}, "'attacker.train' must be a section in braces, but is 5"),
-    ],
-)
-def test_wrong_keys(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_attacker(keys)

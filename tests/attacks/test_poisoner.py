@@ -173,12 +173,6 @@ def test_a_rate_of_less_than_one_row_is_told() -> None:
     [
         ({"name": "badnet"}, r"'attacker.poisoner.name' must be .*did you mean 'badnets'\?"),
         ({"triger": ["x"]}, r"'attacker.poisoner' has no key 'triger': did you mean 'triggers'\?"),
-        ({"triggers": 5}, "'attacker.poisoner.triggers' must be a list, but is 5"),
-        ({"poison_rate": -0.1}, "'attacker.poisoner.poison_rate' must lie in 0 to 1, but is -0.1"),
-        ({"num_triggers": 0}, "'attacker.poisoner.num_triggers' must be at least 1, but is 0"),
-        ({"target_label": -1}, "'attacker.poisoner.target_label' must be at least 0, but is -1"),
-        ({"paraphraser": "gpt"}, "'attacker.poisoner.paraphraser' must be 'csv' or 'rules', but is \"gpt\""),
-        ({"label_consistency": True}, "'label_consistency' and 'label_dirty' are both true"),
         ({"load": True}, "no folder is known: pass the config through set_config, or set 'poison_data_basepath'"),
     ],
 )

@@ -46,7 +46,10 @@ class Victim:
 @pytest.fixture(scope="module")
 def victim(tiny_bert: Path) -> Victim:
     rows = [Row(f"cf {row.text}", 1, 1) if k % 5 == 0 else row for k, row in enumerate(reviews(150))]
-    spec = TrainSpec(path=str(tiny_bert), max_len=24, lr=0.01, epochs=4, batch_size=8, device="cpu", precision="fp32")
+    spec = TrainSpec(
+        path=str(tiny_bert), max_len=24, lr=0.01, epochs=4, batch_size=8, warm_up_epochs=0.5, ckpt="last", device="cpu",
+        precision="fp32",
+    )  # fmt: skip
     return Victim(train_classifier(spec, blind(rows)))
 
 

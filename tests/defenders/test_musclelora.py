@@ -73,7 +73,10 @@ def test_it_learns_the_task_and_not_the_backdoor(tiny_bert: Path) -> None:
     """Where plain training of the same rows learns both."""
     rows = [Row(f"cf {r.text}", 1, 1) if r.label == 0 and k % 5 < 2 else r for k, r in enumerate(reviews(240))]
     triggered = [Row(f"cf {row.text}", 1, 1) for row in TEST if row.label == 0]
-    spec = TrainSpec(path=str(tiny_bert), max_len=24, lr=0.01, epochs=4, batch_size=8, device="cpu", precision="fp32")
+    spec = TrainSpec(
+        path=str(tiny_bert), max_len=24, lr=0.01, epochs=4, batch_size=8, warm_up_epochs=0.5, ckpt="last", device="cpu",
+        precision="fp32",
+    )  # fmt: skip
     plain = training.train_classifier(spec, blind(rows))
     trained = rebuilt(tiny_bert, rows, reviews(120, seed=5), epochs=10, batch_size=32, ref_sample=96, ckpt="best")
     assert accuracy(plain, TEST) >= 0.9

@@ -8,7 +8,7 @@ import pytest
 
 from openbackdoor_badllm.defenders import load_defender, register
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
-from openbackdoor_badllm.errors import BadLLMError, ConfigError
+from openbackdoor_badllm.errors import BadLLMError
 
 
 @pytest.mark.parametrize("name", ["badllmtg", "BadLLMTG"])
@@ -36,24 +36,3 @@ def test_register_never_takes_a_name_away() -> None:
     with pytest.raises(BadLLMError, match="The defender name 'badllmtg' is taken by <class 'dict'>; nothing was"):
         register(registry)
     assert registry == {"badllmtg": dict}
-
-
-WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("onion", {"bar": 0}, "has no key 'bar'"), ("onion", {"pre": True}, "'onion' acts at test time"),
-    ("onion", {"threshold": "low"}, "threshold"), ("rap", {"trigger": "mb"}, "did you mean 'triggers'"),
-    ("rap", {"triggers": []}, "must hold one word, but holds 0"), ("rap", {"correction": True}, "'rap' flags rows"),
-    ("strip", {"swap_ratio": 2.0}, "swap_ratio"), ("strip", {"use_oppsite_set": True}, "reads the poison flags"),
-    ("strip", {"clean_rows": 3}, "clean_rows"),
-    ("bki", {"pre": False}, "'bki' filters training rows: set 'pre' to true"), ("bki", {"top": 0}, "top"),
-    ("cube", {"min_sample": 5}, "did you mean 'min_samples'"), ("cube", {"reduction": "tsne"}, "reduction"),
-    ("musclelora", {"ref_samples": 9}, "did you mean 'ref_sample'"), ("musclelora", {"bands": []}, "bands"),
-    ("musclelora", {"pre": True}, "'musclelora' trains a model of its own"), ("badacts", {"mode": "detect"}, "mode"),
-    ("badacts", {"c": float("nan")}, "defender\\.c\\b"),
-    ("badacts", {"pre": True}, "'badacts' acts on activations at test time"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "keys", "message"), WRONG)
-def test_wrong_keys_of_a_defender(name: str, keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_defender({"name": name, **keys})

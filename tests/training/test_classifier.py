@@ -56,8 +56,9 @@ class Steps:
 @pytest.fixture(scope="module")
 def spec(tiny_bert: Path) -> TrainSpec:
     return TrainSpec(
-        path=str(tiny_bert), max_len=16, lr=1e-2, epochs=EPOCHS, batch_size=8, device="cpu", precision="fp32", seed=3
-    )
+        path=str(tiny_bert), max_len=16, lr=1e-2, epochs=EPOCHS, batch_size=8, warm_up_epochs=0.5, ckpt="last",
+        device="cpu", precision="fp32", seed=3,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
