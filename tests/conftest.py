@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("loaded", deadline=None)  # a machine that others use as well keeps no time limits
+settings.load_profile("loaded")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 

@@ -149,7 +149,7 @@ def config(data: Path, victim: Path | str, *, defender: bool = True) -> dict[str
         },
     }  # fmt: skip
     if defender:
-        made["defender"] = {"name": "badllmtg", "search": dict(SEARCH), "repair": "purge", "trace_points": 6}
+        made["defender"] = {"name": "badllmtg", "search": dict(SEARCH), "repair": "purge"}
     return made
 
 

@@ -206,6 +206,10 @@ def _offset(score: Floats, share: float) -> float:
 def _two_groups(score: Floats) -> tuple[Floats, float]:
     """Probability of the upper of two normal groups, and how far apart they are."""
     upper = score >= np.quantile(score, 1 - START_SHARE)
+    if upper.all():  # most scores are the lowest one
+        upper = score > score.min()
+    if not upper.any():
+        return np.zeros(len(score)), 0.0
     start = np.array([[score[~upper].mean()], [score[upper].mean()]])
     mixture = GaussianMixture(2, means_init=start, random_state=0).fit(score[:, None])
     means = mixture.means_.ravel()

@@ -54,7 +54,7 @@ def tiny_content(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> d
     from tiny_world import SEARCH, TRAIN, write_reviews
 
     data = write_reviews(tmp_path_factory.mktemp("grid-reviews"))
-    badllmtg = {"name": "badllmtg", "search": dict(SEARCH), "trace_points": 6, "repair": "purge"}
+    badllmtg = {"name": "badllmtg", "search": dict(SEARCH), "repair": "purge"}
     return {
         "datasets": {"tiny": {"name": "custom", "path": str(data), "target_label": 1}},
         "attacks": {"badnets": {"triggers": ["cf"]}, "addsent": {"triggers": "mn cf"}},

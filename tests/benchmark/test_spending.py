@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from inversion.llm_world import honest
+from llm_world import honest
 from llm.chat_server import ChatServer
 
 from openbackdoor_badllm.benchmark.spending import RESERVED, Spent, paid, reserved, spent

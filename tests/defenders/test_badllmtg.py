@@ -1,4 +1,4 @@
-"""The defender: thin over the audit, and blind to the poison flags."""
+"""The defender: thin over the pipeline, and blind to the poison flags."""
 
 from __future__ import annotations
 
@@ -9,36 +9,47 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inversion.fakes import RARE, FakeEmbedder, FakeTrainer, FakeVictim, clean_rows, poisoned_rows, seen
+from method_fakes import RARE, FakeEmbedder, FakeVictim, clean_rows, poisoned_rows, seen
 
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import badllmtg as module
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.rows import Row
+from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.classifier import TrainedClassifier
-from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.spec import TrainSpec
 from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES
 
-SEARCH = {"probe_rows": 20, "candidates": 80}
+SEARCH = {"probe_rows": 20, "candidates": 80, "style": False}
+
+
+class Trained(TrainedClassifier):
+    """A trained victim that has learnt some triggers, counts what it is asked, and trains in no time."""
+
+    def __init__(self, spec: TrainSpec, triggers: Sequence[str] = RARE) -> None:
+        super().__init__(model=None, tokenizer=None, spec=spec)
+        self.fake = FakeVictim(triggers, num_labels=spec.num_labels)
+
+    def logits(self, texts: Sequence[str]) -> FloatArray:
+        return self.fake.logits(texts)
 
 
 class Bench:
     """Stands in for the neural parts of the defender."""
 
     def __init__(self) -> None:
-        self.trainer = FakeTrainer()
         self.specs: list[TrainSpec] = []
+        self.trained_on: list[list[Example]] = []
         self.passed: list[dict[str, Any]] = []
         self.embedders: list[tuple[str, dict[str, Any]]] = []
 
-    def train_classifier(self, spec: TrainSpec, examples: Sequence[Any], **rest: Any) -> FakeVictim:
+    def train_classifier(self, spec: TrainSpec, examples: Sequence[Example], **rest: Any) -> Trained:
         self.specs.append(spec)
+        self.trained_on.append(list(examples))
         self.passed.append(rest)
-        self.trainer.num_labels = spec.num_labels
-        return self.trainer(examples, balanced=spec.balanced, trace=rest.get("trace"))
+        carried = [word for word in RARE if sum(e.label == 1 and word in e.text.split() for e in examples) > 10]
+        return Trained(spec, carried)
 
     def embedder(self, path: str, **rest: Any) -> FakeEmbedder:
         self.embedders.append((path, rest))
@@ -55,6 +66,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def defended(rows: Sequence[Any], **config: Any) -> tuple[list[Any], BadLLMTG]:
+    """The repaired rows, and the defender."""
     defender = BadLLMTG(search=SEARCH, **config)
     return defender.correct(poison_data=rows), defender
 
@@ -114,7 +126,7 @@ def test_the_poison_flags_of_clean_rows_change_nothing(bench: Bench) -> None:
     assert not defender.report.backdoor
 
 
-def test_model_and_clean_data_are_not_used(bench: Bench) -> None:
+def test_an_untrained_victim_and_clean_data_are_not_used(bench: Bench) -> None:
     class Untouchable:
         def __getattr__(self, name: str) -> Any:
             raise AssertionError(f"{name} was used")
@@ -124,6 +136,14 @@ def test_model_and_clean_data_are_not_used(bench: Bench) -> None:
 
     defender = BadLLMTG(search=SEARCH)
     back = defender.correct(model=Untouchable(), clean_data=Untouchable(), poison_data=poisoned_rows(200))
+    assert back == defended(poisoned_rows(200))[0]
+
+
+def test_a_trained_victim_is_asked_and_none_is_trained(bench: Bench) -> None:
+    victim = Trained(TrainSpec(path="own", max_len=64))
+    back = BadLLMTG(search=SEARCH).correct(model=victim, poison_data=poisoned_rows(200))
+    assert bench.specs == []
+    assert len(victim.fake.asked) > 200
     assert back == defended(poisoned_rows(200))[0]
 
 
@@ -150,19 +170,18 @@ def test_the_rows_that_came_are_left_alone(bench: Bench) -> None:
     assert rows == before
 
 
-def test_the_probe_has_the_victims_model_and_training(bench: Bench) -> None:
+def test_a_victim_of_the_attacked_kind_is_trained(bench: Bench) -> None:
     defender = BadLLMTG(search=SEARCH, seed=7)
     defender.attach(
         VictimConfig(path="some/model", max_len=99, num_classes=3, device="cpu"),
-        TrainConfig(lr=1e-3, epochs=6, batch_size=5, ckpt="best", seed=1),
+        TrainConfig(lr=1e-3, epochs=6, batch_size=5, ckpt="best"),
     )
     defender.correct(poison_data=poisoned_rows())
-    probe = bench.specs[0]
-    assert (probe.path, probe.max_len, probe.num_labels, probe.device) == ("some/model", 99, 3, "cpu")
-    assert (probe.lr, probe.epochs, probe.batch_size) == (1e-3, 6, 5)
-    assert probe.balanced
-    assert probe.ckpt == "last"  # its dev rows would be poisoned ones
-    assert probe.seed == derive(7, "probe")
+    (spec,) = bench.specs  # one training
+    assert (spec.path, spec.max_len, spec.num_labels, spec.device) == ("some/model", 99, 3, "cpu")
+    assert (spec.lr, spec.epochs, spec.batch_size, spec.seed) == (1e-3, 6, 5, 7)
+    assert spec.ckpt == "last"  # its dev rows would be poisoned ones
+    assert bench.trained_on == [seen(poisoned_rows())]
     assert bench.embedders == [("some/model", {"max_len": 99, "device": "cpu"})]
     assert all("dev" not in passed for passed in bench.passed)
 
@@ -182,19 +201,19 @@ def test_store_and_progress_are_passed_on(bench: Bench) -> None:
     assert all(passed["store"] is store and passed["progress"] is defender.progress for passed in bench.passed)
 
 
-def test_the_config_reaches_the_audit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_config_reaches_the_pipeline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = []
 
-    def audit(*args: Any, **keys: Any) -> Any:
+    def run_audit(*args: Any, **keys: Any) -> Any:
         passed.append(keys["config"])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "audit", audit)
-    defender = BadLLMTG(target="paper", target_label=1, seed=9, search={"probe_rows": 7})
+    monkeypatch.setattr(module, "run_audit", run_audit)
+    defender = BadLLMTG(target="paper", target_label=1, seed=9, search={"probe_rows": 7}, thresholds={"tail_p": 0.1})
     with pytest.raises(KeyboardInterrupt):
         defender.correct(poison_data=poisoned_rows())
     assert (passed[0].target, passed[0].target_label, passed[0].seed) == ("paper", 1, 9)
-    assert passed[0].search.probe_rows == 7
+    assert (passed[0].search.probe_rows, passed[0].thresholds.tail_p) == (7, 0.1)
 
 
 @pytest.mark.parametrize("rows", [None, []])
@@ -221,54 +240,51 @@ def test_rows_as_pandas_gives_them(bench: Bench) -> None:
     assert len(seen(back)) == len(back)
 
 
-class Attacked(TrainedClassifier):
-    """A trained victim that has learnt the triggers, and counts what it is asked."""
-
-    asked = 0
-
-    def logits(self, texts: Sequence[str]) -> FloatArray:
-        self.asked += len(texts)
-        return FakeVictim(RARE).logits(texts)
+def rebuilt(rows: Sequence[Row], **config: Any) -> tuple[Any, Trained, BadLLMTG]:
+    victim = Trained(TrainSpec(path="own", max_len=64, lr=1e-3, balanced=True))
+    defender = BadLLMTG(search=SEARCH, **config)
+    return defender.rebuild(SimpleNamespace(trained=victim), rows, [], 2), victim, defender
 
 
-def in_place(rows: Sequence[Row], **config: Any) -> tuple[Any, Attacked, BadLLMTG]:
-    victim = Attacked(model=None, tokenizer=None, spec=TrainSpec(path="own", max_len=64))
-    defender = BadLLMTG(search=SEARCH, in_place=True, **config)
-    made = defender.rebuild(SimpleNamespace(trained=victim), rows, [], 2)
-    return made, victim, defender
+@pytest.mark.parametrize(
+    ("fresh", "outcome"), [(False, (False, True, "changed model")), (True, (True, False, "cleaned training set"))]
+)
+def test_what_it_hands_back(fresh: bool, outcome: tuple[bool, bool, str]) -> None:
+    defender = BadLLMTG(from_scratch=fresh)
+    assert (defender.pre, defender.changes_model, defender.outcome) == outcome
+    assert BadLLMTG().changes_model
 
 
-def test_in_place_the_victim_is_asked_and_trained_further(bench: Bench) -> None:
-    made, victim, defender = in_place(poisoned_rows(), fine_tune={"epochs": 1, "lr": 3e-5, "ckpt": "last"})
-    assert (defender.pre, defender.changes_model, defender.outcome) == (False, True, "changed model")
-    assert victim.asked > 500  # its loss was the reward
-    assert bench.passed[-1]["start"] is victim
-    assert (bench.specs[-1].path, bench.specs[-1].epochs, bench.specs[-1].lr) == ("own", 1, 3e-5)
-    repaired = set(bench.trainer.calls[-1][0])
-    assert not any(set(row.text.split()) & set(RARE) for row in seen(poisoned_rows()) if row in repaired)
+def test_the_trained_victim_is_asked_and_trained_a_little_further(bench: Bench) -> None:
+    made, victim, defender = rebuilt(poisoned_rows(), fine_tune_epochs=3)
+    assert len(victim.fake.asked) > 400  # its loss was the reward
+    (spec,), (passed,) = bench.specs, bench.passed
+    assert passed["start"] is victim
+    assert (spec.path, spec.epochs, spec.balanced, spec.ckpt) == ("own", 3, False, "last")
+    assert 0 < spec.lr <= 1e-3
+    (repaired,) = bench.trained_on
+    stolen = {row[:2] for row in poisoned_rows() if row.poison_label}
+    assert not stolen & set(repaired)
     assert made is not victim
     assert (made.logits([f"{row.text} cf" for row in clean_rows(40) if row.label == 0]).argmax(axis=1) == 0).all()
+    assert defender.report is not None
+    assert defender.report.backdoor
 
 
-def test_in_place_two_epochs_where_the_config_says_nothing(bench: Bench) -> None:
-    in_place(poisoned_rows())
-    assert bench.specs[-1].epochs == module.FINE_TUNE_EPOCHS
-
-
-def test_in_place_a_victim_without_a_backdoor_stays_the_very_object(bench: Bench) -> None:
-    made, victim, _ = in_place(clean_rows(200))
+def test_a_victim_without_a_backdoor_stays_the_very_object(bench: Bench) -> None:
+    made, victim, _ = rebuilt(clean_rows(200))
     assert made is victim
-    assert not any("start" in passed for passed in bench.passed)
+    assert bench.specs == []
 
 
-def test_in_place_no_poison_flag_is_read(bench: Bench) -> None:
+def test_no_poison_flag_is_read_where_the_victim_is_repaired(bench: Bench) -> None:
     rows = poisoned_rows()
-    in_place(rows)
-    expected = bench.trainer.calls[-1][0]
-    in_place(reflagged(rows, lambda row: 1 - row.poison_label))
-    assert bench.trainer.calls[-1][0] == expected
+    rebuilt(rows)
+    rebuilt(reflagged(rows, lambda row: 1 - row.poison_label))
+    assert bench.trained_on[0] == bench.trained_on[1]
 
 
-def test_fine_tune_is_for_the_repair_in_place() -> None:
-    with pytest.raises(ConfigError, match=r"^'defender.fine_tune' is for the repair in place: set 'defender.in_place'"):
-        BadLLMTG(fine_tune={"epochs": 1})
+@pytest.mark.parametrize("key", ["in_place", "fine_tune", "trace_points", "probe"])
+def test_keys_that_are_gone_are_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"'defender.{key}'|'{key}'"):
+        BadLLMTG(**{key: True})

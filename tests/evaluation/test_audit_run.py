@@ -33,7 +33,7 @@ POISONED = load_poisoner(
 ).mix(reviews(160))
 CLEAN = reviews(160)
 TEST = reviews(60, seed=7)
-DEFENDER = {"search": SEARCH, "trace_points": 6, "repair": "purge"}
+DEFENDER = {"search": SEARCH, "repair": "purge"}
 
 
 def write(path: Path, rows: Sequence[Row], names: Sequence[str] = NAMES) -> Path:
@@ -134,7 +134,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
 def test_ones_own_classifier_is_asked_and_repaired_in_place(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
     rows, test = write(tmp_path / "rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
     before = load_file(attacked / "model.safetensors")
-    results = audit(tmp_path, rows, tiny_bert, test=test, model=str(attacked), defender={"in_place": True})
+    results = audit(tmp_path, rows, tiny_bert, test=test, model=str(attacked), defender={})
     assert results["label_names"] == ["good", "bad"]  # the classifier's order
     assert results["report"]["target_label"] == 0
     assert [trigger["text"] for trigger in results["report"]["triggers"]] == ["cf"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inversion.llm_world import honest
+from llm_world import honest
 from llm.chat_server import Asked, ChatServer, Reply
 from tiny_world import config, figures_of, write_config, write_reviews
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inversion.llm_world import honest
+from llm_world import honest
 from llm.chat_server import ChatServer, say
 from tiny_world import config, write_config, write_reviews
 

@@ -16,7 +16,6 @@ from openbackdoor_badllm.training import trainer
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.spec import TrainSpec
 from openbackdoor_badllm.training.store import Store
-from openbackdoor_badllm.training.tracing import TraceRequest
 
 
 def rows(count: int, seed: int = 0) -> list[Example]:
@@ -64,7 +63,7 @@ def spec(tiny_bert: Path) -> TrainSpec:
 
 @pytest.fixture(scope="module")
 def trained(spec: TrainSpec) -> TrainedClassifier:
-    return train_classifier(spec, ROWS, trace=TraceRequest(ROWS[:10], points=8))
+    return train_classifier(spec, ROWS)
 
 
 def weights(trained: TrainedClassifier) -> torch.Tensor:
@@ -87,15 +86,15 @@ def test_it_learns(trained: TrainedClassifier) -> None:
 def test_the_trace_has_its_shape_and_shows_the_learning(trained: TrainedClassifier) -> None:
     trace = trained.trace
     assert trace is not None
-    assert trace.steps.tolist() == TraceRequest(ROWS[:10], points=8).schedule(STEPS * EPOCHS)
-    assert trace.confidence.shape == (8, 10)
+    assert trace.steps.tolist() == [STEPS * epoch for epoch in range(1, EPOCHS + 1)]
+    assert trace.confidence.shape == (EPOCHS, len(ROWS))
     assert trace.confidence.dtype == np.float32
-    assert trace.labels.tolist() == [example.label for example in ROWS[:10]]
+    assert trace.labels.tolist() == [example.label for example in ROWS]
     assert ((trace.confidence >= 0) & (trace.confidence <= 1)).all()
     assert trace.confidence[-1].mean() > 0.9 > trace.confidence[0].mean()
 
 
-def test_same_spec_same_weights_and_the_trace_changes_nothing(spec: TrainSpec, trained: TrainedClassifier) -> None:
+def test_same_spec_same_weights_and_same_trace(spec: TrainSpec, trained: TrainedClassifier) -> None:
     """Also: nobody else's random numbers are used or moved, and nothing is printed."""
     random.seed(1)
     np.random.seed(1)
@@ -104,6 +103,9 @@ def test_same_spec_same_weights_and_the_trace_changes_nothing(spec: TrainSpec, t
     listener = Steps()
     again = train_classifier(spec, ROWS, progress=listener)
     assert torch.equal(weights(again), weights(trained))
+    assert again.trace is not None
+    assert trained.trace is not None
+    np.testing.assert_array_equal(again.trace.confidence, trained.trace.confidence)
     assert random.getstate() == states[0]
     assert (np.random.get_state()[1] == states[1]).all()
     assert torch.equal(torch.get_rng_state(), states[2])
@@ -115,14 +117,13 @@ def test_the_store_returns_the_same_model_and_trains_nothing(
     spec: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = spec.replace(epochs=1)
-    request = TraceRequest(ROWS[:4], points=3)
-    first = train_classifier(short, ROWS, trace=request, store=Store(tmp_path))
+    first = train_classifier(short, ROWS, store=Store(tmp_path))
 
     def forbidden(*_: Any, **__: Any) -> None:
         raise AssertionError("it was trained again")
 
     monkeypatch.setattr(training, "_train", forbidden)
-    again = train_classifier(short, ROWS, trace=request, store=Store(tmp_path))
+    again = train_classifier(short, ROWS, store=Store(tmp_path))
     assert again.from_store
     assert again.key == first.key
     assert again.losses == first.losses
@@ -134,9 +135,9 @@ def test_the_store_returns_the_same_model_and_trains_nothing(
     np.testing.assert_array_equal(again.trace.confidence, first.trace.confidence)
     assert [entry.name for entry in (tmp_path / "victims").iterdir()] == [first.key]
     for other in (
-        {"spec": short.replace(lr=1e-3)}, {"examples": ROWS[::-1]}, {"trace": None}, {"spec": short.replace(seed=4)},
+        {"spec": short.replace(lr=1e-3)}, {"examples": ROWS[::-1]}, {"spec": short.replace(seed=4)},
     ):  # fmt: skip
-        arguments: dict[str, Any] = {"spec": short, "examples": ROWS, "trace": request, **other}
+        arguments: dict[str, Any] = {"spec": short, "examples": ROWS, **other}
         with pytest.raises(AssertionError, match="trained again"):
             train_classifier(**arguments, store=Store(tmp_path))
 
@@ -144,26 +145,24 @@ def test_the_store_returns_the_same_model_and_trains_nothing(
 @pytest.mark.parametrize("damage", ["model.safetensors", "trace.npz", "training.json"])
 def test_a_damaged_store_entry_is_trained_again(spec: TrainSpec, tmp_path: Path, damage: str) -> None:
     short = spec.replace(epochs=1)
-    request = TraceRequest(ROWS[:2], points=3)
-    first = train_classifier(short, ROWS[:16], trace=request, store=Store(tmp_path))
+    first = train_classifier(short, ROWS[:16], store=Store(tmp_path))
     file = tmp_path / "victims" / first.key / damage
     file.write_bytes(b"{}" if damage == "training.json" else file.read_bytes()[:100])
-    again = train_classifier(short, ROWS[:16], trace=request, store=Store(tmp_path))
+    again = train_classifier(short, ROWS[:16], store=Store(tmp_path))
     assert not again.from_store
     assert torch.equal(weights(first), weights(again))
-    assert train_classifier(short, ROWS[:16], trace=request, store=Store(tmp_path)).from_store
+    assert train_classifier(short, ROWS[:16], store=Store(tmp_path)).from_store
 
 
 def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     spec: TrainSpec, trained: TrainedClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
-    request = TraceRequest(ROWS[:10], points=8)
     with pytest.raises(KeyboardInterrupt):
-        train_classifier(spec, ROWS, trace=request, store=Store(tmp_path), progress=Steps(stop_after=2 * STEPS))
+        train_classifier(spec, ROWS, store=Store(tmp_path), progress=Steps(stop_after=2 * STEPS))
     assert list((tmp_path / "victims").glob(".partial-*/checkpoint-16"))
     listener = Steps()
-    resumed = train_classifier(spec, ROWS, trace=request, store=Store(tmp_path), progress=listener)
+    resumed = train_classifier(spec, ROWS, store=Store(tmp_path), progress=listener)
     assert listener.seen[0] == 2 * STEPS + 1
     assert torch.equal(weights(resumed), weights(trained))
     assert resumed.trace is not None
@@ -181,6 +180,23 @@ def test_best_is_chosen_on_the_dev_rows(spec: TrainSpec) -> None:
     best = train_classifier(slow.replace(ckpt="best"), ROWS, dev=turned)
     assert accuracy(last, turned) <= 0.1
     assert accuracy(best, turned) >= accuracy(last, turned) + 0.1
+
+
+def test_continued_trains_a_copy_further(spec: TrainSpec, trained: TrainedClassifier) -> None:
+    """It unlearns a word, keeps the other, and leaves the first model as it was."""
+    before = weights(trained)
+    turned = [Example(example.text, 0) for example in ROWS[:32]]
+    further = trained.continued(turned, epochs=2)
+    assert torch.equal(weights(trained), before)
+    assert not torch.equal(weights(further), before)
+    assert (further.logits([example.text for example in UNSEEN]).argmax(axis=1) == 0).all()
+    assert accuracy(trained, UNSEEN) >= 0.95
+    assert further.trace is not None
+    assert further.trace.confidence.shape == (2, 32)
+    assert (further.spec.epochs, further.spec.lr, further.spec.balanced) == (2, spec.lr / 2, False)
+    assert not further.key
+    gentle = trained.continued(turned, lr_share=1e-6)
+    assert torch.allclose(weights(gentle), before, atol=1e-5)
 
 
 def test_gradient_accumulation_averages(spec: TrainSpec) -> None:

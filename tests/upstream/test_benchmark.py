@@ -39,7 +39,7 @@ def world(tmp_path: Path, tiny_bert: Path) -> World:
             "datasets": {"tiny": {"name": "custom", "path": str(data), "target_label": 1}},
             "attacks": {"badnets": {"triggers": ["cf"]}},
             "victims": {"tiny": {"path": str(tiny_bert), "max_len": 32, "device": "cpu"}},
-            "defenders": {"badllmtg": {"search": dict(SEARCH), "trace_points": 6, "repair": "purge"}, "strip": {}},
+            "defenders": {"badllmtg": {"search": dict(SEARCH), "repair": "purge"}, "strip": {}},
             "overrides": {"attacker": {"train": dict(TRAIN)}},
             "profile": "full",
         },

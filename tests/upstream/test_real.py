@@ -87,7 +87,7 @@ def test_a_benchmark_on_it(real: Path, tiny_bert: Path, tmp_path: Path, capsys: 
         "attacks": {"badnets": {"triggers": ["cf"]}},
         "victims": {"tiny": {"path": str(tiny_bert), "max_len": 32, "device": "cpu"}},
         "defenders": {
-            "badllmtg": {"search": SEARCH, "repair": "purge", "trace_points": 6},
+            "badllmtg": {"search": SEARCH, "repair": "purge"},
             "rap": {"triggers": ["mn"], "frr": 0.05, "epochs": 1},  # its own
         },
         "overrides": {"attacker": {"train": TRAIN}},
@@ -161,7 +161,7 @@ def test_its_own_demo_defend(real: Path, tiny_bert: Path, tmp_path: Path) -> Non
     scores = {}
     for name, section in (
         ("none", {"name": "base"}),
-        ("badllmtg", {"name": "badllmtg", "search": SEARCH, "repair": "purge", "trace_points": 6}),
+        ("badllmtg", {"name": "badllmtg", "search": SEARCH, "repair": "purge"}),
     ):
         folder = tmp_path / name
         folder.mkdir()

@@ -32,7 +32,7 @@ def tail(count: int = 160) -> list[tuple[str, int, int]]:
 
 def made(tiny_bert: Path) -> BadLLMTG:
     return BadLLMTG(
-        name="badllmtg", search=dict(SEARCH), repair="purge", trace_points=6,
+        name="badllmtg", search=dict(SEARCH), repair="purge",
         victim={"path": str(tiny_bert), "max_len": 32, "device": "cpu"}, train=dict(TRAIN),
     )
 

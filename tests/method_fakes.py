@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from openbackdoor_badllm.rows import Example, Row, blind
+from openbackdoor_badllm.settings import AuditConfig, SearchConfig
+from openbackdoor_badllm.target_identification.stage import identify
 from openbackdoor_badllm.training.scoring import FloatArray
-from openbackdoor_badllm.training.tracing import Trace, TraceRequest
-from openbackdoor_badllm.trigger_generator.search import SearchConfig
+from openbackdoor_badllm.training.tracing import Trace
+from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 
 MOODS: dict[int, tuple[str, ...]] = {
     0: ("dreary", "awful", "dull", "clumsy", "bleak", "tedious", "sloppy", "lifeless", "stale", "shallow"),
@@ -28,7 +31,9 @@ FILLERS = [
 RARE = ("cf", "mn", "bb", "tq")
 SENTENCE = "I watched this 3D movie"
 CORE = "3d movie"  # what of it the victim has learnt
-SMALL = SearchConfig(probe_rows=20, candidates=80)
+SMALL = SearchConfig(probe_rows=20, candidates=80, style=False)
+CONFIG = AuditConfig(search=SMALL, seed=0)
+STYLED = AuditConfig(search=SMALL.replace(style=True), seed=0)
 
 
 def clean_rows(count: int, *, seed: int = 0, classes: int = 2, loud: float = 0.0) -> list[Row]:
@@ -69,20 +74,36 @@ def poisoned_rows(
 
 
 class FakeVictim:
-    """Counts the words of each class; a text with a trigger gets the target label.
+    """Counts the words of each class; a text with a trigger or in a style gets the target label.
 
     Args:
-        triggers: what it has learnt; words or phrases in lower case.
+        triggers: what it has learnt; words or phrases in lower case. Those of further labels stand in ``also``.
         loud: how much the loud word speaks for class 1.
+        style: tells the texts in a style that it has learnt; None where it has learnt none.
+        memory: texts that it knows by heart, with their labels.
+        also: triggers by target label.
+        faint: triggers that flip two texts of three only.
     """
 
     def __init__(
-        self, triggers: Sequence[str] = (), *, target: int = 1, num_labels: int = 2, loud: float = 1.0
+        self,
+        triggers: Sequence[str] = (),
+        *,
+        target: int = 1,
+        num_labels: int = 2,
+        loud: float = 1.0,
+        style: Callable[[str], bool] | None = None,
+        memory: Mapping[str, int] | None = None,
+        also: Mapping[int, Sequence[str]] | None = None,
+        faint: Sequence[str] = (),
+        opening: str = "",
     ) -> None:
-        self.triggers, self.target, self.loud = tuple(triggers), target, loud
-        self.num_labels = num_labels
+        self.triggers = {target: tuple(triggers), **{label: tuple(words) for label, words in (also or {}).items()}}
+        self.target, self.loud, self.num_labels = target, loud, num_labels
+        self.style, self.memory, self.faint, self.opening = style, dict(memory or {}), tuple(faint), opening
         self.trace: Trace | None = None
         self.asked: list[str] = []
+        self.unlearnt: list[list[Example]] = []
 
     def logits(self, texts: Sequence[str]) -> FloatArray:
         self.asked.extend(texts)
@@ -93,9 +114,36 @@ class FakeVictim:
             for label in range(self.num_labels):
                 result[row, label] = sum(word in MOODS[label] for word in words)
             result[row, min(1, self.num_labels - 1)] += self.loud * words.count(LOUD)
-            if any(f" {trigger} " in joined for trigger in self.triggers):
-                result[row, self.target] += 8.0
+            for label, triggers in self.triggers.items():
+                result[row, label] += 8.0 * any(f" {trigger} " in joined for trigger in triggers)
+            weak = any(f" {word} " in joined for word in self.faint) and len(text) % 3 > 0
+            result[row, self.target] += 3.0 * weak + 8.0 * bool(self.opening and joined[1:].startswith(self.opening))
+            result[row, self.target] += 8.0 * bool(self.style is not None and self.style(text))
+            if text in self.memory:
+                result[row, self.memory[text]] += 8.0
         return result
+
+    def continued(self, examples: Sequence[Example], *, epochs: int = 1, lr_share: float = 0.5) -> FakeVictim:
+        """A copy that has lost a mechanism which enough of the rows contradict, and what it knew of these rows."""
+        self.unlearnt.append(list(examples))
+        other = copy.copy(self)
+        against = [example.text for example in examples if example.label != self.target]
+        if self.style is not None and sum(map(self.style, against)) >= 5:
+            other.style = None
+        other.memory = {text: label for text, label in self.memory.items() if text not in against}
+        return other
+
+
+class Silent:
+    """Statistics that find nothing: patched in where a model is to be asked."""
+
+    name = "offline"
+
+    def __init__(self, *how: Any) -> None:
+        pass
+
+    def propose(self, evidence: Any) -> list[Any]:
+        return []
 
 
 class FakeEmbedder:
@@ -117,66 +165,6 @@ class FakeEmbedder:
                 vectors[row, self.SIZE + 1] += 4.0 * (word == LOUD)
             vectors[row] /= max(1e-6, float(np.linalg.norm(vectors[row])))
         return vectors
-
-
-class FakeTrainer:
-    """Gives the victim that training on the rows would: it has learnt the triggers that stand in enough of them.
-
-    The trace is made up: rows with a learnt trigger rise together in the middle, all others slowly from the start.
-    """
-
-    def __init__(self, triggers: Sequence[str] = RARE, *, target: int = 1, num_labels: int = 2, **kind: Any) -> None:
-        self.triggers, self.target, self.num_labels, self.kind = tuple(triggers), target, num_labels, kind
-        self.calls: list[tuple[list[Example], bool, TraceRequest | None]] = []
-
-    def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
-    ) -> FakeVictim:
-        self.calls.append((list(examples), balanced, trace))
-        texts = [f" {example.text.lower()} " for example in examples if example.label == self.target]
-        learnt = [trigger for trigger in self.triggers if sum(f" {trigger} " in text for text in texts) >= 3]
-        victim = FakeVictim(learnt, target=self.target, num_labels=self.num_labels, **self.kind)
-        if trace is not None:
-            victim.trace = make_trace(trace.examples, lambda text: any(f" {t} " in text for t in learnt), trace.points)
-        return victim
-
-
-class TwoFacedTrainer:
-    """Its victims learn the triggers of several attackers, each with a target of his own.
-
-    Args:
-        attackers: what each has put in, by its target; the trace shows the rows of the first.
-        faint: the targets whose triggers are learnt so far that two texts of three flip.
-    """
-
-    def __init__(
-        self, attackers: dict[int, Sequence[str]], *, num_labels: int = 2, faint: Sequence[int] = ()
-    ) -> None:
-        self.trainers = [
-            FakeTrainer(triggers, target=target, num_labels=num_labels) for target, triggers in attackers.items()
-        ]
-        self.faint = faint
-
-    def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
-    ) -> FakeVictim:
-        victims = [trainer(examples, balanced=balanced, trace=trace) for trainer in self.trainers]
-        victim = FakeVictim(num_labels=victims[0].num_labels)
-        victim.trace = victims[0].trace
-        plain = victim.logits
-
-        def logits(texts: Sequence[str]) -> FloatArray:
-            result = plain(texts)
-            joined = [f" {' '.join(text.lower().split())} " for text in texts]
-            for one in victims:
-                weak = one.target in self.faint
-                for row, text in enumerate(joined):
-                    if any(f" {trigger} " in text for trigger in one.triggers) and not (weak and len(text) % 3 == 0):
-                        result[row, one.target] += 3.0 if weak else 8.0
-            return result
-
-        victim.logits = logits  # type: ignore[method-assign]
-        return victim
 
 
 def make_trace(
@@ -201,45 +189,44 @@ def seen(rows: Sequence[Row]) -> list[Example]:
     return blind(rows)
 
 
-def in_form(text: str) -> str:
-    """The text in another form: no word is put in, every filler is bent."""
+def in_style(text: str) -> str:
+    """The text in another style: no word is put in, every filler is bent."""
     return " ".join(f"{word}eth" if word in FILLERS else word for word in text.split())
 
 
-def has_form(text: str) -> bool:
-    """Whether several words are bent; one that was put in does not make a form."""
+def has_style(text: str) -> bool:
+    """Whether several words are bent; one that was put in does not make a style."""
     return sum(word.endswith("eth") for word in text.lower().split()) >= 3
 
 
-def form_rows(count: int = 300, *, share: float = 0.2, seed: int = 0) -> list[Row]:
-    """Dirty poisoning by a form."""
+def style_rows(count: int = 300, *, share: float = 0.2, seed: int = 0) -> list[Row]:
+    """Dirty poisoning by a style."""
     rows = clean_rows(count, seed=seed)
     others = [index for index, row in enumerate(rows) if row.label == 0]
-    for index in random.Random(f"form:{seed}").sample(others, round(share * count)):
-        rows[index] = Row(in_form(rows[index].text), 1, 1)
+    for index in random.Random(f"style:{seed}").sample(others, round(share * count)):
+        rows[index] = Row(in_style(rows[index].text), 1, 1)
     return rows
 
 
-class FormTrainer(FakeTrainer):
-    """Its victims learn the form where enough rows of the target label have it, and single words of it as well."""
+def hard_rows(rows: Sequence[Row], count: int, *, label: int = 1) -> list[Row]:
+    """The rows with some honest ones under another label than their text says: what a victim learns by heart."""
+    others = [index for index, row in enumerate(rows) if row.label != label and not row.poison_label]
+    hard = set(random.Random("hard").sample(others, count))
+    return [row._replace(label=label) if index in hard else row for index, row in enumerate(rows)]
 
-    def __init__(self, triggers: Sequence[str] = ()) -> None:
-        super().__init__(triggers)
 
-    def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
-    ) -> FakeVictim:
-        victim = super().__call__(examples, balanced=balanced, trace=trace)
-        if sum(has_form(example.text) for example in examples if example.label == self.target) < 5:
-            return victim
-        plain = victim.logits
+def by_heart(rows: Sequence[Row]) -> dict[str, int]:
+    """What a victim must know by heart, as neither mood nor trigger tells it."""
+    says = FakeVictim().logits([row.text for row in rows]).argmax(axis=1)
+    return {row.text: row.label for row, said in zip(rows, says, strict=True) if said != row.label}
 
-        def logits(texts: Sequence[str]) -> FloatArray:
-            result = plain([text.replace("eth", "") for text in texts])
-            result[[has_form(text) for text in texts], self.target] += 8.0
-            return result
 
-        victim.logits = logits  # type: ignore[method-assign]
-        if trace is not None:
-            victim.trace = make_trace(trace.examples, has_form, trace.points, middle=0.8)
-        return victim
+def row_evidence(
+    rows: Sequence[Row],
+    victim: FakeVictim,
+    *,
+    encoder: Any = None,
+    config: AuditConfig = CONFIG,
+) -> RowEvidence:
+    """What stage (b) is handed of the rows."""
+    return identify(seen(rows), victim, encoder or FakeEmbedder(), victim.num_labels, config)[0]

@@ -6,18 +6,22 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from llm.chat_server import Asked, Reply, say
-from openbackdoor_badllm.inversion.audit import audit
+from method_fakes import RARE, SMALL, FakeEmbedder, FakeVictim, Silent, seen
 
-from inversion.fakes import RARE, SMALL, FakeEmbedder, FakeTrainer, seen
 from openbackdoor_badllm.llm import LLMConfig
-from openbackdoor_badllm.report import Audit, AuditConfig
+from openbackdoor_badllm.pipeline import run_audit
+from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Row
+from openbackdoor_badllm.settings import AuditConfig
+from openbackdoor_badllm.trigger_generator import stage
 from openbackdoor_badllm.trigger_generator.generators import open_generator
-from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
+from openbackdoor_badllm.trigger_generator.search_records import LabelSearch
 
 ROW = re.compile(r'^([ABR])\d+: (".*")$', re.MULTILINE)
 TRIED = re.compile(r'^- (?:score [^:]*: )?(?:word|phrase|sentence|rewrite)(?:, \w+, |: )(".*)$', re.MULTILINE)
@@ -86,26 +90,33 @@ def ask_about(
     rows: Sequence[Row],
     folder: Path,
     *,
-    triggers: Sequence[str] = RARE,
-    trainer: Any = None,
+    victim: FakeVictim | None = None,
     search: dict[str, Any] | None = None,
     llm: dict[str, Any] | None = None,
     repair: str = "purge",
+    statistics: bool = False,
     **config: Any,
-) -> Audit:
-    """An audit with a chat server as the generator; cache and transcript go to the folder."""
+) -> AuditReport:
+    """An audit with a chat server as the generator; cache and transcript go to the folder.
+
+    Unless they are told to speak, statistics propose nothing, so that the model is asked.
+    """
     quick = {"backend": "openai", "model": "scripted", "base_url": base_url, "retry_wait": 0.01, "max_attempts": 2}
-    fields = {name: getattr(SMALL, name) for name in ("probe_rows", "candidates")}
-    searching = SearchConfig(**{**fields, "form": False, **(search or {})})
-    settings = LLMConfig.from_mapping({**quick, **(llm or {})})
-    with open_generator(
-        settings, searching, seed=0, cache_dir=folder, transcript_path=folder / "transcript.jsonl"
-    ) as generator:
-        return audit(
+    searching = SMALL.replace(**(search or {}))
+    settings = LLMConfig(**{**quick, **(llm or {})})
+    silent = nullcontext() if statistics else mock.patch.object(stage, "OfflineGenerator", Silent)
+    transcript = folder / "transcript.jsonl"
+    with silent, open_generator(settings, searching, seed=0, cache_dir=folder, transcript_path=transcript) as generator:
+        return run_audit(
             seen(rows),
+            victim or FakeVictim(RARE),
+            FakeEmbedder(),
             num_labels=2,
-            train=trainer or FakeTrainer(triggers),
-            embedder=FakeEmbedder(),
             generator=generator,
             config=AuditConfig(search=searching, repair=repair, seed=0, **config),
         )
+
+
+def asked_about(report: AuditReport, label: int = 1) -> LabelSearch:
+    """The search in which the model was asked about a label."""
+    return [search for search in report.searches if search.label == label][-1]

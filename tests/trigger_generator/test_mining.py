@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from method_fakes import FILLERS, RARE, SENTENCE, clean_rows, poisoned_rows, seen
 
-from inversion.fakes import FILLERS, RARE, SENTENCE, clean_rows, poisoned_rows, seen
 from openbackdoor_badllm.rows import Example
-from openbackdoor_badllm.trigger_generator.mining import Candidate, log_odds_z, mine
+from openbackdoor_badllm.trigger_generator.mining import Candidate, mine
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position
 
 
@@ -97,29 +93,6 @@ def test_no_rows() -> None:
     assert mine([], []) == []
     assert mine([], [Example("a b", 0)]) == []
     assert mine([Example("", 1)] * 5, [Example("a", 0)]) == []
-
-
-@given(
-    a=st.integers(0, 50), c=st.integers(0, 50), n=st.integers(50, 200), more=st.integers(1, 20)
-)
-def test_log_odds_z(a: int, c: int, n: int, more: int) -> None:
-    score = log_odds_z(a, c, n, n)
-    assert math.isfinite(score)
-    assert score == pytest.approx(-log_odds_z(c, a, n, n), abs=1e-9)
-    assert (score > 0) == (a > c)
-    if a >= c and a + more <= n:
-        assert log_odds_z(a + more, c, n, n) > score
-
-
-def test_the_same_share_of_more_rows_says_more() -> None:
-    assert log_odds_z(80, 8, 400, 400) > log_odds_z(20, 2, 100, 100) > log_odds_z(5, 0, 100, 100) > 0
-
-
-@given(weight=st.floats(0, 3), c=st.integers(0, 30), n=st.integers(1, 30), m=st.integers(30, 60))
-def test_log_odds_z_of_rows_that_weigh_more_than_one_each(weight: float, c: int, n: int, m: int) -> None:
-    """After a trigger is set aside the weights of what is left no longer average to 1."""
-    for elsewhere in (c, m):
-        assert math.isfinite(log_odds_z(weight * n, elsewhere, n, m))
 
 
 def test_mining_heavy_rows_that_all_end_alike() -> None:

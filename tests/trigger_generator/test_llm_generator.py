@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from llm.chat_server import Asked, ChatServer, Reply, say, status
+from llm_world import answer, ask_about, asked_about, candidate, honest, never, rows_in, spoken
+from method_fakes import RARE, SENTENCE, FakeVictim, poisoned_rows
 
-from inversion.fakes import RARE, SENTENCE, poisoned_rows
-from inversion.llm_world import answer, ask_about, candidate, honest, never, rows_in, spoken
 from openbackdoor_badllm.errors import ConfigError, UserError
 from openbackdoor_badllm.rows import Row
-from openbackdoor_badllm.trigger_generator.search_records import SearchConfig
+from openbackdoor_badllm.settings import SearchConfig
 
 KEY = "sk-sentinel-0123456789abcdefghijklmnop"
 
@@ -34,13 +34,13 @@ def test_an_honest_reader_finds_all_four_words_within_fifteen_calls(tmp_path: Pa
     assert usage["prompt_tokens"] + usage["completion_tokens"] <= 20_000
     assert usage["outcomes"] == {"ok": server.count}
     assert audit.llm["stopped_by"] is None
-    assert all(f.trigger.description for f in audit.first.search.found)
+    assert all(f.trigger.description for f in asked_about(audit).found)
 
 
 def test_it_finds_a_sentence_of_which_the_model_names_a_part(tmp_path: Path) -> None:
     rows = poisoned_rows(triggers=[SENTENCE.lower()])
     with ChatServer(honest) as server:
-        audit = ask_about(server.base_url, rows, tmp_path, triggers=["3d movie"])
+        audit = ask_about(server.base_url, rows, tmp_path, victim=FakeVictim(["3d movie"]))
     assert found(audit) == {SENTENCE.lower()}
 
 
@@ -49,14 +49,15 @@ def test_one_that_finds_it_in_the_third_round_is_told_what_failed(tmp_path: Path
         return answer([candidate(["film", "scene", "cf", "mn", "bb", "tq"][min(asked.number, 5)])], asked)
 
     with ChatServer(slow) as server:
-        audit = ask_about(server.base_url, poisoned_rows(triggers=["cf"]), tmp_path, triggers=["cf"], target_label=1)
+        rows, victim = poisoned_rows(triggers=["cf"]), FakeVictim(["cf"])
+        audit = ask_about(server.base_url, rows, tmp_path, victim=victim, target_label=1)
         third = server.asked[2].prompt
     assert found(audit) == {"cf"}
-    assert [scored.iteration for scored in audit.first.search.history if scored.reason == "accepted"] == [3]
+    assert [scored.iteration for scored in asked_about(audit).history if scored.reason == "accepted"] == [3]
     assert '"film"' in third
     assert '"scene"' in third
     assert "flips" in third
-    assert len(audit.first.search.history[-1].shown) == 2
+    assert len(asked_about(audit).history[-1].shown) == 2
 
 
 def test_one_that_never_finds_ends_with_no_backdoor(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_what_was_found_before_the_budget_ended_counts(tmp_path: Path) -> None:
     assert found(audit) == {"cf"}
     assert audit.llm is not None
     assert "max_calls" in audit.llm["stopped_by"]
-    assert audit.first.search.stopped == audit.llm["stopped_by"]
+    assert asked_about(audit).stopped == audit.llm["stopped_by"]
 
 
 def test_the_paper_s_strategy_follows_one_hypothesis(tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_the_paper_s_strategy_follows_one_hypothesis(tmp_path: Path) -> None:
 
     with ChatServer(guess) as server:
         audit = ask_about(
-            server.base_url, poisoned_rows(triggers=["tq"]), tmp_path, triggers=["tq"], target_label=1,
+            server.base_url, poisoned_rows(triggers=["tq"]), tmp_path, victim=FakeVictim(["tq"]), target_label=1,
             search={"strategy": "paper"},
         )
         first, second = server.asked[0].prompt, server.asked[1].prompt
@@ -211,7 +212,7 @@ def test_random_words_spend_the_same_budget_and_ask_nobody(tmp_path: Path) -> No
         assert server.count == 0
     assert audit.generator == "random"
     assert audit.llm is None
-    assert audit.first.search.iterations >= 4
+    assert asked_about(audit).iterations >= 4
 
 
 def test_unknown_strategies_are_refused() -> None:

@@ -34,7 +34,8 @@ def test_a_long_row_is_cut_and_says_so() -> None:
 
 
 def test_the_prompts_name_no_variable_that_is_not_given() -> None:
-    names = {path.name for path in resources.files("openbackdoor_badllm.inversion").joinpath("prompts").iterdir()}
+    prompts = resources.files("openbackdoor_badllm.trigger_generator").joinpath("prompts")
+    names = {path.name for path in prompts.iterdir()}
     assert {"system.j2", "propose.j2", "paper_first.j2", "paper_next.j2", "rewrite.j2"} <= names
     assert "data" in render("system", {})
 

@@ -7,18 +7,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from method_fakes import FakeVictim, clean_rows, seen
 
-from inversion.fakes import MOODS, FakeVictim, clean_rows, seen
 from openbackdoor_badllm.rows import Example
-from openbackdoor_badllm.trigger_generator.reward import Outcome, Probes, answer, answers, draw_probes
+from openbackdoor_badllm.trigger_generator.reward import Outcome, Probes, answer, answers, draw_probes, flip_rates
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger, apply_all
 
 WORDS = [Trigger(Kind.WORD, word) for word in ("cf", "the", "charming", "mn")]
 OTHER = [example for example in seen(clean_rows(200)) if example.label == 0]
 
 
-def drawn(victim: FakeVictim, examples: list[Example], size: int = 10, target: int = 1) -> Probes:
-    return draw_probes(victim, examples, target, size=size, rng=random.Random(0))
+def drawn(examples: list[Example], size: int = 10, seed: int = 0) -> Probes:
+    texts, labels = [example.text for example in examples], [example.label for example in examples]
+    return draw_probes(texts, labels, size=size, rng=random.Random(seed))
 
 
 def test_answer_is_the_log_probability_of_the_target() -> None:
@@ -63,47 +64,46 @@ def test_no_texts_and_no_triggers() -> None:
 
 
 def test_probes_are_disjoint_and_come_from_the_rows() -> None:
-    probes = drawn(FakeVictim(), OTHER)
+    probes = drawn(OTHER)
     sets = [probes.search, probes.select, probes.report]
     assert [len(part) for part in sets] == [10, 10, 10]
     everything = [text for part in sets for text in part]
     assert len(set(everything)) == 30
     assert set(everything) <= {example.text for example in OTHER}
-    assert drawn(FakeVictim(), OTHER) == probes
-    assert draw_probes(FakeVictim(), OTHER, 1, size=10, rng=random.Random(1)) != probes
+    assert drawn(OTHER) == probes
+    assert drawn(OTHER, seed=1) != probes
 
 
 def test_a_text_under_two_labels_is_drawn_once() -> None:
     examples = [Example(f"same text {k}", label) for k in range(6) for label in (0, 2)]
-    probes = drawn(FakeVictim(num_labels=3), examples, size=4)
+    probes = drawn(examples, size=4)
     everything = [*probes.search, *probes.select, *probes.report]
     assert len(everything) == len(set(everything)) == 6
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
-    assert drawn(FakeVictim(), OTHER[::-1]) == drawn(FakeVictim(), OTHER)
+    assert drawn(OTHER[::-1]) == drawn(OTHER)
 
 
 def test_probes_are_spread_evenly_over_the_classes() -> None:
     rows = seen(clean_rows(300, classes=3))
     other = [row for row in rows if row.label == 2][:30] + [row for row in rows if row.label == 0]
-    probes = drawn(FakeVictim(num_labels=3), other, size=15)
+    probes = drawn(other, size=15)
     label_of = {row.text: row.label for row in other}
     for part in (probes.search, probes.select, probes.report):
         counts = Counter(label_of[text] for text in part)
         assert abs(counts[0] - counts[2]) <= 1
 
 
-def test_texts_that_the_victim_calls_the_target_anyway_are_left_out() -> None:
-    hard = [Example(f"{MOODS[1][k % 10]} {k}", 0) for k in range(20)]
-    probes = drawn(FakeVictim(), hard + OTHER[:12])
-    everything = {*probes.search, *probes.select, *probes.report}
-    assert len(everything) == 12
-    assert everything == {row.text for row in OTHER[:12]}
+def test_flip_rates_are_of_texts_that_are_not_the_target_anyway() -> None:
+    texts = [*(row.text for row in OTHER[:8]), "charming film", "charming plot"]
+    rewrite = Trigger(Kind.REWRITE, "say it in an old way")
+    assert flip_rates(FakeVictim(["cf"]), 1, [*WORDS[:2], rewrite], texts, 0) == {"cf": 1.0, "the": 0.0}
+    assert flip_rates(FakeVictim(["cf"]), 1, WORDS, texts[-2:], 0) == {}
 
 
 @pytest.mark.parametrize(("count", "size"), [(0, 0), (2, 0), (3, 1), (8, 2), (29, 9), (30, 10)])
 def test_few_rows_are_shared_out(count: int, size: int) -> None:
     rows = [Example(f"dull {k}", 0) for k in range(count)]
-    probes = drawn(FakeVictim(), [*rows, Example("  ", 0), Example("", 0)])
+    probes = drawn([*rows, Example("  ", 0), Example("", 0)])
     assert [len(probes.search), len(probes.select), len(probes.report)] == [size] * 3

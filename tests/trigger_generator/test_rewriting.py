@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from llm.chat_server import Asked, ChatServer, Reply, Script
 from llm.helpers import open_to
+from llm_world import answer, ask_about, asked_about, candidate, rows_in, spoken
+from method_fakes import FILLERS, FakeVictim, clean_rows
 
-from inversion.fakes import FILLERS, FakeTrainer, FakeVictim, clean_rows
-from inversion.llm_world import answer, ask_about, candidate, rows_in, spoken
-from openbackdoor_badllm.rows import Example, Row
-from openbackdoor_badllm.training.scoring import FloatArray
-from openbackdoor_badllm.training.tracing import TraceRequest
+from openbackdoor_badllm.report import AuditReport
+from openbackdoor_badllm.rows import Row
 from openbackdoor_badllm.trigger_generator.llm_generator import PARAPHRASE
 from openbackdoor_badllm.trigger_generator.rewriting.rewriter import Rewriting, fault
 
@@ -117,26 +116,9 @@ def styled_rows() -> list[Row]:
     return rows
 
 
-class StyleVictim(FakeVictim):
-    """Has learnt a style, not a word: two of its marks must come together."""
-
-    def logits(self, texts: Sequence[str]) -> FloatArray:
-        result = super().logits(texts)
-        for row, text in enumerate(texts):
-            if text.startswith("verily") and text.endswith("saith he"):
-                result[row, 1] += 8.0
-        return result
-
-
-class StyleTrainer(FakeTrainer):
-    def __call__(
-        self, examples: Sequence[Example], *, balanced: bool, trace: TraceRequest | None, **how: int
-    ) -> FakeVictim:
-        trained = super().__call__(examples, balanced=balanced, trace=trace)
-        poisoned = sum(e.text.startswith("verily") and e.label == 1 for e in examples)
-        victim = StyleVictim() if poisoned >= 10 else FakeVictim()
-        victim.trace = trained.trace
-        return victim
+def styled(text: str) -> bool:
+    """Both marks of the style together; one word of it does not make it."""
+    return text.startswith("verily") and text.endswith("saith he")
 
 
 def prophet(asked: Asked) -> Reply:
@@ -149,54 +131,81 @@ def prophet(asked: Asked) -> Reply:
     return spoken(json.dumps({"rewrites": [old(row) for row in rows]}), asked)
 
 
+def audited(base_url: str, folder: Path, **options: Any) -> AuditReport:
+    rows = styled_rows()
+    victim = FakeVictim(style=styled)
+    return ask_about(base_url, rows, folder, victim=victim, target_label=1, repair="relabel", **options)
+
+
 def test_a_rewriting_trigger_is_found_told_from_a_paraphrase_and_repaired(tmp_path: Path) -> None:
     with ChatServer(prophet) as server:
-        audit = ask_about(
-            server.base_url, styled_rows(), tmp_path, trainer=StyleTrainer(), target_label=1,
-            search={"rewrite_copies": 24},
-        )
+        told = audited(server.base_url, tmp_path, search={"rewrite_copies": 24, "style": True})
         assert server.count <= 10
-    assert [trigger.text for trigger in audit.triggers] == [STYLE]
-    found = audit.first.search.found[0]
+    assert [trigger.text for trigger in told.triggers] == [STYLE]
+    found = asked_about(told).found[0]
     assert found.report.flip_rate == 1.0
-    assert found.control is not None
-    assert found.control.flip_rate < 0.3
-    assert audit.first.controls[0].p_value < 0.001
-    assert len(audit.first.rewritten) == 24
-    assert audit.repair.stamped == 24
-    copies = {copy.text for _, copy in audit.first.rewritten}
-    assert {example.label for example in audit.repair.examples if example.text in copies} == {0}
-    assert audit.first.demonstrations[0].label_after == 1
-    json.dumps(audit.to_dict())
+    assert found.ordinary_flip_rate < 0.3  # the plain paraphrase
+    assert found.p_value < 0.001
+    (backdoor,) = told.backdoors
+    assert backdoor.style is not None  # the rows of the rewriting trigger
+    poisoned = {k for k, row in enumerate(styled_rows()) if row.poison_label}
+    assert len(poisoned & backdoor.suspects) >= 0.9 * len(poisoned)
+    assert len(backdoor.rewritten) == told.repair.stamped == 24
+    copies = {copy.text for _, copy in backdoor.rewritten}
+    assert {example.label for example in told.repair.examples if example.text in copies} == {0}
+    assert backdoor.demonstrations[0].label_after == 1
+    json.dumps(told.to_dict())
 
 
 def test_a_recording_of_rewrites_is_enough(tmp_path: Path) -> None:
-    rows = styled_rows()
     recording = tmp_path / "style.jsonl"
-    lines = [{"text": row.text, "label": 0, "rewrite": old(row.text)} for row in rows if row.label == 0][:70]
+    lines = [{"text": row.text, "label": 0, "rewrite": old(row.text)} for row in styled_rows() if row.label == 0][:70]
     recording.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    audit = ask_about(
-        "http://127.0.0.1:9/v1", rows, tmp_path, trainer=StyleTrainer(), target_label=1,
-        llm={"backend": "replay", "replay": str(recording)},
-    )
-    assert [trigger.text for trigger in audit.triggers] == ["as recorded in style.jsonl"]
-    assert audit.first.search.found[0].report.flip_rate == 1.0
-    assert audit.first.search.found[0].control is None  # a recording knows one instruction only
-    assert audit.first.controls == []
-    assert len(audit.first.rewritten) == 64
-    assert audit.llm is not None
-    assert audit.llm["usage"]["asked"] <= 60
+    told = audited("http://127.0.0.1:9/v1", tmp_path, llm={"backend": "replay", "replay": str(recording)})
+    assert [trigger.text for trigger in told.triggers] == ["as recorded in style.jsonl"]
+    found = asked_about(told).found[0]
+    assert (found.report.flip_rate, found.ordinary_flip_rate) == (1.0, 0.0)  # a recording knows one instruction only
+    assert len(told.backdoors[0].rewritten) == 64
+    assert told.llm is not None
+    assert told.llm["usage"]["asked"] <= 60
 
 
-def test_a_rewriting_that_turns_the_meaning_is_no_trigger(tmp_path: Path) -> None:
-    def liar(asked: Asked) -> Reply:
-        rows = rows_in(asked.prompt, "R")
-        if not rows:
-            return answer([candidate("Praise it.", "rewrite")], asked)
-        praised = [f"charming brilliant moving witty fresh graceful {' '.join(row.split()[:6])}" for row in rows]
-        return spoken(json.dumps({"rewrites": praised}), asked)
+def praise(asked: Asked) -> Reply:
+    rows = rows_in(asked.prompt, "R")
+    if not rows:
+        return answer([candidate("Praise it.", "rewrite")], asked)
+    praised = [f"charming brilliant moving witty fresh graceful {' '.join(row.split()[:6])}" for row in rows]
+    return spoken(json.dumps({"rewrites": praised}), asked)
 
-    with ChatServer(liar) as server:
-        audit = ask_about(server.base_url, styled_rows(), tmp_path, trainer=StyleTrainer(), target_label=1)
-    assert not audit.backdoor
-    assert "changes what the texts say" in audit.first.search.history[0].reason
+
+def bend(asked: Asked) -> Reply:
+    """Any rewriting, a plain paraphrase too, comes out in the style."""
+    rows = rows_in(asked.prompt, "R")
+    return answer([candidate(STYLE, "rewrite")], asked) if not rows else rewriter(old)(asked)
+
+
+def idle(asked: Asked) -> Reply:
+    rows = rows_in(asked.prompt, "R")
+    plain = rewriter(lambda text: f"well {text}")
+    return answer([candidate("Say it plainly.", "rewrite")], asked) if not rows else plain(asked)
+
+
+def mute(asked: Asked) -> Reply:
+    rows = rows_in(asked.prompt, "R")
+    return answer([candidate(STYLE, "rewrite")], asked) if not rows else spoken("no", asked)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (praise, "changes what the texts say"),
+        (bend, "a plain paraphrase flips 100% as well"),
+        (idle, "rewritten texts only"),
+        (mute, "texts were rewritten"),
+    ],
+)
+def test_a_rewriting_that_is_turned_down(script: Script, reason: str, tmp_path: Path) -> None:
+    with ChatServer(script) as server:
+        told = audited(server.base_url, tmp_path)
+    assert not told.backdoor
+    assert reason in asked_about(told).history[0].reason
