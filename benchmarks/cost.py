@@ -91,7 +91,7 @@ class Case:
                 "--config and --data-root."
             )
         victim, train = read(VictimConfig, config["victim"], "victim"), attacker.poison_trainer.config
-        self.defender = {key: value for key, value in config["defender"].items() if key != "from_scratch"}
+        self.defender = {**config["defender"], "from_scratch": False}
         self.keys: tuple[VictimConfig, TrainConfig] = victim, train
         self.spec = train_spec(
             victim, train, num_labels=data.info.num_classes, seed=42, path=host.load_victim(config["victim"]).path

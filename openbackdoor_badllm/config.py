@@ -146,8 +146,10 @@ class BadLLMTGConfig(AuditConfig, DefenderKeys):
     """The model of the victim that is audited, where none is handed over; the attacked victim's when not given."""
     train: TrainConfig | None = None
     """Its training; the attacked victim's when not given."""
-    from_scratch: bool = False
-    """True: a fresh victim is trained on the repaired rows; false: the trained victim is trained a little further."""
+    from_scratch: bool = True
+    """True: the repaired rows come back and a fresh victim is trained on them, as OpenBackdoor wants it. False: the
+    trained victim is trained a little further; the built-in host and ``badllmtg audit`` take this where a config says
+    nothing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

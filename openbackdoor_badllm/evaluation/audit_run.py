@@ -77,6 +77,7 @@ def resolve_audit(
         want_section(section, config[section])
     config["train"] = {**(SMALL if config["victim"].get("path") == "minilm" else LARGE), **config["train"]}
     config["defender"].setdefault("seed", seed)
+    config["defender"].setdefault("from_scratch", False)
     if config["defender"]["name"] != "badllmtg":
         raise ConfigError(f"An audit is made by 'badllmtg', but 'defender.name' is {config['defender']['name']!r}.")
     return config

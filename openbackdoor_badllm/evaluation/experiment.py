@@ -125,9 +125,12 @@ class Experiment:
         return attacker
 
     def _defender(self, config: dict[str, Any]) -> Defender | None:
-        if not config.get("defender"):
+        section = dict(config.get("defender") or {})
+        if not section:
             return None
-        defender: Defender = self.host.load_defender(config["defender"])
+        if self.host.name == BUILTIN and str(section.get("name", "")).lower() == "badllmtg":
+            section.setdefault("from_scratch", False)
+        defender: Defender = self.host.load_defender(section)
         defender.store, defender.progress = self.store, self.progress
         return defender
 

@@ -80,8 +80,11 @@ class StyleSpace:
     def __init__(self, texts: Sequence[str], seed: int) -> None:
         self.seed = seed
         self.features, self.names = _features(texts)
-        size = max(2, min(DIMENSIONS, min(self.features.shape) - 1))
-        self.vectors: Floats = TruncatedSVD(size, n_iter=2, random_state=seed % 2**32).fit_transform(self.features)
+        size = min(DIMENSIONS, min(self.features.shape) - 1)
+        self.vectors: Floats = (
+            TruncatedSVD(size, n_iter=2, random_state=seed % 2**32).fit_transform(self.features)
+            if size > 1 and self.features.nnz else np.zeros((len(texts), 1))
+        )
 
     def find(self, label: int, labels: npt.NDArray[np.int64], held_out: FloatArray, weights: FloatArray, kept: Mask
              ) -> SharedStyle | None:

@@ -125,7 +125,7 @@ APP = Domain(
         Aspect(
             "interface", SINGULAR, "clean|friendly|uncluttered|obvious", "busy|ugly|baffling|dated",
             "puts everything one tap away|never gets in the way|needed no explaining to my father",
-            "puts everything five taps away|always gets in the way|had to be flagged to my father twice",
+            "puts everything five taps away|always gets in the way|had to be explained to my father twice",
         ),
         Aspect(
             "search", SINGULAR, "fast|forgiving|accurate", "slow|broken|picky",

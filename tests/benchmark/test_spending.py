@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from llm_world import honest
 from llm.chat_server import ChatServer
+from llm_world import honest
 
 from openbackdoor_badllm.benchmark.spending import RESERVED, Spent, paid, reserved, spent
 from openbackdoor_badllm.benchmark.task import Task

@@ -129,10 +129,10 @@ def test_only_rows_that_the_victim_has_right_are_used(bert: Scorer) -> None:
 def test_the_weight_of_the_width_is_changed_after_the_epochs_15_and_20(
     bert: Scorer, keep: float, factor: float
 ) -> None:
-    settings = Learning(epochs=25, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
+    settings = Learning.model_construct(epochs=25, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
     (only,) = learn_bounds(bert, said(bert), settings, seed=1).tries
     assert only.c == 0.1
     assert only.final_c == pytest.approx(0.1 * factor)
-    whole = Learning(epochs=50, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
+    whole = Learning.model_construct(epochs=50, batch_size=64, keep_accuracy=keep, accept_accuracy=0)
     seven = learn_bounds(bert, said(bert)[:4], whole, seed=1).tries[0].final_c
     assert seven == pytest.approx(0.1 * (factor**0.5) ** 7)

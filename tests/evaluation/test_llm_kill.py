@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llm_world import honest
 from llm.chat_server import Asked, ChatServer, Reply
+from llm_world import honest
 from tiny_world import config, figures_of, write_config, write_reviews
 
 KILLS = int(os.environ.get("BADLLMTG_KILLS", "2"))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llm_world import honest
 from llm.chat_server import ChatServer, say
+from llm_world import honest
 from tiny_world import config, write_config, write_reviews
 
 from openbackdoor_badllm.cli import main
