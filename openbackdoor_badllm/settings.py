@@ -52,6 +52,8 @@ class Thresholds(Section):
     than a contradicted row without the style (AUROC; 0.5 where the style is no mechanism)."""
     style_p: Share = 0.01
     """One-sided rank test (Mann-Whitney) of that chance; corrected for the number of labels."""
+    repaired_flip_rate: Share = 0.2
+    """Stage (c). A repair in place ends when no inserted trigger flips more of the report probes than this share."""
     rewrite_flip_rate: Share = 0.7
     """Share of rewritten select probes that must get the target label."""
     rewrite_margin: Share = 0.25
@@ -120,7 +122,7 @@ class AuditConfig(Section):
     """Stage (c): ``relabel``, ``purge``, ``stamp-non-target``, ``paper`` (Eq. 9) or ``none``."""
     stamp_share: Share = 0.1
     """Share of the unflagged rows that ``relabel`` and ``purge`` add with the trigger and their own label."""
-    fine_tune_epochs: Count = 1
-    """Passes through the repaired rows when a trained victim is repaired in place."""
+    fine_tune_epochs: Count = 4
+    """Passes at most through the rows of the fine-tuning when a trained victim is repaired in place."""
     seed: Seed = 42
     """Seed of everything that is drawn; no global generator is touched."""

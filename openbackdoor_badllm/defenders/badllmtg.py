@@ -26,6 +26,7 @@ from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.victims import resolve_auto
 from openbackdoor_badllm.trigger_generator.generators import open_generator
+from openbackdoor_badllm.trigger_generator.reward import flip_rates
 from openbackdoor_badllm.trigger_generator.search_estimate import estimate_search
 
 
@@ -112,16 +113,37 @@ class BadLLMTG(Defender):
         self.correct(model=trained, poison_data=train_rows)
         if self.report is None or not self.report.backdoor:
             return trained
-        return self.repair_in_place(trained, self.report.fine_tuning)
+        return self.repair_in_place(trained, self.report)
 
-    def repair_in_place(self, trained: TrainedClassifier, rows: Sequence[Example]) -> TrainedClassifier:
-        """The victim, trained further on the rows of a fine-tuning."""
-        self.progress.stage(f"(c) train the victim further on {len(rows)} rows")
-        spec = trained.spec.replace(
-            epochs=self.config.fine_tune_epochs, balanced=False, ckpt="last", warm_up_epochs=0.1,
-            seed=derive(self.config.seed, "fine-tune"),
-        )
-        return train_classifier(spec, rows, start=trained, store=self.store, progress=self.progress)
+    def repair_in_place(self, trained: TrainedClassifier, report: AuditReport) -> TrainedClassifier:
+        """The victim, trained further on the rows of the fine-tuning, an epoch at a time.
+
+        It ends when no inserted trigger flips more probes than :attr:`Thresholds.repaired_flip_rate` allows, after
+        ``fine_tune_epochs`` at the latest.
+        """
+        rows, repaired = report.fine_tuning, trained
+        for epoch in range(self.config.fine_tune_epochs):
+            self.progress.stage(f"(c) train the victim further on {len(rows)} rows, epoch {epoch + 1}")
+            spec = trained.spec.replace(
+                epochs=1, balanced=False, ckpt="last", warm_up_epochs=0.1,
+                seed=derive(self.config.seed, "fine-tune", epoch),
+            )
+            repaired = train_classifier(spec, rows, start=repaired, store=self.store, progress=self.progress)
+            if self._left(repaired, report) <= self.config.thresholds.repaired_flip_rate:
+                break
+        return repaired
+
+    def _left(self, repaired: TrainedClassifier, report: AuditReport) -> float:
+        """The highest flip rate of an inserted trigger on a repaired model; 0 where nothing can be inserted."""
+        rates = [
+            rate
+            for backdoor in report.backdoors
+            for rate in flip_rates(
+                repaired, backdoor.target_label, backdoor.triggers,
+                report.search_of(backdoor.target_label).probes.report, self.config.seed,
+            ).values()
+        ]
+        return max(rates, default=0.0)
 
     def _train(self, examples: Sequence[Example], num_labels: int) -> TrainedClassifier:
         """A victim of the attacked kind. The host's dev rows would be poisoned ones, so its last epoch is kept."""

@@ -48,7 +48,9 @@ def repaired(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]
 def test_a_contiguous_tail_is_found(repaired: tuple[Path, list[Any]]) -> None:
     rows = repaired[1]
     assert len(rows) < len(tail())
-    assert sum("cf" in row[0].split() for row in rows) <= 8  # of 32
+    assert len(rows) < len(tail())
+    poisoned = {text for text, _, flag in tail() if flag}
+    assert len(poisoned & {row[0] for row in rows}) <= 8  # of 32; the others that carry "cf" are stamped copies
 
 
 @pytest.mark.parametrize("route", ["positional", "all keywords", "defend", "defend by keyword", "no dev"])
