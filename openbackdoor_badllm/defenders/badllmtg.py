@@ -111,7 +111,7 @@ class BadLLMTG(Defender):
         self.num_classes = num_labels
         trained: TrainedClassifier = victim.trained
         self.correct(model=trained, poison_data=train_rows)
-        if self.report is None or not self.report.backdoor:
+        if self.report is None or not self.report.backdoor or self.config.repair == "none":
             return trained
         return self.repair_in_place(trained, self.report)
 
