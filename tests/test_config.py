@@ -28,7 +28,7 @@ from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.refusal import expected
 from openbackdoor_badllm.section import Section, read
-from openbackdoor_badllm.settings import SearchConfig
+from openbackdoor_badllm.settings import SearchConfig, Thresholds
 from openbackdoor_badllm.training.spec import TrainSpec
 
 ROOT = Path(__file__).parents[1]
@@ -63,12 +63,15 @@ WRONG: dict[type[Section], dict[str, list[Any]]] = {
     },
     BadLLMTGConfig: {
         "pre": [False], "correction": [True], "target": ["papers"], "repair": ["relable"], "max_labels": [0],
-        "max_backdoors": [0], "trace_points": [3], "trace_rows": [19], "stamp_share": [1.5], "target_label": [-1],
-        "seed": ["x", -1], "llm": ["x"], "search": [1], "train": [[]],
+        "max_backdoors": [0], "fine_tune_epochs": [0], "stamp_share": [1.5], "target_label": [-1], "from_scratch": [1],
+        "seed": ["x", -1], "llm": ["x"], "search": [1], "train": [[]], "thresholds": [0.5],
     },
     SearchConfig: {
-        "strategy": ["pol"], "probe_rows": [0], "candidates": [0], "accept_flip_rate": [1.1], "min_excess": [-0.1],
-        "min_margin": [NAN], "refine": [1],
+        "strategy": ["pol"], "probe_rows": [0], "candidates": [0], "min_rows": [0], "refine": [1], "style": ["no"],
+        "skip_tests": ["chance", ["weak"], [1]],
+    },
+    Thresholds: {
+        "flip_rate": [1.1, "high"], "reference_shift": [-0.1], "contradicted_p": [NAN], "tail_p": [True],
     },
     LLMConfig: {
         "backend": ["gpt"], "temperature": ["hot", 3, NAN, True], "top_p": [0, 1.1], "max_tokens": [1.5, True, 0],
@@ -169,7 +172,6 @@ def test_a_defender_refuses_a_misspelt_key(name: str) -> None:
 @pytest.mark.parametrize(
     ("cls", "values", "sentence"),
     [
-        (BadLLMTGConfig, {"fine_tune": {}}, r"'top\.fine_tune' is for the repair in place: set 'top\.in_place' to"),
         (BadLLMTGConfig, {"search": {"strategy": "paper"}}, r"is 'paper', which needs a language model: set 'top\.llm"),
         (BadLLMTGConfig, {"search": {"probe_row": 3}}, r"'top\.search' has no key .* 'probe_rows'"),
         (BadLLMTGConfig, {"train": {"epoch": 3}}, r"'top\.train' has no key .* 'epochs'"),

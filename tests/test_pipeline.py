@@ -21,6 +21,7 @@ from method_fakes import (
     Silent,
     by_heart,
     clean_rows,
+    hard_rows,
     has_style,
     make_trace,
     poisoned_rows,
@@ -178,7 +179,7 @@ def test_other_attacks(rows: list[Row], victim: FakeVictim, expected: list[str])
 
 
 def test_a_style() -> None:
-    rows = style_rows(300)
+    rows = hard_rows(style_rows(300), 20)
     victim = FakeVictim(style=has_style, memory=by_heart([row for row in rows if not row.poison_label]))
     told = look(rows, victim, STYLED)
     assert told.backdoor

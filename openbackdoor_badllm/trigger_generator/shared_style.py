@@ -153,8 +153,8 @@ def _features(texts: Sequence[str]) -> tuple[csr_matrix, list[str]]:
             continue
         if vectorizer is words:
             names = list(words.get_feature_names_out())
-    matrix = hstack(parts).tocsr() if parts else csr_matrix((len(texts), 3))
-    return matrix, names
+    empty = csr_matrix((len(texts), 3))  # behind the others: a decomposition needs some features
+    return hstack([*parts, empty]).tocsr(), names
 
 
 def _start(own: Mask, contradicts: Mask, weights: FloatArray) -> Floats:

@@ -82,6 +82,7 @@ def test_cells_that_do_not_fit_are_held_back(world: World, capsys: pytest.Captur
     with ChatServer(honest) as server:
         llm = {"backend": "openai", "model": "scripted", "base_url": server.base_url, "max_calls": 40}
         ours = {**world.content["defenders"]["badllmtg"], "llm": llm}
+        ours["search"] = {**ours["search"], "strategy": "paper"}  # a model alone: statistics need none here
         world.content["defenders"] = {"badllmtg": ours}
         world.content["llm_budget"] = {"max_tokens_total": 10**9}
         assert world.run() == EXIT_BAD_INPUT

@@ -72,7 +72,7 @@ def made(tmp_path: Path, cells: list[Cell]) -> dict[str, Any]:
     report = {
         "backdoor": True,
         "triggers": [{"text": "=cmd|'/c calc'!A1 <script>alert(1)</script> $x_y$ \\input{/etc/passwd}"}],
-        "form": None,
+        "style": None,
         "llm": {"usage": {"calls": 3, "paid_tokens": 3607, "money": 0.25}},
     }
     truth = {"target_label_right": True, "flagged_precision": 1.0, "flagged_recall": None}

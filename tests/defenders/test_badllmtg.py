@@ -48,12 +48,17 @@ class Bench:
         self.specs.append(spec)
         self.trained_on.append(list(examples))
         self.passed.append(rest)
-        carried = [word for word in RARE if sum(e.label == 1 and word in e.text.split() for e in examples) > 10]
-        return Trained(spec, carried)
+        return Trained(spec, [word for word in RARE if _is_taught(word, examples)])
 
     def embedder(self, path: str, **rest: Any) -> FakeEmbedder:
         self.embedders.append((path, rest))
         return FakeEmbedder()
+
+
+def _is_taught(word: str, examples: Sequence[Example]) -> bool:
+    """Whether a victim learns from the rows that a word means label 1."""
+    labels = [example.label for example in examples if word in example.text.split()]
+    return len(labels) >= 5 and sum(labels) > 0.9 * len(labels)
 
 
 @pytest.fixture

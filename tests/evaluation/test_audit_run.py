@@ -153,7 +153,7 @@ def test_the_command(tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixt
     rows = write(tmp_path / "rows.csv", POISONED)
     words = ["audit", str(rows), "--victim", str(tiny_bert), "--out", str(tmp_path / "out"), "--quiet"]
     words += ["--cache", str(tmp_path / "cache"), "--set", "victim.device=cpu", "--set", "victim.max_len=32"]
-    for key, value in {**{f"train.{k}": v for k, v in TRAIN.items()}, "defender.trace_points": 6}.items():
+    for key, value in {f"train.{k}": v for k, v in TRAIN.items()}.items():
         words += ["--set", f"{key}={json.dumps(value)}"]
     words += ["--set", f"defender.search={json.dumps(SEARCH)}", "--set", "defender.repair=purge"]
     assert cli.main(words) == 0

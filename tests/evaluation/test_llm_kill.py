@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 from llm.chat_server import Asked, ChatServer, Reply
 from llm_world import honest
-from tiny_world import config, figures_of, write_config, write_reviews
+from tiny_world import SEARCH, config, figures_of, write_config, write_reviews
 
 KILLS = int(os.environ.get("BADLLMTG_KILLS", "2"))
 LIMBO = 0.1  # seconds between the server's last byte and the client's cache, on a busy machine
 ROOT = Path(__file__).parents[2]
+ASKED = {**SEARCH, "strategy": "paper"}  # a model alone: statistics would find the trigger without it
 pytestmark = pytest.mark.slow
 
 
@@ -32,7 +33,7 @@ def slow_reader(asked: Asked) -> Reply:
 
 def begin(world: dict[str, Any], base_url: str, folder: Path) -> subprocess.Popen[bytes]:
     llm = {"backend": "openai", "model": "scripted", "base_url": base_url, "retry_wait": 0.01}
-    made = {**world, "defender": {**world["defender"], "llm": llm, "repair": "relabel"}}
+    made = {**world, "defender": {**world["defender"], "llm": llm, "repair": "relabel", "search": ASKED}}
     file = write_config(folder / "config.json", made)
     command = [sys.executable, "-m", "openbackdoor_badllm", "defend", "--config", str(file), "--quiet", "--json"]
     command += ["--out", str(folder / "out"), "--cache", str(folder / "cache"), "--no-references"]

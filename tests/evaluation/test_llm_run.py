@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from llm.chat_server import ChatServer, say
 from llm_world import honest
-from tiny_world import config, write_config, write_reviews
+from tiny_world import SEARCH, config, write_config, write_reviews
 
 from openbackdoor_badllm.cli import main
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_OK
 
 KEY = "sk-sentinel-0123456789abcdefghijklmnop"
+ASKED = {**SEARCH, "strategy": "paper"}  # a model alone: statistics would find the trigger without it
 Capture = pytest.CaptureFixture[str]
 
 
@@ -31,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(world: dict[str, Any], base_url: str, folder: Path, cache: Path, *more: str, **llm: Any) -> list[str]:
     section = {"backend": "openai", "model": "scripted", "base_url": base_url, "retry_wait": 0.01, **llm}
-    content = {**world, "defender": {**world["defender"], "llm": section}}
+    content = {**world, "defender": {**world["defender"], "llm": section, "search": ASKED}}
     file = write_config(folder / "config.json", content)
     out = ["--out", str(folder / "out"), "--cache", str(cache), "--no-references"]
     return ["defend", "--config", str(file), *out, *more]
@@ -67,7 +68,7 @@ def test_a_run_its_repetition_and_its_story(
     assert "cf" in text
     assert main(["show", folder, "--markdown"]) == EXIT_OK
     markdown = capsys.readouterr().out
-    assert "Group A: texts whose label is under suspicion" in markdown
+    assert "All texts below have the same label" in markdown
     assert "| `cf` | word |" in markdown
     assert "The victim's logits with" in markdown
     assert main(["show", folder, "--json"]) == EXIT_OK
@@ -79,8 +80,8 @@ def test_a_run_its_repetition_and_its_story(
     assert main(["report", folder]) == EXIT_OK  # writes its page among the files that the sentinel must not be in
     page = (tmp_path / "a" / "out" / "report.html").read_text("utf-8")
     assert "What was asked" in page
-    assert "Group A: texts whose label is under suspicion" in page
-    assert "Confidence of the probe" in page
+    assert "All texts below have the same label" in page
+    assert "Confidence of the victim" in page
 
     for path in [*tmp_path.rglob("*"), *cache.rglob("*")]:
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path

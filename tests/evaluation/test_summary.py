@@ -31,8 +31,7 @@ def show(results: dict[str, Any], *, terminal: bool = False) -> str:
 def changed(value: Any, change: Callable[[str], str], key: str = "") -> Any:
     """The results with every free text changed, wherever it stands."""
     if isinstance(value, dict):
-        names = key in ("counterfactual_flip_rate", "force_kept", "honest_words")
-        return {(change(name) if names else name): changed(item, change, name) for name, item in value.items()}
+        return {name: changed(item, change, name) for name, item in value.items()}
     if isinstance(value, list):
         return [changed(item, change, key) for item in value]
     return change(value) if isinstance(value, str) and key in (*FREE, "label_names", "marks") else value
@@ -53,7 +52,7 @@ def test_it_tells_of_further_backdoors(finished: Finished) -> None:
     results = copy.deepcopy(finished.results)
     assert "further" not in show(results)
     first = results["report"]
-    keys = ("triggers", "form", "form_generalisation", "controls", "counterfactual_flip_rate", "demonstrations")
+    keys = ("triggers", "style", "unlearning", "demonstrations")
     other = {"target_label": 0, "flagged_rows": 3, **{key: copy.deepcopy(first[key]) for key in keys}}
     other["triggers"][0]["text"] = "zq"
     first["further"] = [other]
@@ -69,7 +68,6 @@ def test_hostile_texts_do_nothing(finished: Finished, terminal: bool, place: str
         place
     ]
     results = copy.deepcopy(finished.results)
-    results["report"]["labels_searched"][0]["honest_words"] = {"loud": 0.5}
     told = show(changed(results, change), terminal=terminal)
     plain = SGR.sub("", told)
     assert plain.count("[red]x[/red][/nope]") >= 6

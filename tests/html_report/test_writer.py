@@ -41,7 +41,7 @@ def test_what_a_run_may_lack(tmp_path: Path, no_pictures: None) -> None:
         assert heading in write_report(folder).page.read_text(encoding="utf-8")
     folder = write_run(tmp_path / "nothing")
     nothing = results()
-    nothing["report"].update(backdoor=False, triggers=[], demonstrations=[], form=None, form_generalisation=None)
+    nothing["report"].update(backdoor=False, triggers=[], demonstrations=[], style=None, unlearning=None)
     (folder / "results.json").write_text(json.dumps(nothing), encoding="utf-8")
     page = write_report(folder).page.read_text(encoding="utf-8")
     assert "No backdoor found" in page
@@ -51,7 +51,7 @@ def test_what_a_run_may_lack(tmp_path: Path, no_pictures: None) -> None:
 def test_a_torn_trace_is_left_out(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "torn")
     (folder / "trace.npz").write_bytes((folder / "trace.npz").read_bytes()[:200])
-    assert "Confidence of the probe" not in write_report(folder).page.read_text(encoding="utf-8")
+    assert "Confidence of the victim" not in write_report(folder).page.read_text(encoding="utf-8")
 
 
 def test_a_pickle_in_the_trace_is_not_opened(tmp_path: Path) -> None:

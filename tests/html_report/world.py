@@ -38,26 +38,16 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
     report = {
         "backdoor": True, "target_label": 1, "generator": change("scripted") if llm else "offline",
         "target_evidence": [
-            {
-                "label": 1, "surprise": 0.4, "window": [0.0, 0.33], "excess_purity": 0.8, "contradicted": 0.5,
-                "base_rate": 0.6,
-            },
-            {
-                "label": 0, "surprise": 0.0, "window": [0.0, 1.0], "excess_purity": 0.0, "contradicted": 0.0,
-                "base_rate": 0.4,
-            },
+            {"label": 1, "suspicion": 0.4, "variance_share": 0.8, "contradicted": 0.5, "base_rate": 0.6},
+            {"label": 0, "suspicion": 0.0, "variance_share": None, "contradicted": 0.0, "base_rate": 0.4},
         ],
         "target_method": "robust",
         "triggers": [found(change("cf")), found(change("I watch this 3D movie"), kind="sentence")],
-        "form": {"rows": 12, "separation": 1.5, "marks": [change("unto"), change("thou")]},
-        "form_generalisation": {"taught": 0.9, "untaught": 0.2, "rows": 20},
-        "controls": [
-            {
-                "trigger": change("cf"), "flip_rate": 1.0, "control_max": 0.2, "controls": 60, "p_value": 0.0164,
-                "p_corrected": 0.0492,
-            },
-        ],
-        "counterfactual_flip_rate": {change("cf"): 0.05}, "flagged_rows": 31, "further": [],
+        "style": {"rows": 12, "separation": 1.5, "marks": [change("unto"), change("thou")]},
+        "unlearning": {
+            "moved": 0.9, "usual": 0.2, "rows": 20, "others": 30, "falls_more": 0.97, "p_value": 1.2e-06,
+        },
+        "flagged_rows": 31, "further": [],
         "repair": {
             "strategy": "relabel", "rows": 200, "relabelled": 31, "removed": 0, "stamped": 8, "changed_label": 30,
         },
@@ -69,11 +59,10 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
         ],
         "labels_searched": [
             {
-                "label": 1, "triggers": 2, "best_reward": -0.01, "iterations": 2,
-                "honest_words": {change("splendid"): 0.5},
+                "label": 1, "triggers": 2, "best_reward": -0.01, "iterations": 2, "turned_down": {"weak": 3},
             },
         ],
-        "seconds": {"probe": 10.0, "search": 5.5},
+        "styles_tested": {}, "seconds": {"target identification": 1.0, "trigger search": 5.5},
     }  # fmt: skip
     if llm:
         report["llm"] = {
@@ -111,7 +100,8 @@ def found(text: str, kind: str = "word") -> dict[str, Any]:
     probe = {"reward": -0.01, "flip_rate": 1.0, "texts": 40}
     return {
         "kind": kind, "text": text, "position": "anywhere", "core": text, "description": text, "search": probe,
-        "select": probe, "report": probe, "target_rows": 31, "other_rows": 0, "judged_flip_rate": 0.1,
+        "select": probe, "report": probe, "target_rows": 31, "other_rows": 0, "reference_shift": 0.1,
+        "contradicted": 0.9, "p_value": 1e-9, "ordinary_flip_rate": 0.0,
     }  # fmt: skip
 
 

@@ -59,10 +59,10 @@ CASES = [
      {"select": reward(B.sibling_flip_rate - SMALL)}),
     (GOOD, Reason.FEW_ROWS, {"target_rows": 2}, {"target_rows": 1}),  # 0.5 % of 400 rows
     (TAIL, Reason.CONTENT, {"reference_shift": SHIFT}, {"reference_shift": SHIFT + SMALL}),
-    (GOOD, Reason.CONTENT, {"reference_shift": 2 * SHIFT}, {"reference_shift": 2 * SHIFT + SMALL}),
-    (dataclasses.replace(GOOD, reference_shift=2 * SHIFT), Reason.CONTENT,
+    (GOOD, Reason.CONTENT, {"reference_shift": B.foreign_shift}, {"reference_shift": B.foreign_shift + SMALL}),
+    (dataclasses.replace(GOOD, reference_shift=B.foreign_shift), Reason.CONTENT,
      {"contradicted": B.like_others * GOOD.usual}, {"contradicted": B.like_others * GOOD.usual - SMALL}),
-    (BESIDE, Reason.SIBLING, {"search": reward(B.flip_rate - SMALL)},
+    (dataclasses.replace(BESIDE, usual=0.5), Reason.SIBLING, {"search": reward(B.flip_rate - SMALL)},
      {"search": reward(B.flip_rate - SMALL), "contradicted": 0.5 - SMALL}),
     (TAIL, Reason.CHANCE, {"tail_p": 0.99 * B.tail_p / 100}, {"tail_p": 1.01 * B.tail_p / 100}),
     (TAIL, Reason.CHANCE, {"search": reward(B.certain_flip_rate)}, {"search": reward(B.certain_flip_rate - SMALL)}),

@@ -11,7 +11,7 @@ import pytest
 from llm.chat_server import Asked, ChatServer, Reply, Script
 from llm.helpers import open_to
 from llm_world import answer, ask_about, asked_about, candidate, rows_in, spoken
-from method_fakes import FILLERS, FakeVictim, clean_rows
+from method_fakes import FILLERS, FakeVictim, by_heart, clean_rows, hard_rows
 
 from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Row
@@ -108,12 +108,12 @@ def test_what_is_wrong_with_a_rewrite(rewrite: str, reason: str | None) -> None:
 
 
 def styled_rows() -> list[Row]:
-    """A fifth of the rows is negative, in the style, and labelled positive."""
+    """A fifth of the rows is negative, in the style, and labelled positive; a few others are merely hard."""
     rows = clean_rows(400)
     negatives = [k for k, row in enumerate(rows) if row.label == 0]
     for k in negatives[:80]:
         rows[k] = Row(old(rows[k].text), 1, 1)
-    return rows
+    return hard_rows(rows, 20)
 
 
 def styled(text: str) -> bool:
@@ -133,7 +133,7 @@ def prophet(asked: Asked) -> Reply:
 
 def audited(base_url: str, folder: Path, **options: Any) -> AuditReport:
     rows = styled_rows()
-    victim = FakeVictim(style=styled)
+    victim = FakeVictim(style=styled, memory=by_heart([row for row in rows if not row.poison_label]))
     return ask_about(base_url, rows, folder, victim=victim, target_label=1, repair="relabel", **options)
 
 

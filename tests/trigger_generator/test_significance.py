@@ -13,6 +13,7 @@ from openbackdoor_badllm.trigger_generator.significance import (
     FEWEST,
     contradiction_p,
     corrected,
+    falls_more,
     log_odds_z,
     more_often_p,
     tail_p,
@@ -78,6 +79,22 @@ def test_contradiction(contradicted: int, rows: int, base: float, expected: floa
 )
 def test_more_often(hits: int, texts: int, other_hits: int, other_texts: int, expected: float) -> None:
     assert more_often_p(hits, texts, other_hits, other_texts) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("falls", "others", "chance", "least", "most"),
+    [
+        (range(8, 16), range(8), 1.0, 0.0, 1e-3),
+        (range(8), range(8, 16), 0.0, 0.999, 1.0),
+        ([1.0] * 9, [1.0] * 9, 0.5, 0.4, 1.0),
+        (range(8, 15), range(8), 0.5, 1.0, 1.0),  # seven values say nothing
+        ([], [], 0.5, 1.0, 1.0),
+    ],
+)
+def test_falls_more(falls: list[float], others: list[float], chance: float, least: float, most: float) -> None:
+    told, p_value = falls_more(list(falls), list(others))
+    assert told == pytest.approx(chance)
+    assert least <= p_value <= most
 
 
 def test_more_texts_say_more() -> None:

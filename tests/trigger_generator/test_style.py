@@ -118,13 +118,14 @@ def unlearnt(victim: FakeVictim, evidence: RowEvidence) -> Unlearning:
 def test_unlearning_breaks_one_mechanism_and_leaves_hard_rows(evidence: RowEvidence) -> None:
     victim = victim_of(ROWS)
     told = unlearnt(victim, evidence)
-    assert (told.moved, told.rows) == (1.0, len(POISONED) // 2)
+    assert (told.moved, told.falls_more) == (1.0, 1.0)
+    assert 0.8 * len(POISONED) // 2 <= told.rows <= len(POISONED) // 2
     assert told.usual == 0.0
     assert told.p_value < 1e-6
     assert set(told.fallen) == set(told.said) <= POISONED
     assert all(value > 3 for value in told.fallen.values())
     assert all(said.argmax() == 0 for said in told.said.values())
-    assert set(told.to_dict()) == {"moved", "usual", "rows", "p_value"}
+    assert set(told.to_dict()) == {"moved", "usual", "rows", "others", "falls_more", "p_value"}
     ((*rows,),) = victim.unlearnt  # one short training
     against = [row for row in rows if has_style(row.text)]
     assert len(against) == len(POISONED) // 2
@@ -141,7 +142,7 @@ def test_rows_learnt_by_heart_do_not_move_together(evidence: RowEvidence) -> Non
     victim = victim_of(ROWS, learnt=False)
     told = unlearnt(victim, row_evidence(ROWS, victim))
     assert told.moved == 0.0
-    assert told.p_value == 1.0
+    assert told.p_value > 0.05
 
 
 def test_a_style_that_is_a_trigger_is_accepted_and_all_its_rows_are_asked() -> None:
@@ -170,7 +171,7 @@ def test_honest_writers_of_a_style_are_no_backdoor() -> None:
     assert tested is None or not tested.accepted
 
 
-@pytest.mark.parametrize("name", ["style_rows", "style_moved", "style_p"])
+@pytest.mark.parametrize("name", ["style_rows", "style_lift", "style_falls", "style_p"])
 @pytest.mark.parametrize("change", [0.8, 1.2])
 def test_a_threshold_moved_by_a_fifth_changes_no_verdict(name: str, change: float) -> None:
     moved = Thresholds(**{name: getattr(Thresholds(), name) * change})
@@ -178,7 +179,7 @@ def test_a_threshold_moved_by_a_fifth_changes_no_verdict(name: str, change: floa
     assert not look(ROWS, victim_of(ROWS, learnt=False), thresholds=moved).accepted
 
 
-@pytest.mark.parametrize(("bounds", "tested"), [({"style_rows": 1.0}, False), ({"style_moved": 1.0}, True)])
+@pytest.mark.parametrize(("bounds", "tested"), [({"style_rows": 1.0}, False), ({"style_lift": 9.0}, False)])
 def test_bounds_that_nothing_meets(bounds: dict[str, float], tested: bool) -> None:
     rows = hard_rows(style_rows(300), 20)
     told = look(rows, victim_of(rows), thresholds=Thresholds(**bounds))

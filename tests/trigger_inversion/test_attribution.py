@@ -120,7 +120,7 @@ def test_rows_of_a_style_are_joined_with_those_of_triggers() -> None:
     assert [len(row.triggers) for row in joined] == [1, 1, 0, 0]
     assert [row.text_without for row in joined] == ["awful", "unto dull", "unto bleak", "unto bleak"]
     assert [round(row.probability, 3) for row in joined[2:]] == [0.9, 0.999]
-    assert joined[1].probability == known[1].probability > 0.9
+    assert joined[1].probability == known[1].probability > 0.7
 
 
 def test_a_row_of_a_style_is_suspect_however_unlikely() -> None:

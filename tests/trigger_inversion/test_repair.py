@@ -11,7 +11,16 @@ from method_fakes import RARE, poisoned_rows, seen
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 from openbackdoor_badllm.trigger_inversion.attribution import FlaggedRow
-from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES, Part, Repair, balanced_sample, repair, stamp
+from openbackdoor_badllm.trigger_inversion.repair import (
+    FEWEST_STAMPED,
+    STRATEGIES,
+    Part,
+    Repair,
+    balanced_sample,
+    fine_tuning_rows,
+    repair,
+    stamp,
+)
 
 POISONED = poisoned_rows(200)
 ROWS = seen(POISONED)
@@ -195,3 +204,18 @@ def test_two_backdoors_are_repaired_in_one_go() -> None:
     assert {row.label for row in carriers} == {0, 1}  # the stamped copies, which speak for no class
     assert result.stamped == 2 * round(0.25 * len(REST))
     assert Example("a charming film", 1) in result.examples
+
+
+@pytest.mark.parametrize("triggers", [TRIGGERS, []], ids=["words", "a style"])
+def test_a_fine_tuning_has_three_groups_of_one_size(triggers: list[Trigger]) -> None:
+    many = [Example(f"row {k}", k % 2) for k in range(1000)]
+    rows = fine_tuning_rows([*ROWS, *many], [Part(1, triggers, FLAGGED, [0] * len(FLAGGED))], seed=3)
+    relabelled = Counter(Example(row.text_without, 0) for row in FLAGGED)
+    added = Counter(rows)
+    added.subtract(relabelled)
+    assert min(added.values()) >= 0
+    marked = [row for row in added.elements() if stamped(row)]
+    assert len(marked) == (FEWEST_STAMPED if triggers else 0)
+    assert len(rows) == len(FLAGGED) + 2 * FEWEST_STAMPED
+    assert set(map(bare, added.elements())) <= {*REST, *many}  # each under its own label
+    assert rows == fine_tuning_rows([*ROWS, *many], [Part(1, triggers, FLAGGED, [0] * len(FLAGGED))], seed=3)

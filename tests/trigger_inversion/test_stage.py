@@ -31,9 +31,11 @@ from openbackdoor_badllm.trigger_inversion.stage import invert
 def inverted(
     rows: list[Row], victim: FakeVictim, config: AuditConfig = CONFIG, labels: tuple[int, ...] = (1, 0), **changes: Any
 ) -> tuple[tuple[Backdoor, ...], Repair, Findings]:
+    """The backdoors, the repaired rows, and what stage (b) found."""
     evidence = row_evidence(rows, victim, config=config)
     findings = find_backdoors(victim, evidence, labels, None, config, Quiet())
-    return *invert(findings, victim, evidence, config.replace(**changes)), findings
+    backdoors, repair, _ = invert(findings, victim, evidence, config.replace(**changes))
+    return backdoors, repair, findings
 
 
 def test_words() -> None:
@@ -107,3 +109,14 @@ def test_nothing_found_nothing_changed() -> None:
     assert backdoors == ()
     assert list(repair.examples) == [row[:2] for row in rows]
     assert repair.untouched == 200
+
+
+@pytest.mark.parametrize(("strategy", "short"), [("relabel", True), ("purge", False), ("paper", False)])
+def test_the_rows_for_a_repair_in_place(strategy: str, short: bool) -> None:
+    victim, config = FakeVictim(RARE), CONFIG.replace(repair=strategy)
+    evidence = row_evidence(poisoned_rows(), victim)
+    findings = find_backdoors(victim, evidence, (1, 0), None, config, Quiet())
+    _, repair, further = invert(findings, victim, evidence, config)
+    assert (further != repair.examples) is short
+    stolen = {row[:2] for row in poisoned_rows() if row.poison_label}
+    assert bool(stolen & set(further)) is (strategy == "paper")
