@@ -71,7 +71,7 @@ WRONG: dict[type[Section], dict[str, list[Any]]] = {
         "skip_tests": ["chance", ["weak"], [1]],
     },
     Thresholds: {
-        "flip_rate": [1.1, "high"], "reference_shift": [-0.1], "contradicted_p": [NAN], "tail_p": [True],
+        "flip_rate": [1.1, "high"], "reference_shift": [-0.1], "joint_p": [NAN], "tail_p": [True],
     },
     LLMConfig: {
         "backend": ["gpt"], "temperature": ["hot", 3, NAN, True], "top_p": [0, 1.1], "max_tokens": [1.5, True, 0],

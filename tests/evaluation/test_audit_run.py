@@ -170,7 +170,7 @@ def test_the_command(tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixt
 def test_the_command_on_the_page_is_the_same_audit(tmp_path: Path, tiny_bert: Path, attacked: Path) -> None:
     rows, test = write(tmp_path / "my rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
     words = ["audit", str(rows), "--test", str(test), "--model", str(attacked), "--victim", str(tiny_bert)]
-    words += ["--in-place", "--label-names", "good,bad", "--text-column", "text", "--seed", "7"]
+    words += ["--label-names", "good,bad", "--text-column", "text", "--seed", "7"]
     words += ["--set", "train.epochs=3", "--set", f"defender.search={json.dumps(SEARCH)}", "--set", "victim.max_len=32"]
     config = cli.audit_config(cli.command_parser().parse_args(words))
     again = shlex.split(audit_command(config))

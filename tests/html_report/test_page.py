@@ -207,7 +207,6 @@ def test_what_a_run_says(pages: dict[str, Made]) -> None:
     text = " ".join(" ".join(data for _, data in elements.named("main")).split())
     assert "Texts with “cf”, “I watch this 3D movie” are given label 1 (good)" in text
     assert "100.0% → 7.0%" in text
-    assert "“splendid”: whatever text says so is called 1 (good), too, but also by a model trained without" in text
     assert "20 of 31 are shown" in text
     assert "The language model was given up" in text
     assert "5,200" in text

@@ -6,10 +6,12 @@ import dataclasses
 from typing import Any
 
 import pytest
+from scipy.optimize import brentq
 
 from openbackdoor_badllm.settings import SearchConfig, Thresholds
 from openbackdoor_badllm.trigger_generator.acceptance import TESTS, Candidate, Reason, least_flip_rate, refusal
 from openbackdoor_badllm.trigger_generator.reward import Reward
+from openbackdoor_badllm.trigger_generator.significance import joint
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 
 BOUNDS = Thresholds()
@@ -53,6 +55,9 @@ def test_the_good_ones_pass(candidate: Candidate) -> None:
 
 B = BOUNDS
 SHIFT = B.reference_shift
+LARGEST = float(brentq(lambda p: joint(p, 1.0) - B.joint_p / 100, 1e-12, 1e-2))
+"""The largest p-value of a contradiction that is enough by itself, for a hundred candidates."""
+# Of 80 rows, one standard error of the share is 0.04.
 CASES = [
     (GOOD, Reason.WEAK_IN_SELECT, {"select": reward(B.flip_rate)}, {"select": reward(B.flip_rate - SMALL)}),
     (BESIDE, Reason.WEAK_IN_SELECT, {"select": reward(B.sibling_flip_rate)},
@@ -61,14 +66,14 @@ CASES = [
     (TAIL, Reason.CONTENT, {"reference_shift": SHIFT}, {"reference_shift": SHIFT + SMALL}),
     (GOOD, Reason.CONTENT, {"reference_shift": B.foreign_shift}, {"reference_shift": B.foreign_shift + SMALL}),
     (dataclasses.replace(GOOD, reference_shift=B.foreign_shift), Reason.CONTENT,
-     {"contradicted": B.like_others * GOOD.usual}, {"contradicted": B.like_others * GOOD.usual - SMALL}),
+     {"contradicted": B.like_others * GOOD.usual - 0.03}, {"contradicted": B.like_others * GOOD.usual - 0.05}),
     (dataclasses.replace(BESIDE, usual=0.5), Reason.SIBLING, {"search": reward(B.flip_rate - SMALL)},
      {"search": reward(B.flip_rate - SMALL), "contradicted": 0.5 - SMALL}),
     (TAIL, Reason.CHANCE, {"tail_p": 0.99 * B.tail_p / 100}, {"tail_p": 1.01 * B.tail_p / 100}),
     (TAIL, Reason.CHANCE, {"search": reward(B.certain_flip_rate)}, {"search": reward(B.certain_flip_rate - SMALL)}),
     (TAIL, Reason.CHANCE, {"select": reward(B.certain_flip_rate)}, {"select": reward(B.certain_flip_rate - SMALL)}),
-    (dataclasses.replace(GOOD, tail_p=1.0), Reason.CHANCE, {"contradiction_p": 0.99 * B.contradicted_p / 100},
-     {"contradiction_p": 1.01 * B.contradicted_p / 100}),
+    (dataclasses.replace(GOOD, tail_p=1.0), Reason.CHANCE, {"contradiction_p": 0.99 * LARGEST},
+     {"contradiction_p": 1.01 * LARGEST}),
 ]  # fmt: skip
 
 
@@ -103,9 +108,10 @@ def test_the_first_that_fails_gives_the_reason() -> None:
 
 @pytest.mark.parametrize("contradicts", [True, False])
 def test_the_p_value_that_is_reported_is_the_one_that_decided(contradicts: bool) -> None:
-    candidate = dataclasses.replace(GOOD, contradiction_p=1e-9 if contradicts else 0.5, tail_p=1e-5)
+    candidate = dataclasses.replace(GOOD, contradiction_p=1e-9, tail_p=1e-5, contradicted=0.9 if contradicts else 0.1)
     assert candidate.contradicts(BOUNDS) is contradicts
-    assert candidate.p_value(BOUNDS) == pytest.approx(1e-7 if contradicts else 1e-3)
+    expected = 100 * joint(1e-9, 1e-5) if contradicts else 100 * 1e-5
+    assert candidate.p_value(BOUNDS) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_weaker_flip_rate_counts() -> None:
