@@ -95,7 +95,7 @@ def test_a_second_run_takes_seconds(finished: World) -> None:
 def test_references_are_trained_once_for_all_defenders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = count_trainings(monkeypatch)
     assert world.run() == EXIT_OK
-    # References: 2 undefended; one oracle and one clean victim, as both attacks poison the same rows. The defences start
+    # References: 2 undefended; one oracle and one clean victim, as both attacks poison the same rows. Defences start
     # from the undefended victims, so none is trained on all rows again.
     assert sorted(counted.rows[:4]) == [128, 160, 160, 160]
     assert counted.rows[4:].count(160) == 0
