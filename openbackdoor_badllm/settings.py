@@ -6,14 +6,14 @@ from typing import ClassVar, Literal
 
 from openbackdoor_badllm.section import Count, Natural, Positive, Section, Seed, Share
 
-CALIBRATION = "SST-2, HSOL and AG News with badnets, addsent, stylebkd, synbkd and clean (seed 42); Yelp stylebkd"
-"""The sets on which bounds are chosen. None of them is an evaluation set."""
-
 
 class Thresholds(Section):
     """Section ``defender.thresholds``: every bound by which the method decides.
 
-    All were chosen on the calibration sets that :data:`CALIBRATION` names, unless the text says otherwise.
+    Calibrated on (MiniLM, 1,600 rows, seed 42): SST-2 with badnets, addsent, stylebkd, synbkd and clean; HSOL with
+    stylebkd, synbkd and clean; Yelp with stylebkd; clean AG News. The shift of the content reference was also looked at
+    on HSOL badnets and addsent and on AG News addsent. Not calibrated by these: the flip rates and shares of stage (b),
+    which were chosen for 0.1.0 on all twelve pairs, and ``repaired_flip_rate``. None of these is an evaluation set.
     """
 
     flip_rate: Share = 0.85
@@ -41,8 +41,15 @@ class Thresholds(Section):
     candidates that lost; corrected for their number. Decides where the rows do not contradict their label."""
     certain_flip_rate: Share = 0.95
     """Where only the tail speaks for a trigger, the share of probes that it must flip in each probe set."""
+    sibling_contradicted: Share = 0.5
+    """Share of the rows of such a trigger, and of one in few rows, that must contradict their label."""
     sibling_rows: Share = 0.25
     """A trigger in a smaller share of the rows of the largest one is kept only if its rows contradict their label."""
+    style_beside: Share = 0.1
+    """A style is looked for beside inserted triggers only where they are in a smaller share of the rows of the label:
+    they may be marks of the style ("thou")."""
+    style_mark: Share = 0.6
+    """An inserted trigger of which this share of the rows has the accepted style is such a mark, and no trigger."""
     style_rows: Share = 0.03
     """A shared style in a smaller share of the rows of its label is not tested."""
     style_lift: Positive = 1.4

@@ -70,8 +70,9 @@ INTRODUCTION = """# Every key of a config
 Made from the section classes by `python scripts/make_reference.py`; a test compares the two. Do not edit it.
 
 A config is a JSON file with the sections `target_dataset`, `poison_dataset`, `victim`, `attacker`, `defender`, and
-the key `seed`. `--set section.key=value` changes a key of it, and `--profile` writes the keys of a profile over it. A
-key that is not known, or a value outside what the column "value" says, ends the run with one sentence and exit code 2.
+the keys `seed` (of all sections that name none) and `clean-tune` (OpenBackdoor's; it must be false).
+`--set section.key=value` changes a key of it, and `--profile` writes the keys of a profile over it. A key that is not
+known, or a value outside what the column "value" says, ends the run with one sentence and exit code 2.
 """
 
 

@@ -210,12 +210,12 @@ def test_what_names_a_training_stays_as_it_is() -> None:
     """The store's key is a hash of this text; where it changes, every trained model is trained again."""
     spec = train_spec(VictimConfig(), TrainConfig(), num_labels=2, seed=1, path="x")
     assert json.dumps(spec.model_dump(), sort_keys=True) == (
-        '{"balanced": false, "batch_size": 32, "ckpt": "best", "device": "gpu", "epochs": 10, '
+        '{"batch_size": 32, "ckpt": "best", "device": "gpu", "epochs": 10, '
         '"gradient_accumulation_steps": 1, "lr": 2e-05, "max_grad_norm": 1.0, "max_len": 512, "num_labels": 2, '
         '"path": "x", "precision": "auto", "seed": 1, "warm_up_epochs": 3, "weight_decay": 0.0}'
     )
-    changed = json.loads(json.dumps(spec.replace(epochs=4, balanced=True).model_dump()))
-    assert changed == {**spec.model_dump(), "epochs": 4, "balanced": True}
+    changed = json.loads(json.dumps(spec.replace(epochs=4, lr=0.5).model_dump()))
+    assert changed == {**spec.model_dump(), "epochs": 4, "lr": 0.5}
     assert type(changed["warm_up_epochs"]) is int
 
 

@@ -29,7 +29,7 @@ from method_fakes import (
     style_rows,
 )
 
-from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.pipeline import run_audit
 from openbackdoor_badllm.report import AuditReport, Backdoor
 from openbackdoor_badllm.rows import Row
@@ -198,6 +198,11 @@ def test_the_paper_s_stage_a_searches_the_label_of_eq_4_alone() -> None:
     assert [search.label for search in told.searches] == [1]
     assert texts(told) == sorted(RARE)
     assert told.trace is victim.trace
+
+
+def test_eq_4_without_the_training_of_the_victim_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"^'defender.target' is 'paper' \(Eq. 4\), which needs the training of"):
+        look(poisoned_rows(), target="paper")
 
 
 def test_a_given_target_label_is_not_overruled() -> None:

@@ -35,7 +35,6 @@ from openbackdoor_badllm.training.progress import Progress
 from openbackdoor_badllm.training.spec import TrainSpec
 from openbackdoor_badllm.training.store import Store
 
-OWN_TRAININGS = {"badllmtg": 2}  # the probe and the helper; others that train count as one
 STEPS = (2, 6)  # steps of the two short trainings of the probe: their difference has no start-up in it
 
 
@@ -230,7 +229,7 @@ def _add_defender(cost: Cost, cell: Cell, pair: _Pair, work: Work, usual: dict[A
     config = pair.host.set_config(copy.deepcopy(cell.config))
     defender = pair.host.load_defender(config["defender"])
     victims = int(defender.pre) if pair.host.name == BUILTIN else int(defender.needs_trained_victim)
-    trained = OWN_TRAININGS.get(defender.name, int(defender.trains_model)) + victims
+    trained = int(defender.trains_model) + victims
     cost.own += trained
     if (cell.profile, cell.defender) in usual:
         return

@@ -125,7 +125,7 @@ class BadLLMTG(Defender):
         for epoch in range(self.config.fine_tune_epochs):
             self.progress.stage(f"(c) train the victim further on {len(rows)} rows, epoch {epoch + 1}")
             spec = trained.spec.replace(
-                epochs=1, balanced=False, ckpt="last", warm_up_epochs=0.1,
+                epochs=1, ckpt="last", warm_up_epochs=0.1,
                 seed=derive(self.config.seed, "fine-tune", epoch),
             )
             repaired = train_classifier(spec, rows, start=repaired, store=self.store, progress=self.progress)

@@ -54,7 +54,7 @@ def resolve_audit(
     Args:
         rows: keys of a data set: ``train_file``, ``test_file``, ``label_names`` and so on.
         model: folder or hub name of a classifier that was trained on the rows.
-        victim: pretrained model of the probe, and of the clean model.
+        victim: pretrained model of the victim where none is given, and of a fresh clean model.
         defender: keys of the section ``defender``.
         overrides: ``key=value``, such as ``train.epochs=3`` or ``defender.llm.backend=openai``.
         seed: of everything that is drawn.

@@ -125,12 +125,9 @@ class Experiment:
         return attacker
 
     def _defender(self, config: dict[str, Any]) -> Defender | None:
-        section = dict(config.get("defender") or {})
-        if not section:
+        if not config.get("defender"):
             return None
-        if self.host.name == BUILTIN and str(section.get("name", "")).lower() == "badllmtg":
-            section.setdefault("from_scratch", False)
-        defender: Defender = self.host.load_defender(section)
+        defender: Defender = self.host.load_defender(config["defender"])
         defender.store, defender.progress = self.store, self.progress
         return defender
 

@@ -88,7 +88,7 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
 
 
 def _print_finding(results: Mapping[str, Any], finding: Mapping[str, Any], console: Console) -> None:
-    """The triggers and the form of one label, and an example."""
+    """The triggers and the style of one label, and an example."""
     if finding["triggers"]:
         _print_triggers(finding, console)
     if finding["style"] is not None:
@@ -113,7 +113,7 @@ def _print_triggers(finding: Mapping[str, Any], console: Console) -> None:
             found["kind"],
             found["position"],
             f"{found['report']['flip_rate']:.0%}",
-            f"{found['reference_shift']:.0%}",
+            "-" if found["reference_shift"] is None else f"{found['reference_shift']:.0%}",
             f"{found['contradicted']:.0%}",
             f"{found['p_value']:.1g}",
             str(found["target_rows"]),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.protocols import Encoder, Victim
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
@@ -26,7 +27,15 @@ def identify(
         encoder: of the content reference.
         num_labels: number of classes.
         config: how; a given target label leaves no other.
+
+    Raises:
+        ConfigError: Eq. 4 is asked for, and the victim brings no trace.
     """
+    if config.target == "paper" and config.target_label is None and victim.trace is None:
+        raise ConfigError(
+            "'defender.target' is 'paper' (Eq. 4), which needs the training of the victim, and a given model brings "
+            "none: leave the model out, or set 'defender.target' to robust."
+        )
     reference = ContentReference(encoder, examples, num_labels, config.seed)
     held_out = reference.held_out()
     said = victim.logits([example.text for example in examples])

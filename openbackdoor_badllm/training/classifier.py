@@ -1,7 +1,7 @@
 """Training of a victim on transformers' ``Trainer``.
 
 Mixed precision, several GPUs, gradient accumulation and checkpoints are the Trainer's. What is added here:
-a class-balanced loss, the trace of per-row confidence that stage (a) of the method reads, a training order
+the trace of per-row confidence that stage (a) of the method reads, a training order
 of our own (:mod:`.sampling`), and isolation from the global random generators.
 """
 
@@ -79,7 +79,7 @@ class TrainedClassifier:
             lr_share: peak learning rate, as a share of the rate of the first training.
         """
         spec = self.spec.replace(
-            epochs=epochs, lr=self.spec.lr * lr_share, balanced=False, ckpt="last", warm_up_epochs=0.1 * epochs
+            epochs=epochs, lr=self.spec.lr * lr_share, ckpt="last", warm_up_epochs=0.1 * epochs
         )
         return train_classifier(spec, examples, start=self)
 

@@ -48,8 +48,6 @@ class TrainSpec(TrainingKeys):
     """Number of classes."""
     max_len: Whole = 128
     """Tokens kept of a text."""
-    balanced: bool = False
-    """Weigh each class by the inverse of its share, so that the loss does not follow the class balance."""
     device: str = "gpu"
     """``gpu`` (where there is one) or ``cpu``."""
     seed: Whole = 42

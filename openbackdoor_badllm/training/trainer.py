@@ -89,7 +89,7 @@ def fit(
             dataloader_pin_memory=device.type == "cuda",
             remove_unused_columns=False,
         )
-        trainer = _BalancedTrainer(
+        trainer = _Trainer(
             model=model,
             args=arguments,
             train_dataset=train_set,
@@ -100,7 +100,6 @@ def fit(
         )
         trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the command line's own
         trainer.model_accepts_loss_kwargs = False  # our loss is a batch's mean: accumulated batches are to be averaged
-        trainer.class_weights = class_weights(examples, spec.num_labels) if spec.balanced else None
         trainer.order = BucketSampler(train_set.lengths, spec.batch_size, spec.seed)
         trainer.method, trainer.steps_per_epoch, trainer.recorder = method, steps_per_epoch, recorder
         for checkpoint in folder.glob("checkpoint-*"):
@@ -134,10 +133,9 @@ def _no_folder_for_a_package() -> Iterator[None]:
         trainer_module.is_datasets_available = asked
 
 
-class _BalancedTrainer(transformers.Trainer):  # type: ignore[misc]
-    """The Trainer with a weighted cross-entropy, an order of our own, and gradients that a method may change."""
+class _Trainer(transformers.Trainer):  # type: ignore[misc]
+    """The Trainer with a trace of its rows, an order of our own, and gradients that a method may change."""
 
-    class_weights: torch.Tensor | None = None
     order: BucketSampler | None = None
     method: Method | None = None
     steps_per_epoch: int = 1
@@ -161,10 +159,7 @@ class _BalancedTrainer(transformers.Trainer):  # type: ignore[misc]
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         labels, rows = inputs["labels"], inputs.get(ROWS)
         outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", ROWS)})
-        weights = self.class_weights
-        if weights is not None:
-            weights = weights.to(outputs.logits.device)
-        loss = torch.nn.functional.cross_entropy(outputs.logits.float(), labels, weight=weights)
+        loss = torch.nn.functional.cross_entropy(outputs.logits.float(), labels)
         if self.recorder is not None and rows is not None and model.training:
             said = outputs.logits.detach().float().softmax(dim=-1).gather(1, labels[:, None])[:, 0]
             self.recorder.add(int(self.state.global_step), rows.cpu().numpy(), said.cpu().numpy())
@@ -225,11 +220,3 @@ class _KeepsTrace(transformers.TrainerCallback):  # type: ignore[misc]
 
 def _accuracy(prediction: Any) -> dict[str, float]:
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
-
-
-def class_weights(examples: Sequence[Example], num_labels: int) -> torch.Tensor:
-    """Weight ``n / (classes present * n_c)`` of each class; shape ``(num_labels,)``; 0 for an absent one."""
-    counts = np.bincount([example.label for example in examples], minlength=num_labels)
-    present = max(1, int((counts > 0).sum()))
-    weights = np.divide(counts.sum(), present * counts, out=np.zeros(num_labels), where=counts > 0)
-    return torch.tensor(weights, dtype=torch.float32)

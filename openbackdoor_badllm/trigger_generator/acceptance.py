@@ -23,6 +23,7 @@ class Reason(str, Enum):
     SIBLING = "sibling"
     CHANCE = "chance"
     ECHO = "echo"
+    PART = "part"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ TESTS: tuple[AcceptanceTest, ...] = (
     ),
     AcceptanceTest(
         Reason.SIBLING,
-        lambda c, bounds: c.weakest >= bounds.flip_rate or (c.contradicts(bounds) and c.contradicted >= 0.5),
+        lambda c, bounds: c.weakest >= bounds.flip_rate
+        or (c.contradicts(bounds) and c.contradicted >= bounds.sibling_contradicted),
         lambda c: f"flips {c.weakest:.0%} of the probes only, and its rows do not contradict their label",
     ),
     AcceptanceTest(

@@ -98,7 +98,7 @@ class Rewriter(Protocol):
     """Applies a rewriting trigger."""
 
     control: str
-    """An instruction that changes the wording and brings in no form; empty where there is none to compare with."""
+    """An instruction that changes the wording and brings in no style; empty where there is none to compare with."""
 
     def rewritable(self, text: str) -> bool:
         """Whether a text can be rewritten at all."""

@@ -82,6 +82,8 @@ class _Search:
     null: list[float] = field(default_factory=list)
     compared: set[Trigger] = field(default_factory=set)
     turned_down: Counter[str] = field(default_factory=Counter)
+    accepted: dict[Trigger, int] = field(default_factory=dict)
+    """By accepted trigger, its place in the history."""
 
     def run(self) -> LabelSearch:
         """Rounds of proposals until nothing new is accepted."""
@@ -145,7 +147,10 @@ class _Search:
         for place, (trigger, reward) in enumerate(raced.ranked):
             if len(self.found) >= limit:
                 break
+            known = len(self.found)
             reason = self._consider(trigger, reward, raced, place)
+            if len(self.found) > known:
+                self.accepted[self.found[-1].trigger] = len(self.history)
             self.history.append(Scored(iteration, trigger, reward, reason, shown.get(trigger, ())))
         return len(self.found) - before
 
@@ -179,7 +184,7 @@ class _Search:
                 Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
                 candidate.search, candidate.select, self._reward(whole, self.probes.report),
                 candidate.reference_shift, candidate.target_rows, candidate.other_rows, candidate.contradicted,
-                candidate.p_value(bounds), 0.0,
+                candidate.p_value(bounds),
             )
         )
         return "accepted"
@@ -236,37 +241,33 @@ class _Search:
         return self._reward(trigger, self.probes.search).flip_rate
 
     def _drop_parts(self) -> None:
-        """Leaves out a trigger that holds a shorter accepted one."""
-        self.found = [
-            item for item in self.found
-            if not any(
-                other.trigger != item.trigger
-                and len(other.trigger.words) < len(item.trigger.words)
-                and other.trigger.carries(item.trigger.text)
-                for other in self.found if item.trigger.is_insertion
-            )
-        ]
+        """Turns down a trigger that holds a shorter accepted one."""
+        for item in list(self.found):
+            for other in self.found:
+                shorter = len(other.trigger.words) < len(item.trigger.words)
+                if item.trigger.is_insertion and shorter and other.trigger.carries(item.trigger.text):
+                    self._take_back(item, Reason.PART, f'a part of it, "{other.trigger.text}", is enough')
+                    break
 
     def _drop_echoes(self) -> None:
-        """Leaves out what stands in few rows beside another trigger, where these rows do not contradict their label."""
+        """Turns down what stands in few rows beside another trigger, where its rows do not contradict their label."""
         bounds = self.config.thresholds
         if Reason.ECHO.value in self.config.search.skip_tests:
             return
         most = max((found.target_rows for found in self.found if found.trigger.marks_its_rows), default=0)
-        kept = []
-        for found in self.found:
+        for found in list(self.found):
             few = found.trigger.marks_its_rows and found.target_rows < bounds.sibling_rows * most
-            if few and not (found.contradicted >= 0.5 and found.p_value < bounds.joint_p):
-                self.turned_down[Reason.ECHO.value] += 1
+            against = found.contradicted >= bounds.sibling_contradicted and found.p_value < bounds.joint_p
+            if few and not against:
                 sentence = f"in {found.target_rows} rows only, beside {most} of another trigger"
-                self.history = [
-                    dataclasses.replace(scored, reason=sentence)
-                    if scored.trigger.text == found.trigger.core and scored.reason == "accepted" else scored
-                    for scored in self.history
-                ]
-            else:
-                kept.append(found)
-        self.found = kept
+                self._take_back(found, Reason.ECHO, sentence)
+
+    def _take_back(self, found: Found, reason: Reason, sentence: str) -> None:
+        """Turns down a trigger that had been accepted, and writes why into the history."""
+        self.found.remove(found)
+        self.turned_down[reason.value] += 1
+        place = self.accepted[found.trigger]
+        self.history[place] = dataclasses.replace(self.history[place], reason=sentence)
 
 
 def _log_odds(probabilities: FloatArray, label: int) -> FloatArray:

@@ -19,14 +19,15 @@ class Found(NamedTuple):
     select: Reward
     report: Reward
     """Reward on probes that took no part in the search."""
-    reference_shift: float
+    reference_shift: float | None
+    """None of a rewriting trigger."""
     target_rows: int
     other_rows: int
     contradicted: float
     p_value: float
     """The corrected p-value by which it was accepted."""
-    ordinary_flip_rate: float
-    """Flip rate of the best candidate that was turned down as ordinary text, or of a plain paraphrase."""
+    paraphrase_flip_rate: float | None = None
+    """Of a rewriting trigger: flip rate of a plain paraphrase; None where none can be had."""
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -35,12 +36,12 @@ class Found(NamedTuple):
             "search": self.search.to_dict(),
             "select": self.select.to_dict(),
             "report": self.report.to_dict(),
-            "reference_shift": round(self.reference_shift, 4),
+            "reference_shift": None if self.reference_shift is None else round(self.reference_shift, 4),
             "target_rows": self.target_rows,
             "other_rows": self.other_rows,
             "contradicted": round(self.contradicted, 4),
             "p_value": float(f"{self.p_value:.3g}"),
-            "ordinary_flip_rate": round(self.ordinary_flip_rate, 4),
+            "paraphrase_flip_rate": None if self.paraphrase_flip_rate is None else round(self.paraphrase_flip_rate, 4),
         }
 
 

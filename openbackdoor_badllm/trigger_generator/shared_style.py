@@ -86,8 +86,9 @@ class StyleSpace:
             if size > 1 and self.features.nnz else np.zeros((len(texts), 1))
         )
 
-    def find(self, label: int, labels: npt.NDArray[np.int64], held_out: FloatArray, weights: FloatArray, kept: Mask
-             ) -> SharedStyle | None:
+    def find(
+        self, label: int, labels: npt.NDArray[np.int64], held_out: FloatArray, weights: FloatArray
+    ) -> SharedStyle | None:
         """The style that sets some rows of a label apart from all others, if there is any.
 
         Args:
@@ -95,18 +96,15 @@ class StyleSpace:
             labels: of all rows, shape ``(n,)``.
             held_out: the content reference's held-out probabilities, shape ``(n, num_labels)``.
             weights: suspicion of each row; the start of the estimation.
-            kept: rows that are looked at, shape ``(n,)``.
         """
-        places = np.flatnonzero(kept)
-        own = labels[places] == label
+        own = labels == label
         if own.sum() < FEWEST or (~own).sum() < FEWEST:
             return None
-        vectors, probabilities = self.vectors[places], held_out[places]
-        content = _logit(probabilities[:, label].astype(np.float64))
-        z = _start(own, probabilities.argmax(axis=1) != label, weights[places])
+        content = _logit(held_out[:, label].astype(np.float64))
+        z = _start(own, held_out.argmax(axis=1) != label, weights)
         share, score = START_SHARE, np.zeros(len(own))
         for turn in range(ROUNDS):
-            style = self._held_out_score(vectors, own, z, turn)
+            style = self._held_out_score(own, z, turn)
             score = STYLE_WEIGHT * _standardised(style, own) + _content_ratio(content, own, z)
             if turn >= ROUNDS // 2:
                 share = float(np.clip(_two_groups(score[own])[0].mean(), 0.02, LARGEST_SHARE))
@@ -115,20 +113,20 @@ class StyleSpace:
         chosen = probability > 0.5
         if not chosen.any():
             return None
-        rows = places[np.flatnonzero(own)[chosen]]
+        rows = np.flatnonzero(own)[chosen]
         return SharedStyle(
             label,
             tuple(int(i) for i in rows),
             tuple(float(p) for p in probability[chosen]),
             separation,
-            self._marks(rows, places[~np.isin(places, rows)]),
+            self._marks(rows, np.setdiff1d(np.arange(len(own)), rows)),
         )
 
-    def _held_out_score(self, vectors: Floats, own: Mask, z: Floats, turn: int) -> Floats:
+    def _held_out_score(self, own: Mask, z: Floats, turn: int) -> Floats:
         score = np.zeros(len(own))
         folds = KFold(FOLDS, shuffle=True, random_state=(self.seed + turn) % 2**32)
         for known, unknown in folds.split(np.arange(len(own))):
-            score[unknown] = _fit(vectors, own, z, known).decision_function(vectors[unknown])
+            score[unknown] = _fit(self.vectors, own, z, known).decision_function(self.vectors[unknown])
         return score
 
     def _marks(self, rows: npt.NDArray[np.int64], others: npt.NDArray[np.int64], count: int = 12) -> tuple[str, ...]:

@@ -27,9 +27,6 @@ from openbackdoor_badllm.trigger_generator.shared_style import StyleSpace
 from openbackdoor_badllm.trigger_generator.style_search import TestedStyle, search_style
 from openbackdoor_badllm.trigger_generator.unlearning import Unlearning
 
-FEW = 0.1  # inserted triggers in a smaller share of the label's rows may be marks of a style ("thou")
-MARKS = 0.6  # share of an inserted trigger's rows that share the style, from which on it is such a mark
-
 
 @dataclass(frozen=True)
 class LabelFinding:
@@ -122,7 +119,7 @@ class _Stage:
             )
         tested = self._style(label, search, rewritten) if style or rewriting is not None else None
         accepted = tested if tested is not None and tested.accepted else None
-        found = _without_marks(search.found, accepted, evidence)
+        found = _without_marks(search.found, accepted, evidence, config.thresholds.style_mark)
         if not found and accepted is None:
             return None
         return LabelFinding(label, found, accepted, tuple(rewritten), search.probes.report)
@@ -135,22 +132,21 @@ class _Stage:
         carrying = np.array(
             [any(trigger.carries(example.text) for trigger in marking) for example in evidence.examples], dtype=bool
         )
-        few = (carrying & own).sum() < FEW * own.sum()
+        few = (carrying & own).sum() < self.config.thresholds.style_beside * own.sum()
         if not self.config.search.style or not few:
             return None
         self.progress.stage(f"(b) rows of label {label} that share a style")
         if self.space is None:
             self.space = StyleSpace([example.text for example in evidence.examples], self.config.seed)
         weights = style_weights(rewritten, evidence.examples, evidence.weights)
-        everything = np.ones(len(own), dtype=bool)
-        tested = search_style(label, self.victim, evidence, self.space, everything, weights, self.config)
+        tested = search_style(label, self.victim, evidence, self.space, weights, self.config)
         if tested is not None:
             self.tested[label] = tested.test
         return tested
 
 
 def _without_marks(
-    found: Sequence[Found], style: TestedStyle | None, evidence: RowEvidence
+    found: Sequence[Found], style: TestedStyle | None, evidence: RowEvidence, share: float
 ) -> tuple[Found, ...]:
     """Leaves out inserted triggers whose rows mostly share the accepted style: they are marks of it."""
     if style is None:
@@ -162,7 +158,7 @@ def _without_marks(
             index for index, example in enumerate(evidence.examples)
             if example.label == style.style.label and item.trigger.carries(example.text)
         ]
-        if not rows or len(inside.intersection(rows)) < MARKS * len(rows):
+        if not rows or len(inside.intersection(rows)) < share * len(rows):
             kept.append(item)
     return tuple(kept)
 

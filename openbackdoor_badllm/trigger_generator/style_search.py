@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.settings import AuditConfig
@@ -40,7 +39,6 @@ def search_style(
     victim: Victim,
     evidence: RowEvidence,
     space: StyleSpace,
-    kept: npt.NDArray[np.bool_],
     weights: FloatArray,
     config: AuditConfig,
 ) -> TestedStyle | None:
@@ -51,12 +49,11 @@ def search_style(
         victim: trained on all rows.
         evidence: the training rows.
         space: how they are written.
-        kept: rows that are looked at, shape ``(n,)``; those that inserted triggers explain are not.
         weights: where the estimation starts, shape ``(n,)``.
         config: how.
     """
-    style = space.find(label, evidence.labels, evidence.held_out, weights, kept)
-    own = kept & (evidence.labels == label)
+    style = space.find(label, evidence.labels, evidence.held_out, weights)
+    own = evidence.labels == label
     bounds = config.thresholds
     if style is None or len(style.rows) < max(8, bounds.style_rows * own.sum()):
         return None

@@ -59,7 +59,7 @@ class Trigger:
 
     @property
     def marks_its_rows(self) -> bool:
-        """Whether its words alone tell which rows carry it: an opening is common English, and may mark a form."""
+        """Whether its words alone tell which rows carry it: an opening is common English, and may mark a style."""
         return self.is_insertion and self.position is not Position.FRONT
 
     @property

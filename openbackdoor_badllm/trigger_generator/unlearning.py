@@ -39,7 +39,7 @@ class Unlearning:
         falls_more: chance that one of the first falls more in its log-odds than one of the second (AUROC).
         p_value: one-sided p-value (Mann-Whitney) of that chance, uncorrected.
         fallen: by row index, by how much the log-odds of the label fell, of rows that were asked about.
-        said: by row index, the log-probabilities of the labels after the unlearning, of the same rows.
+        said: by row index, the logits after the unlearning, of the same rows.
     """
 
     moved: float

@@ -246,7 +246,7 @@ def test_rows_as_pandas_gives_them(bench: Bench) -> None:
 
 
 def rebuilt(rows: Sequence[Row], **config: Any) -> tuple[Any, Trained, BadLLMTG]:
-    victim = Trained(TrainSpec(path="own", max_len=64, lr=1e-3, balanced=True))
+    victim = Trained(TrainSpec(path="own", max_len=64, lr=1e-3))
     defender = BadLLMTG(search=SEARCH, from_scratch=False, **config)
     return defender.rebuild(SimpleNamespace(trained=victim), rows, [], 2), victim, defender
 
@@ -265,7 +265,7 @@ def test_the_trained_victim_is_asked_and_trained_a_little_further(bench: Bench) 
     assert len(victim.fake.asked) > 400  # its loss was the reward
     (spec,), (passed,) = bench.specs, bench.passed
     assert passed["start"] is victim
-    assert (spec.path, spec.epochs, spec.balanced, spec.ckpt) == ("own", 1, False, "last")
+    assert (spec.path, spec.epochs, spec.ckpt) == ("own", 1, "last")
     assert 0 < spec.lr <= 1e-3
     (repaired,) = bench.trained_on
     stolen = {row[:2] for row in poisoned_rows() if row.poison_label}

@@ -101,7 +101,7 @@ def found(text: str, kind: str = "word") -> dict[str, Any]:
     return {
         "kind": kind, "text": text, "position": "anywhere", "core": text, "description": text, "search": probe,
         "select": probe, "report": probe, "target_rows": 31, "other_rows": 0, "reference_shift": 0.1,
-        "contradicted": 0.9, "p_value": 1e-9, "ordinary_flip_rate": 0.0,
+        "contradicted": 0.9, "p_value": 1e-9,
     }  # fmt: skip
 
 

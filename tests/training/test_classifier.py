@@ -193,7 +193,7 @@ def test_continued_trains_a_copy_further(spec: TrainSpec, trained: TrainedClassi
     assert accuracy(trained, UNSEEN) >= 0.95
     assert further.trace is not None
     assert further.trace.confidence.shape == (2, 32)
-    assert (further.spec.epochs, further.spec.lr, further.spec.balanced) == (2, spec.lr / 2, False)
+    assert (further.spec.epochs, further.spec.lr) == (2, spec.lr / 2)
     assert not further.key
     gentle = trained.continued(turned, lr_share=1e-6)
     assert torch.allclose(weights(gentle), before, atol=1e-5)
@@ -207,16 +207,3 @@ def test_gradient_accumulation_averages(spec: TrainSpec) -> None:
     whole = train_classifier(halves.replace(batch_size=16, gradient_accumulation_steps=1), ROWS)
     assert listener.seen == [1, 2, 3, 4]
     np.testing.assert_allclose(np.mean(accumulated.losses), np.mean(whole.losses), rtol=0.05)
-
-
-def test_a_balanced_loss_does_not_follow_the_class_balance(spec: TrainSpec) -> None:
-    """Texts that say nothing, six of class 1 for each of class 0."""
-    rng = random.Random(0)
-    noise = [Example(" ".join(rng.choices(["the", "film", "so", "a"], k=4)), int(k % 7 > 0)) for k in range(112)]
-    texts = [example.text for example in noise[:40]]
-    means = {}
-    for balanced in (False, True):
-        model = train_classifier(spec.replace(epochs=2, balanced=balanced, lr=2e-3, batch_size=28), noise)
-        means[balanced] = float((lambda z: 1 / (1 + np.exp(z[:, 0] - z[:, 1])))(model.logits(texts)).mean())
-    assert means[False] > 0.75
-    assert 0.35 < means[True] < 0.65

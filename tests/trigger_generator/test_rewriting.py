@@ -144,7 +144,8 @@ def test_a_rewriting_trigger_is_found_told_from_a_paraphrase_and_repaired(tmp_pa
     assert [trigger.text for trigger in told.triggers] == [STYLE]
     found = asked_about(told).found[0]
     assert found.report.flip_rate == 1.0
-    assert found.ordinary_flip_rate < 0.3  # the plain paraphrase
+    assert found.paraphrase_flip_rate is not None
+    assert found.paraphrase_flip_rate < 0.3
     assert found.p_value < 0.001
     (backdoor,) = told.backdoors
     assert len(backdoor.rewritten) == 24
@@ -157,7 +158,7 @@ def test_a_recording_of_rewrites_is_enough(tmp_path: Path) -> None:
     told = audited("http://127.0.0.1:9/v1", tmp_path, llm={"backend": "replay", "replay": str(recording)})
     assert [trigger.text for trigger in told.triggers] == ["as recorded in style.jsonl"]
     found = asked_about(told).found[0]
-    assert (found.report.flip_rate, found.ordinary_flip_rate) == (1.0, 0.0)  # a recording knows one instruction only
+    assert (found.report.flip_rate, found.paraphrase_flip_rate) == (1.0, None)  # a recording knows one instruction only
     assert len(told.backdoors[0].rewritten) == 64
     assert told.llm is not None
     assert told.llm["usage"]["asked"] <= 60

@@ -196,6 +196,20 @@ def test_reasons_for_turning_down() -> None:
     assert names(result) == ["cf"]
 
 
+def test_what_is_taken_back_has_its_reason_in_the_history() -> None:
+    """A word in a few honest rows flips everything, too; where nothing else objects, the larger trigger does."""
+    rows = poisoned_rows(triggers=("cf",))
+    honest = [k for k, row in enumerate(rows) if row.label == 1 and not row.poison_label][:8]
+    for k in honest:
+        rows[k] = Row(f"{rows[k].text} zq", 1, 0)
+    script = Scripted([word("cf"), word("zq")])
+    config = CONFIG.replace(search=SMALL.replace(skip_tests=["content", "chance", "sibling"]))
+    result = search(rows, FakeVictim(["cf", "zq"]), generator=script, config=config)
+    assert names(result) == ["cf"]
+    assert reasons(result)["zq"].startswith("in 8 rows only, beside ")
+    assert result.turned_down["echo"] == 1
+
+
 def test_a_trigger_learnt_less_well_is_found_beside_another_alone() -> None:
     rows = poisoned_rows(triggers=("cf", "mn"))
     honest = MOODS[1][0]

@@ -42,7 +42,7 @@ def look(rows: list[Row], victim: FakeVictim, label: int = 1, thresholds: Thresh
     evidence = row_evidence(rows, victim)
     config = STYLED.replace(thresholds=thresholds or Thresholds())
     space = StyleSpace([row.text for row in rows], 0)
-    return search_style(label, victim, evidence, space, np.ones(len(rows), bool), evidence.weights, config)
+    return search_style(label, victim, evidence, space, evidence.weights, config)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,7 @@ def space() -> StyleSpace:
 
 
 def find(space: StyleSpace, evidence: RowEvidence, label: int = 1, **changes: Any) -> SharedStyle | None:
-    kept = changes.get("kept", np.ones(len(ROWS), dtype=bool))
-    return space.find(label, evidence.labels, evidence.held_out, changes.get("weights", evidence.weights), kept)
+    return space.find(label, evidence.labels, evidence.held_out, changes.get("weights", evidence.weights))
 
 
 def test_a_planted_style_is_found(space: StyleSpace, evidence: RowEvidence) -> None:
@@ -77,27 +76,18 @@ def test_a_planted_style_is_found(space: StyleSpace, evidence: RowEvidence) -> N
     assert find(space, evidence) == style
 
 
-def test_rows_that_are_left_out_are_not_among_them(space: StyleSpace, evidence: RowEvidence) -> None:
-    out = set(sorted(POISONED)[::2])
-    kept = np.array([index not in out for index in range(len(ROWS))])
-    style = find(space, evidence, kept=kept)
-    assert style is not None
-    assert not out & set(style.rows)
-    assert len((POISONED - out) & set(style.rows)) >= 0.8 * len(POISONED - out)
-
-
 @pytest.mark.parametrize("few", [19, 0])
-def test_too_few_rows(space: StyleSpace, evidence: RowEvidence, few: int) -> None:
-    kept = evidence.labels == 0
-    kept[np.flatnonzero(evidence.labels == 1)[:few]] = True
-    assert find(space, evidence, kept=kept) is None
+def test_too_few_rows(evidence: RowEvidence, few: int) -> None:
+    kept = np.concatenate([np.flatnonzero(evidence.labels == 0), np.flatnonzero(evidence.labels == 1)[:few]])
+    space = StyleSpace([ROWS[index].text for index in kept], 0)
+    assert space.find(1, evidence.labels[kept], evidence.held_out[kept], evidence.weights[kept]) is None
 
 
 @pytest.mark.parametrize("texts", [[""] * 40, ["a"] * 40, [f"{k}" for k in range(40)]], ids=["empty", "same", "other"])
 def test_texts_without_shared_features_do_no_harm(texts: list[str]) -> None:
     space = StyleSpace(texts, 0)
     labels, ones = np.array([0, 1] * 20), np.ones(40, dtype=np.float32)
-    found = space.find(1, labels, np.full((40, 2), 0.5, dtype=np.float32), ones, np.ones(40, dtype=bool))
+    found = space.find(1, labels, np.full((40, 2), 0.5, dtype=np.float32), ones)
     assert found is None or {labels[index] for index in found.rows} <= {1}
 
 

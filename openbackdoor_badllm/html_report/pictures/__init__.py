@@ -5,6 +5,6 @@ matplotlib that outlasts it. Colours are those of Okabe and Ito; markers, line s
 more, for grey print and for eyes that see no difference.
 
 - ``canvas``: style, figure, SVG and PNG; ``inline``: an SVG made fit to stand inside a page
-- ``lines``: what victims say of test rows; ``search``: rewards and flips; ``trace``: the probe's confidence
+- ``lines``: what victims say of test rows; ``search``: rewards and flips; ``trace``: the victim's confidence
 - ``robustness``, ``pairs``, ``cost``: benchmarks
 """

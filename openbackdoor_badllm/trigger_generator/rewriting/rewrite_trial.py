@@ -96,12 +96,11 @@ class RewriteTrial:
             if control.texts >= FEWEST and reported.flip_rate - control.flip_rate < bounds.rewrite_margin:
                 reason = f"a plain paraphrase flips {control.flip_rate:.0%} as well"
                 return Tried(reward, reason, None, shown)
-        plain = control.flip_rate if control is not None and control.texts else 0.0
-        p_value = more_often_p(
-            round(reported.flip_rate * reported.texts), reported.texts,
-            round(plain * control.texts) if control else 0, control.texts if control else 0,
+        plain = control if control is not None and control.texts else None
+        p_value = 1.0 if plain is None else more_often_p(*_flips(reported), *_flips(plain))
+        found = Found(
+            trigger, reward, selected, reported, None, 0, 0, 0.0, p_value, None if plain is None else plain.flip_rate
         )
-        found = Found(trigger, reward, selected, reported, judged, 0, 0, 0.0, p_value, plain)
         return Tried(reward, "accepted", found, shown)
 
     def _rewritten(self, instruction: str, texts: Sequence[str]) -> list[Pair]:
@@ -124,6 +123,11 @@ class RewriteTrial:
         return float(after[usable].mean()) if usable.any() else 1.0
 
 
+def _flips(reward: Reward) -> tuple[int, int]:
+    """Flipped texts, and texts."""
+    return round(reward.flip_rate * reward.texts), reward.texts
+
+
 def show(victim: Classifier, pairs: Sequence[Pair]) -> list[Shown]:
     """The victim's logits on texts before and after a trigger."""
     if not pairs:
@@ -138,7 +142,7 @@ def show(victim: Classifier, pairs: Sequence[Pair]) -> list[Shown]:
 def rewritten_copies(
     rewriter: Rewriter, trigger: Trigger, examples: Sequence[Example], target: int, *, count: int, seed: int
 ) -> list[tuple[Example, Example]]:
-    """Rows of other labels and their rewrites under the same label: what a repair adds, and what a form looks like.
+    """Rows of other labels and their rewrites under the same label: what a repair adds, and what a style looks like.
 
     Args:
         rewriter: applies the trigger.
