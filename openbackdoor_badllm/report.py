@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from openbackdoor_badllm.rows import Example
@@ -16,6 +17,17 @@ from openbackdoor_badllm.trigger_generator.trigger import Trigger
 from openbackdoor_badllm.trigger_generator.unlearning import Unlearning
 from openbackdoor_badllm.trigger_inversion.attribution import FlaggedRow
 from openbackdoor_badllm.trigger_inversion.repair import Repair
+
+
+class Verdict(str, Enum):
+    """What an audit says of the rows, in three degrees."""
+
+    BACKDOOR = "backdoor"
+    """Some rows carry a trigger, and their texts contradict their label."""
+    SHORTCUT = "shortcut"
+    """Something that rows of one label share moves the victim, and their texts fit their label: worth a look."""
+    NOTHING = "nothing"
+    """Nothing was found."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,11 @@ class AuditReport:
     def backdoor(self) -> bool:
         """Whether there is a backdoor at all."""
         return bool(self.backdoors)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer to the first question."""
+        return Verdict.BACKDOOR if self.backdoors else Verdict.NOTHING
 
     @property
     def target_label(self) -> int:
