@@ -58,12 +58,12 @@ def run_audit(
     clock.lap("trigger search")
 
     progress.stage(f"(c) trigger inversion: {config.repair}")
-    backdoors, repaired, fine_tuning = invert(findings, victim, evidence, config)
+    inverted = invert(findings, victim, evidence, config)
     clock.lap("trigger inversion")
 
     return AuditReport(
-        backdoors, findings.generator, identification, findings.searches, findings.styles, repaired, fine_tuning,
-        findings.llm, victim.trace, clock.laps,
+        inverted.backdoors, findings.generator, identification, findings.searches, findings.styles, inverted.repair,
+        inverted.fine_tuning, inverted.probes, findings.llm, victim.trace, clock.laps,
     )
 
 

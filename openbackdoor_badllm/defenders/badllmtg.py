@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from openbackdoor_badllm.training.victims import resolve_auto
 from openbackdoor_badllm.trigger_generator.generators import open_generator
 from openbackdoor_badllm.trigger_generator.reward import flip_rates
 from openbackdoor_badllm.trigger_generator.search_estimate import estimate_search
+from openbackdoor_badllm.trigger_inversion.repair_check import RepairCheck, SharedPattern, antidote, planted
 
 
 class BadLLMTG(Defender):
@@ -58,6 +60,7 @@ class BadLLMTG(Defender):
         self.num_classes: int | None = self.victim.num_classes
         self.report: AuditReport | None = None
         self.transcript: Path | None = None
+        self.repair_check: RepairCheck | None = None
 
     def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
         """Takes the attacked victim's model and training where the config names none."""
@@ -118,10 +121,10 @@ class BadLLMTG(Defender):
     def repair_in_place(self, trained: TrainedClassifier, report: AuditReport) -> TrainedClassifier:
         """The victim, trained further on the rows of the fine-tuning, an epoch at a time.
 
-        It ends when no inserted trigger flips more probes than :attr:`Thresholds.repaired_flip_rate` allows, after
-        ``fine_tune_epochs`` at the latest.
+        It ends when no inserted trigger flips more probes than :attr:`Thresholds.repaired_flip_rate` allows and nothing
+        else that the repaired rows share moves a label, after ``fine_tune_epochs`` at the latest.
         """
-        rows, repaired = report.fine_tuning, trained
+        rows, repaired = list(report.fine_tuning), trained
         for epoch in range(self.config.fine_tune_epochs):
             self.progress.stage(f"(c) train the victim further on {len(rows)} rows, epoch {epoch + 1}")
             spec = trained.spec.replace(
@@ -129,21 +132,36 @@ class BadLLMTG(Defender):
                 seed=derive(self.config.seed, "fine-tune", epoch),
             )
             repaired = train_classifier(spec, rows, start=repaired, store=self.store, progress=self.progress)
-            if self._left(repaired, report) <= self.config.thresholds.repaired_flip_rate:
+            found = self._planted(trained, repaired, report)
+            self.repair_check = self._checked(repaired, report, found, epoch + 1)
+            if self.repair_check.worst <= self.config.thresholds.repaired_flip_rate and not found:
                 break
+            rows += antidote(found, report.repair_probes, random.Random(f"{self.config.seed}:{epoch}"))
         return repaired
 
-    def _left(self, repaired: TrainedClassifier, report: AuditReport) -> float:
-        """The highest flip rate of an inserted trigger on a repaired model; 0 where nothing can be inserted."""
-        rates = [
-            rate
-            for backdoor in report.backdoors
-            for rate in flip_rates(
-                repaired, backdoor.target_label, backdoor.triggers,
-                report.search_of(backdoor.target_label).probes.report, self.config.seed,
-            ).values()
-        ]
-        return max(rates, default=0.0)
+    def check_repair(self, victim: TrainedClassifier, repaired: TrainedClassifier) -> RepairCheck | None:
+        """Audits a model that was trained afresh on the repaired rows; None where no backdoor was found."""
+        report = self.report
+        if report is None or not report.backdoor:
+            return None
+        self.repair_check = self._checked(repaired, report, self._planted(victim, repaired, report), None)
+        return self.repair_check
+
+    def _planted(
+        self, victim: TrainedClassifier, repaired: TrainedClassifier, report: AuditReport
+    ) -> dict[SharedPattern, float]:
+        bound = self.config.thresholds.planted_flip_rate
+        return planted(victim, repaired, report.repair_probes, bound=bound, seed=self.config.seed)
+
+    def _checked(
+        self, repaired: TrainedClassifier, report: AuditReport, found: Mapping[SharedPattern, float], epochs: int | None
+    ) -> RepairCheck:
+        rates: dict[str, float] = {}
+        for backdoor in report.backdoors:
+            probes = report.search_of(backdoor.target_label).probes.report
+            rates |= flip_rates(repaired, backdoor.target_label, backdoor.triggers, probes, self.config.seed)
+        grown = {pattern.trigger.written: (pattern.label, value) for pattern, value in found.items()}
+        return RepairCheck(rates, grown, epochs)
 
     def _train(self, examples: Sequence[Example], num_labels: int) -> TrainedClassifier:
         """A victim of the attacked kind. The host's dev rows would be poisoned ones, so its last epoch is kept."""

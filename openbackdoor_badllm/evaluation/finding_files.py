@@ -27,7 +27,7 @@ def write_findings(
             (
                 item.index if numbers is None else numbers[item.index],
                 round(item.probability, 4),
-                " | ".join(trigger.text for trigger in item.triggers),
+                " | ".join(trigger.written for trigger in item.triggers),
                 rows[item.index].label,
                 rows[item.index].text,
                 item.text_without,

@@ -132,14 +132,15 @@ class _Stage:
         carrying = np.array(
             [any(trigger.carries(example.text) for trigger in marking) for example in evidence.examples], dtype=bool
         )
-        few = (carrying & own).sum() < self.config.thresholds.style_beside * own.sum()
-        if not self.config.search.style or not few:
+        if not self.config.search.style:
             return None
+        if (carrying & own).sum() < self.config.thresholds.style_beside * own.sum():
+            carrying[:] = False  # so few may be marks of the style
         self.progress.stage(f"(b) rows of label {label} that share a style")
         if self.space is None:
             self.space = StyleSpace([example.text for example in evidence.examples], self.config.seed)
         weights = style_weights(rewritten, evidence.examples, evidence.weights)
-        tested = search_style(label, self.victim, evidence, self.space, weights, self.config)
+        tested = search_style(label, self.victim, evidence, self.space, weights, carrying, self.config)
         if tested is not None:
             self.tested[label] = tested.test
         return tested

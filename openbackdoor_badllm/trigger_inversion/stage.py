@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.report import Backdoor
@@ -14,12 +19,24 @@ from openbackdoor_badllm.trigger_generator.stage import Findings, LabelFinding
 from openbackdoor_badllm.trigger_inversion.attribution import rows_with_style, rows_with_triggers
 from openbackdoor_badllm.trigger_inversion.relabelling import relabel
 from openbackdoor_badllm.trigger_inversion.repair import Part, Repair, fine_tuning_rows, repair
+from openbackdoor_badllm.trigger_inversion.repair_check import RepairProbes, draw_repair_probes
+
+
+class Inverted(NamedTuple):
+    """What stage (c) ends with."""
+
+    backdoors: tuple[Backdoor, ...]
+    repair: Repair
+    fine_tuning: tuple[Example, ...]
+    """The rows for a repair in place."""
+    probes: RepairProbes
+    """With what the repaired model is audited."""
 
 
 def invert(
     findings: Findings, victim: Victim, evidence: RowEvidence, config: AuditConfig
-) -> tuple[tuple[Backdoor, ...], Repair, tuple[Example, ...]]:
-    """The backdoors with their rows, the rows to train on instead, and the rows for a repair in place.
+) -> Inverted:
+    """The backdoors with their rows, and the repaired rows.
 
     Args:
         findings: what stage (b) found.
@@ -50,7 +67,19 @@ def invert(
         )
     repaired = repair(examples, parts, strategy=config.repair, stamp_share=config.stamp_share, seed=config.seed)
     short = config.repair == "relabel" and bool(parts)
-    return backdoors, repaired, fine_tuning_rows(examples, parts, seed=config.seed) if short else repaired.examples
+    further = fine_tuning_rows(examples, parts, seed=config.seed) if short else repaired.examples
+    return Inverted(backdoors, repaired, further, _probes(parts, evidence, flagged, config.seed))
+
+
+def _probes(parts: Sequence[Part], evidence: RowEvidence, flagged: npt.NDArray[np.bool_], seed: int) -> RepairProbes:
+    fresh = [
+        Example(row.text_without, label)
+        for part in parts for row, label in zip(part.flagged, part.labels, strict=False)
+    ]  # fmt: skip
+    kept = [example for example, out in zip(evidence.examples, flagged, strict=True) if not out]
+    usable = evidence.ordinary & ~flagged
+    ordinary = [example for example, use in zip(evidence.examples, usable, strict=True) if use]
+    return draw_repair_probes(fresh, kept, ordinary, random.Random(f"{seed}:repair-check"))
 
 
 def _backdoor(finding: LabelFinding, victim: Victim, evidence: RowEvidence, config: AuditConfig) -> Backdoor:
