@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, write_whole
+from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, PAGE, RESULTS, write_whole
 from openbackdoor_badllm.html_report.benchmark_page import benchmark_page
 from openbackdoor_badllm.html_report.benchmark_source import is_benchmark, open_benchmark
 from openbackdoor_badllm.html_report.page import files_of, relative, render
 from openbackdoor_badllm.html_report.pictures.canvas import NOT_DRAWN, Picture
 from openbackdoor_badllm.html_report.run_page import run_page
 from openbackdoor_badllm.html_report.run_source import open_run
-
-PAGE = "report.html"
 
 
 class Written(NamedTuple):
