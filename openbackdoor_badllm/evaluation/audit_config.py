@@ -25,7 +25,7 @@ def resolve_audit(
     rows: Mapping[str, Any],
     *,
     model: str | None = None,
-    victim: str = "auto",
+    victim: str | Mapping[str, Any] = "auto",
     defender: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
     seed: int = 42,
@@ -36,7 +36,8 @@ def resolve_audit(
     Args:
         rows: keys of a data set: ``train_file``, ``test_file``, ``label_names`` and so on.
         model: folder or hub name of a classifier that was trained on the rows.
-        victim: pretrained model of the victim where none is given, and of a fresh clean model.
+        victim: pretrained model of the victim where none is given, and of a fresh clean model; or keys of the section
+            ``victim``.
         defender: keys of the section ``defender``.
         overrides: ``key=value``, such as ``train.epochs=3`` or ``defender.llm.backend=openai``.
         seed: of everything that is drawn.
@@ -47,11 +48,12 @@ def resolve_audit(
     Raises:
         ConfigError: a key is unknown or a value does not fit.
     """
-    check_seed("--seed", seed)
+    check_seed("seed", seed)
+    keys = {"path": victim} if isinstance(victim, str) else {"path": "auto", **victim}
     config: dict[str, Any] = {
         "rows": {"name": "custom", "dev_rate": 0.0, "test_rate": 0.0, **rows},
         "model": model,
-        "victim": {"path": resolve_auto(victim), "max_len": 128},
+        "victim": {"max_len": 128, **keys, "path": resolve_auto(str(keys["path"]))},
         "train": {},
         "defender": {"name": "badllmtg", **(defender or {})},
         "seed": seed,

@@ -8,6 +8,9 @@ from openbackdoor_badllm.deadline import Deadline
 from openbackdoor_badllm.evaluation.audit_rows import AuditRows
 from openbackdoor_badllm.report import AuditReport
 
+UNREPAIRED = "before a clean model was trained"
+"""Part of the note that a later repair makes untrue."""
+
 
 def notes_of(
     report: AuditReport,
@@ -40,7 +43,7 @@ def notes_of(
             f"{_listed(report.unasked, rows)}."
         )
     if unrepaired:
-        notes.append(f"The time limit of {deadline.seconds:g} s passed before a clean model was trained.")
+        notes.append(f"The time limit of {deadline.seconds:g} s passed {UNREPAIRED}.")
     if sample is not None:
         notes.append(
             f"{len(sample)} of {len(rows.train)} rows, drawn by label, were trained on and searched; then all rows "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from openbackdoor_badllm.data.sources import Source, read_source
 from openbackdoor_badllm.data.structured import read_table
 from openbackdoor_badllm.data.table_files import Table
 from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.evaluation.folder import file_hash
 from openbackdoor_badllm.rows import Row
 
 MEMORY = "memory"
@@ -83,6 +85,12 @@ def load_rows(
             "classes in its order with --label-names."
         )
     return _placed(data, marks, _name(config, data, more_files))
+
+
+def content_digest(files: Sequence[str | Path]) -> str:
+    """Names what some files hold; of files that are not there any more, nothing that was there."""
+    hashes = [file_hash(Path(file)) if Path(file).is_file() else "absent" for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(":".join(hashes).encode()).hexdigest()[:16]
 
 
 def _source(

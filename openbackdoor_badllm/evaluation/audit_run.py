@@ -82,7 +82,7 @@ class Outcome:
         if self.clean is not None:
             self.results["files"]["model"] = MODEL
             save_clean(self.clean, folder.path / MODEL, names, self.results)
-        write_findings(folder, self.report, self.records)
+        write_findings(folder, self.records, self.search)
         folder.write_json(RESULTS, self.results)
 
 
@@ -186,6 +186,7 @@ class AuditRun:
             "rows": len(rows.train),
             "test_rows": len(rows.test),
             "label_names": list(rows.label_names),
+            "label_index": dict(rows.info.label_index),
             "victim": sections.spec(rows.info.num_classes).path,
             "model": self.config["model"],
             "defender": "badllmtg",

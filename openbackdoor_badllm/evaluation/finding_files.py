@@ -97,8 +97,10 @@ def _reason(item: FlaggedRow, backdoor: Backdoor, names: Sequence[str]) -> str:
     return "; ".join(told)
 
 
-def write_findings(folder: RunFolder, report: AuditReport, records: Sequence[FlaggedRecord]) -> None:
-    """Writes ``flagged.csv`` (safe in a spreadsheet) and ``search.json``."""
+def write_findings(
+    folder: RunFolder, records: Sequence[FlaggedRecord], search: Sequence[Mapping[str, Any]]
+) -> None:
+    """Writes ``flagged.csv`` (safe in a spreadsheet) and ``search.json`` (see :func:`search_history`)."""
     header = (
         "row", "probability", "trigger", "label", "text", "text_without_trigger", "suggested_label", "reason", "file",
         "line", "suspect", "label_name",
@@ -115,7 +117,7 @@ def write_findings(folder: RunFolder, report: AuditReport, records: Sequence[Fla
             for item in records
         ),
     )
-    folder.write_json(SEARCH, search_history(report))
+    folder.write_json(SEARCH, search)
 
 
 def search_history(report: AuditReport) -> list[dict[str, Any]]:
