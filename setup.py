@@ -82,7 +82,8 @@ EXTRAS_REQUIRE = {
         "pandas>=2.2",
         "peft>=0.18",
         "pyarrow>=17.0",
-        "jsonschema>=4.18",  # the tests of the audit's JSON; 4.18 is the first with the 2020-12 `referencing`
+        "fluidattacks-core-sarif>=14; python_version >= '3.11'",  # SARIF's schema as pydantic models, for the tests
+        "jsonschema>=4.18",  # the tests of the audit's JSON; the first that needs no network for the 2020-12 draft
         "pytest>=8.0",
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from openbackdoor_badllm.evaluation.audit_rows import MEMORY
 from openbackdoor_badllm.evaluation.audit_run import AuditRun, Outcome
 from openbackdoor_badllm.evaluation.console import ConsoleProgress
 from openbackdoor_badllm.training.store import Store
+
+# Without a handler of the caller's, Python would print this package's warnings beside the answer.
+logging.getLogger("openbackdoor_badllm").addHandler(logging.NullHandler())
 
 
 def audit(

@@ -175,7 +175,7 @@ class AuditResult:
             folder = RunFolder(Path(name) / "audit", self.config)
             write_findings(folder, self.flagged, self.search)
             folder.write_json(RESULTS, self.results)
-            return write_report(folder.path, None).page.read_text(encoding="utf-8")
+            return write_report(folder.path, alone=True).page.read_text(encoding="utf-8")
 
     def summary(self) -> str:
         """The text that the command prints."""
