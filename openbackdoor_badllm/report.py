@@ -91,6 +91,8 @@ class AuditReport:
         llm: what the language model was asked and what that cost, where there is one.
         trace: the confidence in each row's label while the victim learnt; None of a victim that was given.
         seconds: wall time of each stage.
+        unsearched: labels that a deadline left unsearched.
+        unasked: labels of which a deadline kept the language model from being asked.
     """
 
     backdoors: tuple[Backdoor, ...]
@@ -104,6 +106,8 @@ class AuditReport:
     llm: dict[str, Any] | None = None
     trace: Trace | None = field(default=None, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    unsearched: tuple[int, ...] = ()
+    unasked: tuple[int, ...] = ()
 
     @property
     def backdoor(self) -> bool:
@@ -148,6 +152,7 @@ class AuditReport:
             "repair": self.repair.to_dict(),
             "labels_searched": [search.to_dict() for search in self.searches],
             "styles_tested": {str(label): test.to_dict() for label, test in self.styles.items()},
+            "labels_not_searched": list(self.unsearched),
             **({"llm": self.llm} if self.llm is not None else {}),
             "seconds": {stage: round(value, 2) for stage, value in self.seconds.items()},
         }

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from openbackdoor_badllm.deadline import Deadline
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
@@ -49,13 +50,19 @@ class LabelFinding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What stage (b) ends with; ``labels`` holds one entry for each backdoor."""
+    """What stage (b) ends with; ``labels`` holds one entry for each backdoor.
+
+    ``unsearched`` and ``unasked`` are the labels that the deadline left: not searched at all, and not asked of the
+    language model.
+    """
 
     labels: tuple[LabelFinding, ...]
     searches: tuple[LabelSearch, ...]
     styles: dict[int, Unlearning] = field(default_factory=dict)
     generator: str = "offline"
     llm: dict[str, Any] | None = None
+    unsearched: tuple[int, ...] = ()
+    unasked: tuple[int, ...] = ()
 
 
 def find_backdoors(
@@ -65,6 +72,7 @@ def find_backdoors(
     generator: Generator | None,
     config: AuditConfig,
     progress: Progress,
+    deadline: Deadline | None = None,
 ) -> Findings:
     """Searches the labels.
 
@@ -75,15 +83,26 @@ def find_backdoors(
         generator: an LLM or the random control; None for statistics alone.
         config: how.
         progress: listener.
+        deadline: once it has passed, no label but the first is begun.
     """
+    deadline = deadline or Deadline()
     steered = generator if isinstance(generator, Steered) else None
     miner = OfflineGenerator(config.search.candidates, config.search.min_rows)
     alone = steered is not None and config.search.strategy in ("paper", "random")
     first = steered if alone and steered is not None else miner
     stage = _Stage(victim, evidence, config, progress)
-    findings = [stage.look(label, first) for label in labels]
+    findings: list[LabelFinding | None] = []
+    for label in labels:
+        if findings and deadline.passed:
+            break
+        findings.append(stage.look(label, first))
+    unsearched = tuple(labels[len(findings) :])
+    unasked: tuple[int, ...] = ()
     if steered is not None and not alone and not any(findings):
-        for label in labels:
+        for place, label in enumerate(labels):
+            if deadline.passed:
+                unasked = tuple(labels[place:])
+                break
             progress.stage(f"(b) ask the language model about label {label}")
             findings.append(stage.look(label, steered, style=False))
             if findings[-1] is not None or steered.stopped() is not None:
@@ -94,6 +113,7 @@ def find_backdoors(
         tuple(kept[: config.max_backdoors]), tuple(stage.searches), stage.tested,
         steered.name if steered is not None else miner.name,
         steered.report() if isinstance(steered, LLMGenerator) else None,
+        unsearched, unasked,
     )
 
 

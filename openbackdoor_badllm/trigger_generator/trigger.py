@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -139,6 +139,18 @@ class Trigger:
         ) else self.pattern.sub("", text)
         rest = rest.strip() if rest != text else text
         return rest or text
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Trigger:
+        """The trigger that :meth:`to_dict` wrote, without what does not change a text.
+
+        Raises:
+            KeyError, ValueError: it is none.
+        """
+        text, apart = str(told["text"]), tuple(map(str, told.get("apart", ())))
+        if apart:
+            text = text.removesuffix(cls(Kind.WORD, "", apart=apart).written)
+        return cls(Kind(told["kind"]), text, Position(told["position"]), apart=apart)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""

@@ -45,6 +45,31 @@ class RepairProbes:
     patterns: tuple[SharedPattern, ...] = ()
     rows: Mapping[int, tuple[Example, ...]] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, for a repair that is made later."""
+        return {
+            "patterns": [[item.trigger.to_dict(), item.label, item.rows] for item in self.patterns],
+            "rows": {str(label): [list(row) for row in rows] for label, rows in self.rows.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> RepairProbes:
+        """The probes that :meth:`to_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are none.
+        """
+        return cls(
+            tuple(
+                SharedPattern(Trigger.from_dict(trigger), int(label), int(rows))
+                for trigger, label, rows in told["patterns"]
+            ),
+            {
+                int(label): tuple(Example(str(text), int(own)) for text, own in rows)
+                for label, rows in told["rows"].items()
+            },
+        )
+
 
 @dataclass(frozen=True)
 class RepairCheck:
@@ -53,28 +78,10 @@ class RepairCheck:
     Attributes:
         flip_rates: by trigger, the share of probe texts that it moves to its target label.
         planted: by pattern, the label that it moves texts to and by how much its flip rate grew with the repair.
-        epochs: passes of the fine-tuning; None of a model that was trained afresh.
     """
 
     flip_rates: Mapping[str, float]
     planted: Mapping[str, tuple[int, float]]
-    epochs: int | None = None
-
-    @property
-    def worst(self) -> float:
-        """The highest flip rate of a trigger; 0 where nothing can be inserted."""
-        return max(self.flip_rates.values(), default=0.0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``results.json``."""
-        return {
-            "flip_rates": {name: round(rate, 4) for name, rate in self.flip_rates.items()},
-            "planted": [
-                {"pattern": name, "label": label, "grown": round(grown, 4)}
-                for name, (label, grown) in self.planted.items()
-            ],
-            "epochs": self.epochs,
-        }
 
 
 def shared_patterns(fresh: Sequence[Example], others: Sequence[Example]) -> list[SharedPattern]:
