@@ -71,13 +71,13 @@ def repair_notes(after: Mapping[str, Any], names: Sequence[str], bound: float) -
         bound: flip rate from which a trigger counts as left.
     """
     notes = [
-        f"{CLEAN_MODEL} '{trigger}' still turns {rate:.0%} of other texts: the repair did not take it out. Train a fresh "
-        "model on the repaired rows (badllmtg repair RUN --from-scratch)."
+        f"{CLEAN_MODEL} '{trigger}' still turns {rate:.0%} of other texts: the repair did not take it out. "
+        "Train a fresh model on the repaired rows (badllmtg repair RUN --from-scratch)."
         for trigger, rate in after["after_repair_flip_rate"].items() if rate > bound
     ]
     notes += [
-        f"{CLEAN_MODEL} '{item['pattern']}' moves texts to '{names[item['label']]}', which it did not before the repair: "
-        "the repaired rows share it. Do not use that model; look at these rows."
+        f"{CLEAN_MODEL} '{item['pattern']}' moves texts to '{names[item['label']]}', which it did not before the "
+        "repair: the repaired rows share it. Do not use that model; look at these rows."
         for item in after["planted"]
     ]
     return notes
