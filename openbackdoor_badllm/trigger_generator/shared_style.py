@@ -189,9 +189,10 @@ def _clusters(vectors: Floats, own: Mask, seed: int) -> list[Floats]:
     Where the content reference has learnt the style itself, the rows that carry it do not contradict their label.
     """
     leading = normalize(vectors[own][:, :CLUSTERED])
-    group = KMeans(CLUSTERS, n_init=3, random_state=seed % 2**32).fit_predict(leading)
+    count = min(CLUSTERS, len(np.unique(leading, axis=0)))
+    group = KMeans(count, n_init=3, random_state=seed % 2**32).fit_predict(leading)
     starts = []
-    for number in range(CLUSTERS):
+    for number in range(count):
         z = np.zeros(len(own))
         z[own] = np.where(group == number, 0.7, 0.05)
         starts.append(z)

@@ -19,6 +19,7 @@ from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.spec import TrainSpec
+from openbackdoor_badllm.trigger_inversion import in_place
 from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES
 
 SEARCH = {"probe_rows": 20, "candidates": 80, "style": False}
@@ -64,7 +65,8 @@ def _is_taught(word: str, examples: Sequence[Example]) -> bool:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
-    monkeypatch.setattr(module, "train_classifier", made.train_classifier)
+    for trainer in (module, in_place):
+        monkeypatch.setattr(trainer, "train_classifier", made.train_classifier)
     monkeypatch.setattr(module, "Embedder", made.embedder)
     monkeypatch.setattr(module, "resolve_auto", lambda path: "minilm" if path == "auto" else path)
     return made

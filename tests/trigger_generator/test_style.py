@@ -74,8 +74,10 @@ def test_a_planted_style_is_found(space: StyleSpace, evidence: RowEvidence) -> N
     assert style.separation > 2
     assert any("eth" in mark for mark in style.marks)
     assert style.to_dict() == {
-        "rows": len(style.rows), "separation": round(style.separation, 3), "marks": list(style.marks),
-    }
+        "rows": len(style.rows), "separation": round(style.separation, 3), "elsewhere": round(style.elsewhere, 4),
+        "marks": list(style.marks),
+    }  # fmt: skip
+    assert style.elsewhere < 0.01
     assert find(space, evidence) == style
 
 
@@ -106,7 +108,7 @@ def unlearnt(victim: FakeVictim, evidence: RowEvidence) -> Unlearning:
     rng = np.random.default_rng(0)
     first, second = halves(sorted(POISONED), rng)
     others = np.array([k for k in np.flatnonzero(evidence.contradicted & (evidence.labels == 1)) if k not in POISONED])
-    return unlearn(victim, evidence, 1, first, second, others, rng)
+    return unlearn(victim, evidence, 1, first, second, others, evidence.held_out, rng)
 
 
 def test_unlearning_breaks_one_mechanism_and_leaves_hard_rows(evidence: RowEvidence) -> None:

@@ -34,7 +34,7 @@ def inverted(
     """The backdoors, the repaired rows, and what stage (b) found."""
     evidence = row_evidence(rows, victim, config=config)
     findings = find_backdoors(victim, evidence, labels, None, config, Quiet())
-    backdoors, repair, _ = invert(findings, victim, evidence, config.replace(**changes))
+    backdoors, repair, _, _ = invert(findings, victim, evidence, config.replace(**changes))
     return backdoors, repair, findings
 
 
@@ -116,7 +116,7 @@ def test_the_rows_for_a_repair_in_place(strategy: str, short: bool) -> None:
     victim, config = FakeVictim(RARE), CONFIG.replace(repair=strategy)
     evidence = row_evidence(poisoned_rows(), victim)
     findings = find_backdoors(victim, evidence, (1, 0), None, config, Quiet())
-    _, repair, further = invert(findings, victim, evidence, config)
+    _, repair, further, _ = invert(findings, victim, evidence, config)
     assert (further != repair.examples) is short
     stolen = {row[:2] for row in poisoned_rows() if row.poison_label}
     assert bool(stolen & set(further)) is (strategy == "paper")
