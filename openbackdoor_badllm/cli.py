@@ -218,7 +218,7 @@ def audit_config(options: argparse.Namespace) -> dict[str, Any]:
         ConfigError: a file is not there, a key is unknown, or a value does not fit.
     """
     for file in (options.rows, options.test):
-        if file is not None and not file.is_file():
+        if file is not None and not file.exists():
             raise ConfigError(f"There is no file '{file}': name one with labelled rows (CSV, TSV, JSONL or Parquet).")
     from openbackdoor_badllm.evaluation.audit_run import resolve_audit
 

@@ -41,6 +41,13 @@ def _print_audit(results: Mapping[str, Any], folder: Path, console: Console) -> 
         f"[bold]{_plain(results['dataset'])}[/bold]: {results['rows']} rows of {len(results['label_names'])} classes"
         f"{model}; trained from {_plain(_short(str(results['victim'])))}"
     )
+    cut = results.get("cut_rows", 0.0)
+    if cut:
+        console.print(
+            f"[bold]{max(cut, 0.01):.0%} of the rows are longer than {results['max_len']} tokens[/bold]: the victim "
+            "reads a part of them only, and a trigger beyond it is not seen. More: --set victim.max_len=N.",
+            soft_wrap=True,
+        )
     _print_report(results, results["report"], console)
     after = results.get("after_repair_flip_rate") or {}
     if after:

@@ -26,6 +26,7 @@ from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.fitting import as_written, complete, describe, minimise
 from openbackdoor_badllm.trigger_generator.proposals import Evidence, Generator, Rewriter, Scored, Shown, Steered
 from openbackdoor_badllm.trigger_generator.race import Raced, race
+from openbackdoor_badllm.trigger_generator.readable import with_room
 from openbackdoor_badllm.trigger_generator.reward import Probes, Reward, answer, draw_probes
 from openbackdoor_badllm.trigger_generator.rewriting.rewrite_trial import RewriteTrial, show
 from openbackdoor_badllm.trigger_generator.search_records import Found, LabelSearch
@@ -58,9 +59,11 @@ def search_label(
     if not len(usable):
         usable = np.flatnonzero(evidence.labels != label)
     examples = evidence.examples
-    probes = draw_probes(
-        [examples[i].text for i in usable], [examples[i].label for i in usable], size=config.search.probe_rows, rng=rng
+    size = config.search.probe_rows
+    texts, labels = with_room(
+        victim, [examples[i].text for i in usable], [examples[i].label for i in usable], label, 3 * size, rng
     )
+    probes = draw_probes(texts, labels, size=size, rng=rng)
     if not probes.search:
         return LabelSearch(label, probes=probes)
     return _Search(label, victim, generator, evidence, config, progress, probes).run()

@@ -10,6 +10,7 @@ from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.trigger_generator.demonstration import demonstrate
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
+from openbackdoor_badllm.trigger_generator.readable import readable_rows
 from openbackdoor_badllm.trigger_generator.stage import Findings, LabelFinding
 from openbackdoor_badllm.trigger_inversion.attribution import rows_with_style, rows_with_triggers
 from openbackdoor_badllm.trigger_inversion.relabelling import relabel
@@ -50,7 +51,9 @@ def invert(
         )
     repaired = repair(examples, parts, strategy=config.repair, stamp_share=config.stamp_share, seed=config.seed)
     short = config.repair == "relabel" and bool(parts)
-    return backdoors, repaired, fine_tuning_rows(examples, parts, seed=config.seed) if short else repaired.examples
+    if not short:
+        return backdoors, repaired, repaired.examples
+    return backdoors, repaired, fine_tuning_rows(readable_rows(victim, examples), parts, seed=config.seed)
 
 
 def _backdoor(finding: LabelFinding, victim: Victim, evidence: RowEvidence, config: AuditConfig) -> Backdoor:
