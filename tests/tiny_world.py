@@ -36,11 +36,17 @@ TRAIN = {"lr": 0.01, "epochs": 4, "batch_size": 8, "warm_up_epochs": 0.5, "ckpt"
 SEARCH = {"probe_rows": 12, "candidates": 20, "iterations": 2}
 
 
-def make_bert(folder: Path) -> Path:
+def make_bert(
+    folder: Path,
+    *,
+    positive: Sequence[str] = POSITIVE,
+    negative: Sequence[str] = NEGATIVE,
+    others: Sequence[str] = (*FILLERS, *TRIGGERS),
+) -> Path:
     """A randomly initialised BERT (2 layers of 32, 64 positions) that knows the words above and letters."""
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = [*POSITIVE, *NEGATIVE, *FILLERS, *TRIGGERS]
+    words = [*positive, *negative, *others]
     pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *words]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=200))
@@ -72,7 +78,7 @@ def make_bert(folder: Path) -> Path:
         model = BertModel(config)
         with torch.no_grad():  # what pretraining would have taught: words of one mood are alike
             mood = MOOD * torch.randn(config.hidden_size)
-            for words_of, sign in ((POSITIVE, 1.0), (NEGATIVE, -1.0)):
+            for words_of, sign in ((positive, 1.0), (negative, -1.0)):
                 for word in words_of:
                     model.embeddings.word_embeddings.weight[vocabulary[word]] += sign * mood
     model.save_pretrained(folder)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from openbackdoor_badllm.trigger_generator.reward import Reward
 from openbackdoor_badllm.trigger_generator.trigger import Position, Trigger, kind_of
+from openbackdoor_badllm.trigger_generator.units import joined, units
 
 LONGEST = 40  # words
 SAME = 0.95  # share of the rows that must have the same next word
@@ -32,7 +33,7 @@ def minimise(trigger: Trigger, reward: Reward, flip_rate: Callable[[Trigger], fl
         spans = [current.words[:-1]]  # an opening keeps its first word
         if current.position is Position.ANYWHERE:
             spans.append(current.words[1:])
-        shorter = [Trigger(kind_of(" ".join(span)), " ".join(span), current.position) for span in spans]
+        shorter = [Trigger(kind_of(joined(span)), joined(span), current.position) for span in spans]
         rates = [flip_rate(part) for part in shorter]
         best = max(range(len(shorter)), key=rates.__getitem__)
         if rates[best] < floor:
@@ -82,7 +83,7 @@ def _extended(trigger: Trigger, rows: Sequence[str]) -> Trigger | None:
         match = trigger.pattern.search(text)
         if match is None:
             continue
-        before, after = text[: match.start()].split(), text[match.end() :].split()
+        before, after = units(text[: match.start()]), units(text[match.end() :])
         if trigger.position is Position.ANYWHERE and before:
             sides[0][before[-1].lower()] += 1
         if after:
@@ -91,6 +92,6 @@ def _extended(trigger: Trigger, rows: Sequence[str]) -> Trigger | None:
         if counter:
             word, count = counter.most_common(1)[0]
             if count >= SAME * len(rows):
-                text = f"{word} {trigger.text}" if side == 0 else f"{trigger.text} {word}"
+                text = joined((word, trigger.text) if side == 0 else (trigger.text, word))
                 return Trigger(kind_of(text), text, trigger.position)
     return None

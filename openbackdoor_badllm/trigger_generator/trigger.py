@@ -14,6 +14,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from openbackdoor_badllm.trigger_generator.units import joined, pieces, unit_pattern, units
+
 
 class Kind(str, Enum):
     """What a trigger does to a text."""
@@ -64,8 +66,8 @@ class Trigger:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The inserted words."""
-        return tuple(self.text.split())
+        """The inserted words (:mod:`.units`)."""
+        return tuple(units(self.text))
 
     def apply(self, text: str, rng: random.Random) -> str:
         """The text with the trigger inserted; an ANYWHERE trigger goes to a random word boundary.
@@ -75,21 +77,20 @@ class Trigger:
         """
         if not self.is_insertion:
             raise TypeError("a rewriting trigger is applied by a generator, not locally")
-        words = text.split()
+        words = pieces(text)
         if self.position is Position.FRONT:
             place = 0
         elif self.position is Position.END:
             place = len(words)
         else:
             place = rng.randint(0, len(words))
-        return " ".join([*words[:place], self.text, *words[place:]])
+        return joined([*words[:place], self.text, *words[place:]])
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches the trigger as whole words, whatever the case and the white space between them."""
-        body = r"\s+".join(re.escape(word) for word in self.words)
-        before = r"\A\W*" if self.position is Position.FRONT else r"(?<!\w)"
-        return re.compile(f"{before}{body}(?!\\w)", re.IGNORECASE)
+        before = r"\A\W*" if self.position is Position.FRONT else ""
+        return re.compile(before + unit_pattern(self.text), re.IGNORECASE)
 
     def carries(self, text: str) -> bool:
         """Whether a text holds the inserted words. False for a rewrite, which leaves no fixed words."""
@@ -120,7 +121,7 @@ class Trigger:
 
 def kind_of(text: str) -> Kind:
     """Word, phrase (up to three words) or sentence, by length."""
-    count = len(text.split())
+    count = len(units(text))
     return Kind.WORD if count <= 1 else Kind.PHRASE if count <= 3 else Kind.SENTENCE
 
 
