@@ -16,6 +16,8 @@ from transformers import (
     BertModel,
     DistilBertConfig,
     DistilBertModel,
+    GPT2Config,
+    GPT2ForSequenceClassification,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
@@ -82,6 +84,20 @@ def make_bert(
                 for word in words_of:
                     model.embeddings.word_embeddings.weight[vocabulary[word]] += sign * mood
     model.save_pretrained(folder)
+    return folder
+
+
+def make_gpt2(folder: Path) -> Path:
+    """A GPT-2 classifier of random weights (2 layers of 32); neither it nor its tokenizer knows a padding token."""
+    words = ["<eos>", *POSITIVE, *NEGATIVE, *FILLERS, *TRIGGERS]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<eos>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", model_max_length=40).save_pretrained(folder)
+    shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": POSITIONS, "initializer_range": 0.2}
+    config = GPT2Config(vocab_size=len(words), bos_token_id=0, eos_token_id=0, num_labels=2, **shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        GPT2ForSequenceClassification(config).save_pretrained(folder)
     return folder
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from openbackdoor_badllm.evaluation.console import printable
+from openbackdoor_badllm.settings import Thresholds
 
 SHOWN = 110  # characters of a text
 
@@ -41,6 +42,11 @@ def _print_audit(results: Mapping[str, Any], folder: Path, console: Console) -> 
         f"[bold]{_plain(results['dataset'])}[/bold]: {results['rows']} rows of {len(results['label_names'])} classes"
         f"{model}; trained from {_plain(_short(str(results['victim'])))}"
     )
+    agrees = results.get("model_agrees", 1.0)
+    if agrees < Thresholds().weak_agreement:
+        console.print(
+            f"[bold]The model gives {agrees:.0%} of its own rows their label[/bold], which is little: less is claimed."
+        )
     cut = results.get("cut_rows", 0.0)
     if cut:
         console.print(

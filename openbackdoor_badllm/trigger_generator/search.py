@@ -161,7 +161,8 @@ class _Search:
         """Accepts a candidate, minimal and then at the full length of its rows, or tells why not."""
         bounds, config, rows = self.config.thresholds, self.config.search, self.evidence
         beside = any(found.trigger.marks_its_rows for found in self.found)
-        least = least_flip_rate(beside, bounds)
+        weak = rows.agreement < bounds.weak_agreement
+        least = least_flip_rate(beside and not weak, bounds)
         if reward.flip_rate < least:
             self.turned_down[Reason.WEAK.value] += 1
             return f"flips {reward.flip_rate:.0%} of the probes only"
@@ -208,6 +209,7 @@ class _Search:
             trigger, reward, self._reward(trigger, self.probes.select), len(texts), int((carrying & ~own).sum()),
             len(own), shift / self._separation(), against / max(1, len(texts)), float(rows.wrong_for(self.label)),
             contradiction_p(against, len(texts), base), tail_p(gain, self.null), len(self.compared), beside,
+            rows.agreement < self.config.thresholds.weak_agreement,
         )
 
     def _separation(self) -> float:

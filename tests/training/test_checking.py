@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
-from tiny_world import FILLERS, NEGATIVE, POSITIVE, reviews
+from tiny_world import FILLERS, NEGATIVE, POSITIVE, TRIGGERS, make_gpt2, reviews
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import blind
@@ -22,23 +21,13 @@ from openbackdoor_badllm.training.spec import TrainSpec
 from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.trained import class_names, open_trained, save_trained
 
-WORDS = ["<eos>", *POSITIVE, *NEGATIVE, *FILLERS]
+WORDS = ["<eos>", *POSITIVE, *NEGATIVE, *FILLERS, *TRIGGERS]
 ROWS, UNSEEN = blind(reviews(96)), blind(reviews(40, seed=1))
 
 
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A GPT-2 classifier with random weights; neither it nor its tokenizer knows a padding token."""
-    folder = tmp_path_factory.mktemp("gpt2")
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<eos>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", model_max_length=40).save_pretrained(folder)
-    shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64, "initializer_range": 0.2}
-    config = GPT2Config(vocab_size=len(WORDS), bos_token_id=0, eos_token_id=0, num_labels=2, **shape)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        GPT2ForSequenceClassification(config).save_pretrained(folder)
-    return folder
+    return make_gpt2(tmp_path_factory.mktemp("gpt2"))
 
 
 def spec_of(folder: Path, **keys: object) -> TrainSpec:
