@@ -22,7 +22,7 @@ from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.evaluation.finding_files import write_findings
 from openbackdoor_badllm.evaluation.folder import MODEL, REPAIRED, RESULTS, TRANSCRIPT, RunFolder, versions
-from openbackdoor_badllm.evaluation.given_model import check_given_model, reading_of
+from openbackdoor_badllm.evaluation.given_model import examine, spec_of_given, with_length
 from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.evaluation.profiles import PAPER_TRAIN, PROFILES
 from openbackdoor_badllm.reading import apply_overrides, check_seed, refuse_unknown, want_section
@@ -30,7 +30,6 @@ from openbackdoor_badllm.report import AuditReport, Backdoor
 from openbackdoor_badllm.rows import Example, Row, blind
 from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
-from openbackdoor_badllm.training.lengths import MOST_GIVEN, pick_length
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.trained import class_names, open_trained, save_trained
@@ -119,16 +118,12 @@ class AuditRun:
         defender = BadLLMTG(**self.config["defender"])
         data = _load(self.config["rows"], class_names(given) if given else None)
         rows, examples = data["train"], blind(data["train"])
-        told = "max_len" in self.config["victim"]
-        if not told:
-            victim = victim.replace(max_len=pick_length(resolve_auto(victim.path), [row.text for row in rows]))
+        keys = self.config["victim"]
+        victim = with_length(victim, keys, [row.text for row in rows])
         spec = train_spec(
             victim, training, num_labels=data.info.num_classes, seed=self.config["seed"], path=resolve_auto(victim.path)
         ).replace(ckpt="last")
-        model = open_trained(given, spec if told else spec.replace(max_len=MOST_GIVEN)) if given else None
-        reading = reading_of(model, spec, examples)
-        if model is not None:
-            reading["model_agrees"] = round(check_given_model(given, model, examples, data.info), 4)
+        model = open_trained(given, spec_of_given(spec, keys)) if given else None
         defender.store, defender.progress = self.store, self.progress
         defender.attach(victim, training)
         defender.num_classes = data.info.num_classes
@@ -137,6 +132,7 @@ class AuditRun:
         if model is None and (defender.changes_model or data["test"]):
             self.progress.stage(f"victim: train on the rows as they are ({len(rows)} rows)")
             model = train_classifier(spec, examples, store=self.store, progress=self.progress)
+        read_of = examine(model, examples, data.info, given=given) if model is not None else {}
         clean: TrainedClassifier | None = None
         if defender.changes_model:
             clean = defender.rebuild(_Attacked(victim, model), rows, [], data.info.num_classes)
@@ -166,7 +162,7 @@ class AuditRun:
             "model": given,
             "defender": "badllmtg",
             "in_place": defender.changes_model,
-            **reading,
+            **read_of,
             "lines": lines,
             "report": report.to_dict(),
             "versions": versions(),

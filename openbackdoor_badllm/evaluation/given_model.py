@@ -1,25 +1,27 @@
-"""Whether a classifier that was given belongs to the rows: asked before anything is searched."""
+"""The victim of an audit and its rows: how much of them it reads, and whether a given one was trained on them."""
 
 from __future__ import annotations
 
 import json
 import random
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from openbackdoor_badllm.config import VictimConfig
 from openbackdoor_badllm.data.dataset import DatasetInfo
 from openbackdoor_badllm.data.stratified import stratified_sample
 from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.training.classifier import TrainedClassifier
-from openbackdoor_badllm.training.lengths import cut_share, token_counts
+from openbackdoor_badllm.training.lengths import MOST_GIVEN, cut_share, pick_length, token_counts
 from openbackdoor_badllm.training.spec import TrainSpec
-from openbackdoor_badllm.training.victims import load_tokenizer, longest_input
+from openbackdoor_badllm.training.victims import resolve_auto
 
 ASKED = 400
 ASKED_OF_A_CLASS = 10
@@ -68,19 +70,44 @@ def check_given_model(name: str, model: Classifier, examples: Sequence[Example],
     )
 
 
-def reading_of(model: TrainedClassifier | None, spec: TrainSpec, examples: Sequence[Example]) -> dict[str, float]:
-    """For ``results.json``: ``max_len``, the tokens that the victim reads of a row, and ``cut_rows``, the share of the
-    rows that have more.
+def with_length(victim: VictimConfig, keys: Mapping[str, Any], texts: Sequence[str]) -> VictimConfig:
+    """The section ``victim`` with ``max_len`` chosen for the rows, where the user's keys do not say it.
+
+    Raises:
+        VictimError: the pretrained model cannot be had.
+    """
+    return victim if "max_len" in keys else victim.replace(max_len=pick_length(resolve_auto(victim.path), texts))
+
+
+def spec_of_given(spec: TrainSpec, keys: Mapping[str, Any]) -> TrainSpec:
+    """The spec with which a given model is opened: it reads what it takes, where the user's keys do not say less."""
+    return spec if "max_len" in keys else spec.replace(max_len=MOST_GIVEN)
+
+
+def examine(
+    victim: Classifier, examples: Sequence[Example], info: DatasetInfo, *, given: str | None
+) -> dict[str, float]:
+    """What ``results.json`` says of the victim and its rows, before anything is searched.
+
+    ``max_len`` is the tokens that it reads of a row, ``cut_rows`` the share of the rows that have more, and
+    ``model_agrees`` (of a given one) what :func:`check_given_model` gives.
 
     Args:
-        model: the given classifier; None where a victim is trained.
-        spec: of that training.
+        victim: given, or trained on the rows.
         examples: the rows.
+        info: their classes.
+        given: name of a given victim; None of one that was trained here.
+
+    Raises:
+        VictimError: a given victim does not belong to the rows.
     """
-    tokenizer = model.tokenizer if model is not None else load_tokenizer(spec.path)
-    max_len = model.spec.max_len if model is not None else longest_input(spec.path, tokenizer, spec.max_len)
-    counts = token_counts(tokenizer, [example.text for example in examples])
-    return {"max_len": max_len, "cut_rows": round(cut_share(counts, max_len), 4)}
+    told: dict[str, float] = {}
+    if isinstance(victim, TrainedClassifier):
+        counts = token_counts(victim.tokenizer, [example.text for example in examples])
+        told = {"max_len": victim.spec.max_len, "cut_rows": round(cut_share(counts, victim.spec.max_len), 4)}
+    if given is not None:
+        told["model_agrees"] = round(check_given_model(given, victim, examples, info), 4)
+    return told
 
 
 def _option(order: npt.NDArray[np.int64], info: DatasetInfo) -> str:

@@ -57,6 +57,7 @@ def triggers(folder: Path) -> list[str]:
     return [trigger["text"] for trigger in results_of(folder)["report"]["triggers"]]
 
 
+@pytest.mark.slow
 def test_a_trigger_at_the_end_of_long_rows_is_seen(
     tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +123,7 @@ def put_anywhere(text: str, rng: random.Random) -> str:
 POISONED = planted(reviews(160), put_anywhere)
 
 
+@pytest.mark.slow
 def test_a_decoder_without_a_padding_token_is_audited(tmp_path: Path, tiny_bert: Path) -> None:
     (tmp_path / "gpt2").mkdir()
     rows = planted(reviews(300), put_anywhere)
