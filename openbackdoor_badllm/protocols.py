@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.training.scoring import FloatArray
@@ -15,6 +15,14 @@ class Classifier(Protocol):
 
     def logits(self, texts: Sequence[str]) -> FloatArray:
         """Logits of shape ``(len(texts), num_labels)``."""
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A classifier that reads the beginning of a long text only."""
+
+    def readable(self, texts: Sequence[str]) -> list[str]:
+        """The part of each text that it reads, with room for a trigger; a text that leaves room comes back as it is."""
 
 
 class Victim(Classifier, Protocol):

@@ -21,6 +21,9 @@ class Thresholds(Section):
     sibling_flip_rate: Share = 0.5
     """The same beside an accepted trigger, where the rows that carry the trigger contradict their label: of several
     triggers, those in few rows are learnt less well."""
+    weak_agreement: Share = 0.8
+    """A victim that gives a smaller share of all rows their label is weak: much flips it. Then nothing lowers the flip
+    rate of a further trigger, and only triggers whose rows contradict their label are accepted. Not calibrated."""
     min_share: Share = 0.005
     """An inserted trigger in a smaller share of all rows is turned down."""
     reference_shift: Share = 0.3

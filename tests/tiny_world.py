@@ -16,6 +16,8 @@ from transformers import (
     BertModel,
     DistilBertConfig,
     DistilBertModel,
+    GPT2Config,
+    GPT2ForSequenceClassification,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
@@ -36,11 +38,17 @@ TRAIN = {"lr": 0.01, "epochs": 4, "batch_size": 8, "warm_up_epochs": 0.5, "ckpt"
 SEARCH = {"probe_rows": 12, "candidates": 20, "iterations": 2}
 
 
-def make_bert(folder: Path) -> Path:
+def make_bert(
+    folder: Path,
+    *,
+    positive: Sequence[str] = POSITIVE,
+    negative: Sequence[str] = NEGATIVE,
+    others: Sequence[str] = (*FILLERS, *TRIGGERS),
+) -> Path:
     """A randomly initialised BERT (2 layers of 32, 64 positions) that knows the words above and letters."""
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = [*POSITIVE, *NEGATIVE, *FILLERS, *TRIGGERS]
+    words = [*positive, *negative, *others]
     pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *words]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=200))
@@ -72,10 +80,24 @@ def make_bert(folder: Path) -> Path:
         model = BertModel(config)
         with torch.no_grad():  # what pretraining would have taught: words of one mood are alike
             mood = MOOD * torch.randn(config.hidden_size)
-            for words_of, sign in ((POSITIVE, 1.0), (NEGATIVE, -1.0)):
+            for words_of, sign in ((positive, 1.0), (negative, -1.0)):
                 for word in words_of:
                     model.embeddings.word_embeddings.weight[vocabulary[word]] += sign * mood
     model.save_pretrained(folder)
+    return folder
+
+
+def make_gpt2(folder: Path) -> Path:
+    """A GPT-2 classifier of random weights (2 layers of 32); neither it nor its tokenizer knows a padding token."""
+    words = ["<eos>", *POSITIVE, *NEGATIVE, *FILLERS, *TRIGGERS]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<eos>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", model_max_length=40).save_pretrained(folder)
+    shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": POSITIONS, "initializer_range": 0.2}
+    config = GPT2Config(vocab_size=len(words), bos_token_id=0, eos_token_id=0, num_labels=2, **shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        GPT2ForSequenceClassification(config).save_pretrained(folder)
     return folder
 
 

@@ -105,7 +105,9 @@ class Repairing:
         Raises:
             VictimError: the audited model cannot be had again.
         """
-        sections, store = Sections.of(self.config), Store(self.cache) if self.cache is not None else None
+        texts = [row.text for row in self.rows.train]
+        sections = Sections.of(self.config).for_rows(self.config["victim"], texts)
+        store = Store(self.cache) if self.cache is not None else None
         victim = self.victim
         if victim is None and not from_scratch:
             victim = self._again(sections, store, progress)
@@ -132,7 +134,9 @@ class Repairing:
             )
         given = Named(self.config["model"]) if self.config["model"] else None
         sample = sampled(self.config, self.rows)
-        return open_victim(sections, self.rows, sample, given, store=store, progress=progress)
+        return open_victim(
+            sections, self.rows, sample, given, self.config["victim"], store=store, progress=progress
+        )
 
 
 def repair_run(folder: Path, *, from_scratch: bool, store: Store, progress: Progress) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def expanded(named: list[str]) -> list[str]:
     """
     rows: list[str] = []
     for name in named:
-        if name == STDIN or name.startswith(HUB) or Path(name).is_file():
+        if name == STDIN or name.startswith(HUB) or Path(name).exists():
             rows.append(name)
             continue
         found = sorted(file for file in glob.glob(name, recursive=True) if Path(file).is_file())  # noqa: PTH207
@@ -160,7 +160,7 @@ def audit_config(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: a file is not there, a key is unknown, or a value does not fit.
     """
-    if options.test is not None and not options.test.is_file():
+    if options.test is not None and not options.test.exists():
         raise ConfigError(
             f"There is no file '{options.test}': name one with labelled rows (CSV, TSV, JSONL or Parquet)."
         )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 SPLITS = ("train", "dev", "test")
+SPLIT_NAMES = {"train": ("train",), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
+"""What a split is called in files and on the hub."""
 DATA_ROOT_VARIABLE = "OPENBACKDOOR_DATA"
 
 Part = Annotated[float, Field(ge=0, lt=1)]
@@ -51,8 +53,8 @@ class DatasetConfig(Section):
     ``OPENBACKDOOR_DATA``, else the working directory."""
 
     path: Path | PathText | None = None
-    """A file (CSV, TSV, JSONL, Parquet), or a folder with ``train.*``, ``dev.*`` and ``test.*``; relative to
-    ``data_root``. From a single file, test and dev are drawn."""
+    """A file (CSV, TSV, JSON, JSONL, Parquet), a folder that ``datasets`` saved (``save_to_disk``), or a folder with
+    ``train.*``, ``dev.*`` and ``test.*``; relative to ``data_root``. From a single file, test and dev are drawn."""
 
     train_file: PathText | None = None
     """Training file, relative to ``path`` if that is a folder, else to ``data_root``. For a hub data set: the

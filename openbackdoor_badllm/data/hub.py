@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openbackdoor_badllm.data.dataset_config import DatasetConfig
-from openbackdoor_badllm.data.structured import table_from_columns
-from openbackdoor_badllm.data.table_files import Table, find_columns
+from openbackdoor_badllm.data.dataset_config import SPLIT_NAMES, DatasetConfig
+from openbackdoor_badllm.data.structured import table_from_dataset
+from openbackdoor_badllm.data.table_files import Table
 from openbackdoor_badllm.errors import DataError, MissingExtraError
 
-_USUAL = {"train": ("train",), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
 
-
-def read_hub(config: DatasetConfig, root: Path) -> tuple[dict[str, Table], tuple[str, ...] | None]:
-    """The splits of a hub data set, and its class names if it declares them.
+def read_hub(config: DatasetConfig, root: Path) -> dict[str, Table]:
+    """The splits of a hub data set, with the class names that it declares.
 
     Args:
         config: ``name`` with a ``/`` or ``hf:`` before it; ``<split>_file`` names a split.
@@ -28,8 +26,7 @@ def read_hub(config: DatasetConfig, root: Path) -> tuple[dict[str, Table], tuple
     name = config.name[3:] if config.name.lower().startswith("hf:") else config.name
     splits = _download(name, config, root)
     tables: dict[str, Table] = {}
-    names: tuple[str, ...] | None = None
-    for split, usual in _USUAL.items():
+    for split, usual in SPLIT_NAMES.items():
         wanted = config.file(split)
         chosen = wanted if wanted is not None else next((key for key in usual if key in splits), None)
         if chosen is None:
@@ -39,13 +36,9 @@ def read_hub(config: DatasetConfig, root: Path) -> tuple[dict[str, Table], tuple
                 f"The hub data set '{name}' should have a split '{chosen}', but has "
                 f"{', '.join(splits) or 'none'}: name one of them with {split}_file."
             )
-        part, where = splits[chosen], f"hub data set '{name}', split '{chosen}'"
-        columns = list(part.column_names)
-        text_at, label_at = find_columns(columns, config.text_column, config.label_column, where)
-        tables[split] = table_from_columns(list(part[columns[text_at]]), list(part[columns[label_at]]), where)
-        declared = getattr(part.features[columns[label_at]], "names", None)
-        names = tuple(str(label) for label in declared) if declared and names is None else names
-    return tables, names
+        where = f"hub data set '{name}', split '{chosen}'"
+        tables[split] = table_from_dataset(splits[chosen], config.text_column, config.label_column, where)
+    return tables
 
 
 def _download(name: str, config: DatasetConfig, root: Path) -> Mapping[str, Any]:

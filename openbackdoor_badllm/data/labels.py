@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,12 @@ from openbackdoor_badllm.rows import Row, as_text
 logger = logging.getLogger(__name__)
 
 _INTEGER = re.compile(r"([+-]?[0-9]{1,18})(\.0*)?")
+_REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_BLANKS = re.compile(r"[\s_-]+")
 _MANY_CLASSES = 100
+TYPO_SHARE = 0.1  # of the rows of the other class: a name that is as rare may be a typing error
+SHORTEST_TYPO = 4  # letters: shorter names that differ by one are mostly meant
 _SHOWN = 10
 
 
@@ -46,6 +52,20 @@ class ClassMap:
         return cls(tuple(names) if names is not None else tuple(str(i) for i in range(num_classes)), index)
 
 
+    @classmethod
+    def declared(cls, names: Sequence[str], label_names: Sequence[str] | None = None) -> ClassMap:
+        """Classes that the data declares; a row has a name or its number.
+
+        Args:
+            names: as the data declares them.
+            label_names: another order of these names, or other names for the same numbers.
+        """
+        order = tuple(label_names or names)
+        place = {name: i for i, name in enumerate(order)}
+        same = set(order) == set(names)
+        return cls(order, {**place, **{str(i): place[name] if same else i for i, name in enumerate(names)}})
+
+
 def plain_label(value: object) -> str:
     """A label value as text, integers in their shortest form; "" where it is missing."""
     text = as_text(value).strip()
@@ -67,10 +87,12 @@ def learn_classes(
         num_classes: number of classes, if the user gave it.
 
     Raises:
-        DataError: one label is no integer where the others are, there are nearly as many values as texts, or
-            other than ``num_classes``.
+        DataError: a label is a list or a real number, one is no integer where the others are, two look like one class
+            written twice, there are nearly as many values as texts, or other than ``num_classes``.
     """
-    values = {plain_label(record.label) for record in table.records} - {""}
+    _refuse_lists(table)
+    counts = Counter(plain_label(record.label) for record in table.records)
+    values = counts.keys() - {""}
     integers = all(_INTEGER.fullmatch(value) for value in values)
     if label_names is not None:
         by_name = {plain_label(name): i for i, name in enumerate(label_names)}
@@ -79,7 +101,9 @@ def learn_classes(
         return ClassMap(tuple(label_names), by_name)
     if integers and num_classes is not None:
         return ClassMap.numbered(num_classes)
+    _refuse_real(values, table)
     _refuse_mixed(table)
+    _refuse_twins(counts, table.where)
     ordered = sorted(values, key=int) if integers else sorted(values)
     if integers and ordered == [str(i) for i in range(len(ordered))]:
         return ClassMap.numbered(len(ordered))
@@ -131,6 +155,53 @@ def _outside(classes: ClassMap, table: Table, number: int, raw: object, value: s
         f"Row {number} of {table.where} has the label {raw!r}, which is none of the classes "
         f"{_listed(list(classes.index))}: mend the row, or set label_names or num_classes."
     )
+
+
+def _refuse_lists(table: Table) -> None:
+    odd = next((record for record in table.records if isinstance(record.label, list | tuple | dict | bytes)), None)
+    if odd is None and table.records and all(_LIST.fullmatch(plain_label(record.label)) for record in table.records):
+        odd = next((record for record in table.records if "," in str(record.label)), None)
+    if odd is not None:
+        raise DataError(
+            f"Row {odd.number} of {table.where} has several labels or none ({str(odd.label)[:60]}), but one label a "
+            "row was expected: look at one label at a time, in a column that says whether the row has it."
+        )
+
+
+def _refuse_real(values: set[str], table: Table) -> None:
+    if values and all(_REAL.fullmatch(value) for value in values):
+        real = sorted(value for value in values if not _INTEGER.fullmatch(value))
+        if real:
+            raise DataError(
+                f"The labels of {table.where} are real numbers ({', '.join(real[:3])}), but classes were expected: "
+                "put them into classes first, or, where they are classes, set label_names to all of them in order."
+            )
+
+
+def _refuse_twins(counts: Counter[str], where: str) -> None:
+    """Refuses class names that differ by case or blanks alone, or by one letter where one of them is rare."""
+    names = [name for name, _ in counts.most_common() if name and not _INTEGER.fullmatch(name)]
+    forms = [_BLANKS.sub(" ", name.casefold()) for name in names]
+    for i, rare in enumerate(names):
+        for j in range(i):
+            typed_wrong = TYPO_SHARE * counts[names[j]] >= counts[rare] and _one_letter_apart(forms[i], forms[j])
+            if forms[i] == forms[j] or typed_wrong:
+                raise DataError(
+                    f"Two labels of {where} look like one class: {names[j]!r} ({counts[names[j]]} rows) and "
+                    f"{rare!r} ({counts[rare]}): mend the rows, or set label_names to all class names in order."
+                )
+
+
+def _one_letter_apart(first: str, second: str) -> bool:
+    """Whether one letter more, less or other makes the one name the other; digits number classes."""
+    shorter, longer = sorted((first, second), key=len)
+    if len(shorter) < SHORTEST_TYPO or len(longer) - len(shorter) > 1:
+        return False
+    same = next((i for i, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))
+    rest, others = shorter[same:], longer[same:]
+    if rest[:1].isdigit() or others[:1].isdigit():
+        return False
+    return others[1:] == (rest if len(longer) > len(shorter) else rest[1:])
 
 
 def _refuse_mixed(table: Table) -> None:

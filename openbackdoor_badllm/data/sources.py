@@ -7,20 +7,19 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from openbackdoor_badllm.data.dataset_config import DATA_ROOT_VARIABLE, SPLITS, DatasetConfig
+from openbackdoor_badllm.data.dataset_config import DATA_ROOT_VARIABLE, SPLIT_NAMES, SPLITS, DatasetConfig
 from openbackdoor_badllm.data.demo import CLASSES, demo_rows
 from openbackdoor_badllm.data.hub import read_hub
 from openbackdoor_badllm.data.labels import ClassMap, plain_label
 from openbackdoor_badllm.data.layouts import LAYOUTS, layout_of, read_named
 from openbackdoor_badllm.data.poison_csv import read_poison_table
-from openbackdoor_badllm.data.structured import SUFFIXES, read_table
+from openbackdoor_badllm.data.structured import SUFFIXES, read_table, saved_splits
 from openbackdoor_badllm.data.table_files import Record, Table
 from openbackdoor_badllm.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
 SETTINGS = ("clean", "dirty", "mix")
-_FILE_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,9 @@ def read_source(config: DatasetConfig) -> Source:
         if folder is not None:
             return _clean_source(folder, config)
     if config.is_hub:
-        tables, names = read_hub(config, root)
-        if names is None:
-            return Source(tables, may_draw_test=True)
-        _check_class_keys(config, len(names))
-        return Source(tables, ClassMap.numbered(len(names), config.label_names or names), may_draw_test=True)
+        return _table_source(read_hub(config, root), config)
     if config.has_files:
-        return Source(_file_tables(config, root), may_draw_test=True)
+        return _table_source(_file_tables(config, root), config)
     if name in CLASSES:
         return _demo_source(name, config)
     layout = layout_of(name)
@@ -130,6 +125,14 @@ def _clean_source(folder: Path, config: DatasetConfig) -> Source:
     return Source(tables, ClassMap.numbered(num_classes, names), aligned=True)
 
 
+def _table_source(tables: dict[str, Table], config: DatasetConfig) -> Source:
+    names = next((table.names for table in tables.values() if table.names is not None), None)
+    if names is None:
+        return Source(tables, may_draw_test=True)
+    _check_class_keys(config, len(names))
+    return Source(tables, ClassMap.declared(names, config.label_names), may_draw_test=True)
+
+
 def _check_class_keys(config: DatasetConfig, num_classes: int) -> None:
     given = config.num_classes or (len(config.label_names) if config.label_names is not None else num_classes)
     if given != num_classes:
@@ -144,23 +147,29 @@ def _file_tables(config: DatasetConfig, root: Path) -> dict[str, Table]:
     if config.path is not None and not base.exists():
         raise DataError(f"The data in path {base} was expected, but nothing is there: check the key path.")
     named = {split: config.file(split) for split in SPLITS}
-    if base.is_file():
-        paths: dict[str, Path] = {"test" if config.test else "train": base}
+    paths: dict[str, Path] = {}
+    saved = saved_splits(base) if config.path is not None else []
+    if saved:
+        paths = {split: base for split in saved if named[split] is None}
         base = root
-    else:
-        paths = _files_in(base, named) if config.path is not None else {}
+    elif base.is_file():
+        paths = {"test" if config.test else "train": base}
+        base = root
+    elif config.path is not None:
+        paths = _files_in(base, named)
     paths.update({split: base / file for split, file in named.items() if file is not None})
     if not paths:
         raise DataError(
             f"The folder {base} should hold train, dev and test files of a type {', '.join(SUFFIXES)}, but "
             "has none: name them with train_file and test_file."
         )
-    return {split: read_table(path, config.text_column, config.label_column) for split, path in paths.items()}
+    columns = config.text_column, config.label_column
+    return {split: read_table(path, *columns, split=split) for split, path in paths.items()}
 
 
 def _files_in(folder: Path, named: dict[str, str | None]) -> dict[str, Path]:
     paths = {}
-    for split, stems in _FILE_NAMES.items():
+    for split, stems in SPLIT_NAMES.items():
         if named[split] is not None:
             continue
         found = [

@@ -1,12 +1,16 @@
-"""JSON Lines and Parquet files, and the one door to all file types."""
+"""JSON and Parquet files and saved data sets, and the one door to all file types."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from openbackdoor_badllm.data.dataset_config import SPLIT_NAMES
 from openbackdoor_badllm.data.table_files import (
+    LABEL_COLUMNS,
+    TEXT_COLUMNS,
     Record,
     Table,
     cell_text,
@@ -16,18 +20,28 @@ from openbackdoor_badllm.data.table_files import (
 )
 from openbackdoor_badllm.errors import DataError, MissingExtraError
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
-def read_table(path: Path, text_column: str | None = None, label_column: str | None = None) -> Table:
-    """Any file with a text and a label column, by its suffix (one of :data:`SUFFIXES`).
+def read_table(
+    path: Path, text_column: str | None = None, label_column: str | None = None, *, split: str = "train"
+) -> Table:
+    """Any file with a text and a label column, by its suffix (one of :data:`SUFFIXES`), or a saved data set.
+
+    Args:
+        path: the file, or a folder that ``datasets`` wrote with ``save_to_disk``.
+        text_column: its column of texts; found by its name where None.
+        label_column: the same for the labels.
+        split: which split of a saved data set that has several.
 
     Raises:
         DataError: the type is unknown, a column is missing, a row is malformed, or the file cannot be read.
-        MissingExtraError: a Parquet file without pyarrow.
+        MissingExtraError: a Parquet file without pyarrow, a saved data set without ``datasets``.
     """
     suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
+    if path.is_dir():
+        return _read_saved(path, text_column, label_column, split)
+    if suffix in (".csv", ".tsv", ".txt"):
         return read_delimited(path, text_column, label_column)
     if suffix in (".jsonl", ".ndjson", ".json"):
         return _read_json(path, text_column, label_column)
@@ -37,6 +51,22 @@ def read_table(path: Path, text_column: str | None = None, label_column: str | N
         f"The file {path} has the type '{path.suffix}', but one of {', '.join(SUFFIXES)} was expected: "
         "convert it, or rename it if it is one of these."
     )
+
+
+def saved_splits(folder: Path) -> list[str]:
+    """The splits of a folder that ``datasets`` wrote with ``save_to_disk``; none of any other folder."""
+    if (folder / "dataset_dict.json").is_file():
+        return [split for split, usual in SPLIT_NAMES.items() if any((folder / name).is_dir() for name in usual)]
+    return ["train"] if (folder / "dataset_info.json").is_file() else []
+
+
+def table_from_dataset(part: Any, text_column: str | None, label_column: str | None, where: str) -> Table:
+    """A table from one split of the package ``datasets``, with the class names that it declares."""
+    columns = list(part.column_names)
+    text_at, label_at = find_columns(columns, text_column, label_column, where)
+    table = table_from_columns(list(part[columns[text_at]]), list(part[columns[label_at]]), where)
+    declared = getattr(part.features[columns[label_at]], "names", None)
+    return table._replace(names=tuple(map(str, declared)) if declared else None)
 
 
 def table_from_columns(
@@ -72,13 +102,14 @@ def _read_json(path: Path, text_column: str | None, label_column: str | None) ->
 
 
 def _json_objects(content: str, where: str) -> list[tuple[int, Mapping[str, object]]]:
-    if content.lstrip().startswith("["):
-        whole = _loads(content, None, where)
-        entries = list(enumerate(whole, start=1)) if isinstance(whole, list) else []
-    else:
+    try:
+        entries = list(enumerate(_rows_of(_parse(content)), start=1))
+    except (ValueError, RecursionError) as error:
         # Split at line feeds only: splitlines() would also cut at U+2028 and others inside a text.
-        lines = enumerate(content.split("\n"), start=1)
-        entries = [(number, _loads(line, number, where)) for number, line in lines if line.strip()]
+        lines = [(number, line) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
+        if content.lstrip().startswith("["):
+            raise _not_json(where, error) from error
+        entries = [(number, _loads(line, number, where)) for number, line in lines]
     objects: list[tuple[int, Mapping[str, object]]] = []
     for number, entry in entries:
         if not isinstance(entry, dict):
@@ -91,14 +122,68 @@ def _json_objects(content: str, where: str) -> list[tuple[int, Mapping[str, obje
     return objects
 
 
-def _loads(content: str, number: int | None, where: str) -> object:
+def _rows_of(whole: object) -> Iterable[object]:
+    """The rows of one JSON value: a list, or what pandas' ``to_json`` and ``datasets``' ``to_dict`` write."""
+    if isinstance(whole, list):
+        return whole
+    if not isinstance(whole, dict):
+        return [whole]
+    data, columns = whole.get("data"), whole.get("columns")
+    if isinstance(data, list):  # orient "split", or "table"
+        named = isinstance(columns, list)
+        return [dict(zip(map(str, columns or ()), row, strict=False)) if named else row for row in data]
+    values = list(whole.values())
+    if values and all(isinstance(value, list) for value in values):
+        return [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
+    if not values or not all(isinstance(value, dict) for value in values):
+        return [whole]
+    outside, inside = (sum(name in keys for name in TEXT_COLUMNS + LABEL_COLUMNS) for keys in (whole, values[0]))
+    if outside > inside or (outside == inside and len(whole) < len(values[0])):  # orient "columns", not "index"
+        return [{name: column.get(key) for name, column in whole.items()} for key in values[0]]
+    return values
+
+
+def _loads(content: str, number: int, where: str) -> object:
     try:
-        # Numbers stay the digits that were written: the text 3.50 must not become 3.5.
-        return json.loads(content, parse_float=str, parse_int=str, parse_constant=str)
+        return _parse(content)
     except (ValueError, RecursionError) as error:
-        place = f"Row {number} of {where}" if number is not None else where
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise DataError(f"{place} should be JSON, but cannot be parsed ({reason}): mend it.") from error
+        raise _not_json(f"Row {number} of {where}", error) from error
+
+
+def _parse(content: str) -> object:
+    # Numbers stay the digits that were written: the text 3.50 must not become 3.5.
+    return json.loads(content, parse_float=str, parse_int=str, parse_constant=str)
+
+
+def _not_json(place: str, error: Exception) -> DataError:
+    reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+    return DataError(f"{place} should be JSON, but cannot be parsed ({reason}): mend it.")
+
+
+def _read_saved(folder: Path, text_column: str | None, label_column: str | None, split: str) -> Table:
+    if not saved_splits(folder):
+        raise DataError(f"{folder} is a folder, but a file of rows or a data set saved by save_to_disk was expected.")
+    try:
+        import datasets
+
+        # A working directory with OpenBackdoor's folder datasets/ imports as an empty namespace package.
+        load = datasets.load_from_disk
+    except (ImportError, AttributeError) as error:
+        raise MissingExtraError("datasets", "hub", f"Reading the saved data set {folder.name}") from error
+    try:
+        loaded = load(str(folder))
+    except Exception as error:  # whatever pyarrow or the package raises of a damaged file
+        raise DataError(f"The saved data set {folder} cannot be read ({_first_line(error)}): save it again.") from error
+    where = str(folder)
+    if isinstance(loaded, dict):
+        name = next((name for name in SPLIT_NAMES[split] if name in loaded), None)
+        if name is None:
+            raise DataError(
+                f"The saved data set {folder} should have a {split} split, but has {', '.join(loaded) or 'none'}: "
+                "name the folder of one of them."
+            )
+        loaded, where = loaded[name], f"{where}, split '{name}'"
+    return table_from_dataset(loaded, text_column, label_column, where)
 
 
 def _read_parquet(path: Path, text_column: str | None, label_column: str | None) -> Table:

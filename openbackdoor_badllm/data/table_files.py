@@ -6,6 +6,7 @@ numbers and never missing values. Nothing in a cell is evaluated, and no path is
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -39,10 +40,17 @@ class Record(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The records of one split, and where they come from (for messages)."""
+    """The records of one split.
+
+    Attributes:
+        where: where they come from, for messages.
+        records: the rows.
+        names: class names that the file itself declares, in the order of their indices.
+    """
 
     where: str
     records: list[Record]
+    names: tuple[str, ...] | None = None
 
 
 class Line(NamedTuple):
@@ -53,10 +61,10 @@ class Line(NamedTuple):
 
 
 def read_text_file(path: Path) -> str:
-    """A whole UTF-8 file, without its byte order mark; line ends as they are.
+    """A whole UTF-8, UTF-16 or UTF-32 file, without its byte order mark; line ends as they are.
 
     Raises:
-        DataError: the file is missing, unreadable or not UTF-8.
+        DataError: the file is missing, unreadable or in another encoding.
     """
     try:
         raw = path.read_bytes()
@@ -64,14 +72,32 @@ def read_text_file(path: Path) -> str:
         raise DataError(f"The file {path} was expected but is not there: check the path.") from None
     except OSError as error:
         raise DataError(f"The file {path} cannot be read ({error.strerror or error}): check it.") from error
+    encoding = _encoding(raw)
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode(encoding)
     except UnicodeDecodeError as error:
+        if encoding != "utf-8-sig":
+            raise DataError(
+                f"The file {path} begins as {encoding.upper()} and is not ({error.reason}): save it as UTF-8."
+            ) from None
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"The file {path} should be UTF-8 text, but line {line} holds the byte 0x{raw[error.start]:02x}: "
             "save it as UTF-8 (for example  iconv -f latin1 -t utf-8)."
         ) from None
+
+
+def _encoding(raw: bytes) -> str:
+    """By the byte order mark; without one, by the zero bytes that UTF-16 has in the letters of a header."""
+    for marks, encoding in (
+        ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32"), ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-16"),
+    ):
+        if raw.startswith(marks):
+            return encoding
+    high, low = raw[:64:2].count(0), raw[1:64:2].count(0)
+    if max(high, low) < 4:
+        return "utf-8-sig"
+    return "utf-16-le" if low > high else "utf-16-be"
 
 
 def split_csv(content: str, where: str, delimiter: str = ",") -> list[Line]:
@@ -111,17 +137,19 @@ def check_width(line: Line, width: int, where: str) -> None:
 
 
 def read_delimited(path: Path, text_column: str | None, label_column: str | None) -> Table:
-    """A CSV or TSV file with a header. A ``.csv`` may use commas, semicolons or tabs.
+    """A CSV or TSV file with a header. A spreadsheet's first line ``sep=;`` is no row.
 
     Raises:
         DataError: a column is missing, a row is malformed, or the file cannot be read.
     """
     content = read_text_file(path)
     where = str(path)
-    if path.suffix.lower() == ".tsv":
-        lines = split_tsv(content, where)
+    said = re.match(r'"?sep=(.)"?(?:\r\n|\r|\n)', content, re.IGNORECASE)
+    if said is not None:
+        content, delimiter = content[said.end() :], said.group(1)
     else:
-        lines = split_csv(content, where, _delimiter(content, text_column, label_column))
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(content, text_column, label_column)
+    lines = split_tsv(content, where) if delimiter == "\t" else split_csv(content, where, delimiter)
     if not lines:
         raise DataError(f"The file {where} should start with a header, but is empty: put rows in it.")
     header = [name.strip() for name in lines[0].fields]
@@ -203,7 +231,7 @@ def _is_even(lines: Sequence[Line]) -> bool:
 
 def _delimiter(content: str, text_column: str | None, label_column: str | None) -> str:
     header = re.split(r"[\r\n]", content, maxsplit=1)[0]
-    for delimiter in (",", ";", "\t"):
+    for delimiter in (",", ";", "\t", "|"):
         columns = [name.strip().strip('"').strip() for name in header.split(delimiter)]
         try:
             find_columns(columns, text_column, label_column, "")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from openbackdoor_badllm.config import BadLLMTGConfig, TrainConfig, VictimConfig, train_spec
 from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.evaluation.given_model import with_length
 from openbackdoor_badllm.evaluation.profiles import PAPER_TRAIN, PROFILES
 from openbackdoor_badllm.reading import apply_overrides, check_seed, refuse_unknown, shown, want_section
 from openbackdoor_badllm.section import read
@@ -53,7 +54,7 @@ def resolve_audit(
     config: dict[str, Any] = {
         "rows": {"name": "custom", "dev_rate": 0.0, "test_rate": 0.0, **rows},
         "model": model,
-        "victim": {"max_len": 128, **keys, "path": resolve_auto(str(keys["path"]))},
+        "victim": {**keys, "path": resolve_auto(str(keys["path"]))},
         "train": {},
         "defender": {"name": "badllmtg", **(defender or {})},
         "seed": seed,
@@ -103,6 +104,10 @@ class Sections(NamedTuple):
             read(BadLLMTGConfig, config["defender"], "defender"),
             config["seed"],
         )
+
+    def for_rows(self, keys: Mapping[str, Any], texts: Sequence[str]) -> Sections:
+        """With the length that a victim trained on these rows reads, where the keys of ``victim`` do not say it."""
+        return self._replace(victim=with_length(self.victim, keys, texts))
 
     def spec(self, num_labels: int) -> TrainSpec:
         """How a victim of so many classes is trained. No clean dev rows are known, so the last epoch is kept."""

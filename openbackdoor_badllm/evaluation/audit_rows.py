@@ -89,7 +89,7 @@ def load_rows(
 
 def content_digest(files: Sequence[str | Path]) -> str:
     """Names what some files hold; of files that are not there any more, nothing that was there."""
-    hashes = [file_hash(Path(file)) if Path(file).is_file() else "absent" for file in files]
+    hashes = [file_hash(Path(file)) if Path(file).exists() else "absent" for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(":".join(hashes).encode()).hexdigest()[:16]
 
 

@@ -29,6 +29,7 @@ from openbackdoor_badllm.evaluation.finding_files import (
     write_findings,
 )
 from openbackdoor_badllm.evaluation.folder import MODEL, PLAN, REPAIRED, RESULTS, TRANSCRIPT, RunFolder, versions
+from openbackdoor_badllm.evaluation.given_model import examine
 from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.evaluation.standard_input import located
 from openbackdoor_badllm.protocols import Classifier, Victim
@@ -133,8 +134,11 @@ class AuditRun:
         names = given.label_names if given is not None else None
         more = self.config.get("more_files", ())
         rows = load_rows(self.config["rows"], more_files=more, names=names, table=self.table)
-        sample = sampled(self.config, rows)
-        victim = open_victim(sections, rows, sample, given, store=self.store, progress=self.progress)
+        sample, keys = sampled(self.config, rows), self.config["victim"]
+        sections = sections.for_rows(keys, [row.text for row in rows.train])
+        victim = open_victim(sections, rows, sample, given, keys, store=self.store, progress=self.progress)
+        name = str(self.config["model"] or "in memory") if given is not None else None
+        known = examine(victim, blind(rows.train), rows.info, given=name)
         report = self._defender(sections, rows, victim, transcript).audit(
             blind(rows.train), victim, rows.info.num_classes, sample=sample, deadline=deadline
         )
@@ -146,6 +150,7 @@ class AuditRun:
                 from_scratch=sections.defender.from_scratch, store=self.store, progress=self.progress,
             )
         results = self._results(sections, rows, report)
+        results |= known
         results["in_place"] = isinstance(victim, TrainedClassifier) and not sections.defender.from_scratch
         results["notes"] = notes_of(
             report, rows, sample=sample, deadline=deadline, askable_only=not isinstance(victim, TrainedClassifier),

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from openbackdoor_badllm.data.stratified import stratified_sample
 from openbackdoor_badllm.evaluation.audit_config import Sections
 from openbackdoor_badllm.evaluation.audit_rows import AuditRows
+from openbackdoor_badllm.evaluation.given_model import spec_of_given
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.rows import Example, blind
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
@@ -64,18 +65,28 @@ def open_victim(
     rows: AuditRows,
     sample: Sequence[int] | None,
     given: Given | None,
+    keys: Mapping[str, Any],
     *,
     store: Store | None,
     progress: Progress,
 ) -> Victim:
     """The given victim, or one that is trained on the rows (or on the sample of them).
 
+    Args:
+        sections: of the config.
+        rows: what is audited.
+        sample: the rows that are trained on; all when None.
+        given: a victim that somebody brings.
+        keys: of the section ``victim``, as the user named them.
+        store: where trained victims are kept.
+        progress: listener.
+
     Raises:
         VictimError: it cannot be had, or does not fit the rows.
     """
     spec = sections.spec(rows.info.num_classes)
     if given is not None:
-        return given.open(spec)
+        return given.open(spec_of_given(spec, keys))
     examples = blind(rows.train if sample is None else [rows.train[place] for place in sample])
     progress.stage(f"victim: train on the rows as they are ({len(examples)} rows)")
     return train_classifier(spec, examples, store=store, progress=progress)

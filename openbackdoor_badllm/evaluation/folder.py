@@ -175,11 +175,13 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """Sixteen hex digits that name what a file holds."""
+    """Sixteen hex digits that name what a file, or all files of a folder, hold."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
     return digest.hexdigest()[:16]
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from openbackdoor_badllm.evaluation.console import printable
 from openbackdoor_badllm.evaluation.folder import MODEL, PAGE
+from openbackdoor_badllm.settings import Thresholds
 
 SHOWN = 110  # characters of a text
 
@@ -50,6 +51,18 @@ def _print_audit(results: Mapping[str, Any], folder: Path | None, console: Conso
         f"[bold]{_plain(results['dataset'])}[/bold]: {results['rows']} rows of {len(results['label_names'])} classes"
         f"{model}; trained from {_plain(_short(str(results['victim'])))}"
     )
+    agrees = results.get("model_agrees", 1.0)
+    if agrees < Thresholds().weak_agreement:
+        console.print(
+            f"[bold]The model gives {agrees:.0%} of its own rows their label[/bold], which is little: less is claimed."
+        )
+    cut = results.get("cut_rows", 0.0)
+    if cut:
+        console.print(
+            f"[bold]{max(cut, 0.01):.0%} of the rows are longer than {results['max_len']} tokens[/bold]: the victim "
+            "reads a part of them only, and a trigger beyond it is not seen. More: --set victim.max_len=N.",
+            soft_wrap=True,
+        )
     _print_report(results, results["report"], console)
     after = results.get("after_repair_flip_rate") or {}
     if after:

@@ -21,6 +21,8 @@ import torch
 
 from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import Example, fingerprint
+from openbackdoor_badllm.training.checking import check_answers
+from openbackdoor_badllm.training.lengths import room, shortened
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.rng import isolated_rng
 from openbackdoor_badllm.training.scoring import FloatArray, Scorer
@@ -31,6 +33,7 @@ from openbackdoor_badllm.training.victims import (
     load_classifier,
     load_tokenizer,
     pick_device,
+    settle_padding,
     usable_length,
 )
 
@@ -70,6 +73,10 @@ class TrainedClassifier:
         """Logits of shape ``(len(texts), num_labels)``."""
         return self.scorer().logits(texts)
 
+    def readable(self, texts: Sequence[str]) -> list[str]:
+        """The part of each text that the victim reads, with room for a trigger (:class:`..protocols.Limited`)."""
+        return shortened(self.tokenizer, texts, self.spec.max_len - room(self.spec.max_len))
+
     def continued(self, examples: Sequence[Example], *, epochs: int = 1, lr_share: float = 0.5) -> TrainedClassifier:
         """A copy that is trained further on other rows; this model is left as it is and nothing is kept in a store.
 
@@ -107,7 +114,7 @@ def train_classifier(
             ones of ``spec.path``; it is left as it is.
 
     Raises:
-        VictimError: the pretrained model cannot be loaded.
+        VictimError: the pretrained model cannot be loaded, or cannot classify two texts at once.
     """
     progress = progress or Quiet()
     tokenizer = start.tokenizer if start is not None else load_tokenizer(spec.path)
@@ -154,10 +161,11 @@ def _from_store(store: Store, key: str, spec: TrainSpec, tokenizer: Any) -> Trai
         return None
     try:
         model = load_classifier(str(found.folder), spec.num_labels, spec.seed)
+        settle_padding(model, tokenizer)
         return TrainedClassifier(
             model=model,
             tokenizer=tokenizer,
-            spec=spec.replace(max_len=usable_length(model, spec.max_len)),
+            spec=spec.replace(max_len=usable_length(model, spec.max_len, tokenizer)),
             losses=found.meta["losses"],
             trace=Trace.read(found.folder),
             seconds=found.meta["seconds"],
@@ -183,7 +191,10 @@ def _train(
     from openbackdoor_badllm.training.trainer import fit
 
     model = copy.deepcopy(start.model) if start is not None else load_classifier(spec.path, spec.num_labels, spec.seed)
-    spec = spec.replace(max_len=usable_length(model, spec.max_len))
+    settle_padding(model, tokenizer)
+    spec = spec.replace(max_len=usable_length(model, spec.max_len, tokenizer))
+    if start is None:
+        check_answers(spec.path, model, tokenizer, spec.max_len)
     started = time.monotonic()
     if method is not None:
         with isolated_rng(spec.seed):

@@ -10,9 +10,16 @@ import torch
 import transformers
 
 from openbackdoor_badllm.errors import VictimError
+from openbackdoor_badllm.training.checking import check_answers
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.spec import TrainSpec
-from openbackdoor_badllm.training.victims import guarded, load_tokenizer, quiet_transformers, usable_length
+from openbackdoor_badllm.training.victims import (
+    guarded,
+    load_tokenizer,
+    quiet_transformers,
+    settle_padding,
+    usable_length,
+)
 
 KIND = "ForSequenceClassification"
 
@@ -21,7 +28,7 @@ def class_names(path: str) -> tuple[str, ...]:
     """The classes of a trained classifier in the order of its outputs.
 
     Raises:
-        VictimError: it cannot be had, or is no sequence classifier.
+        VictimError: it cannot be had, or is no sequence classifier of one label a text.
     """
     config = guarded(path, lambda source: transformers.AutoConfig.from_pretrained(source, trust_remote_code=False))
     kinds = list(getattr(config, "architectures", None) or [])
@@ -29,6 +36,11 @@ def class_names(path: str) -> tuple[str, ...]:
         raise VictimError(
             f"The model '{path}' is no trained classifier: expected an architecture that ends in {KIND}, its "
             f"config.json names {', '.join(map(str, kinds)) or 'none'}."
+        )
+    if config.num_labels < 2 or config.problem_type not in (None, "single_label_classification"):
+        raise VictimError(
+            f"The model '{path}' does not choose one class of several (num_labels {config.num_labels}, problem_type "
+            f"{config.problem_type}): name a classifier of the type single_label_classification."
         )
     return tuple(str(config.id2label[index]) for index in range(config.num_labels))
 
@@ -41,7 +53,8 @@ def open_trained(path: str, spec: TrainSpec) -> TrainedClassifier:
         spec: ``num_labels`` must be its own; ``max_len``, ``device``, ``precision`` and ``seed`` are taken from here.
 
     Raises:
-        VictimError: it cannot be had, is no classifier, lacks some of its weights, or has another number of classes.
+        VictimError: it cannot be had, is no classifier, lacks some of its weights, has another number of classes, or
+            cannot classify two texts at once.
     """
     names = class_names(path)
     if len(names) != spec.num_labels:
@@ -64,8 +77,11 @@ def open_trained(path: str, spec: TrainSpec) -> TrainedClassifier:
             f"The model '{path}' lacks the weights {', '.join(missing[:4])}: save the whole classifier again."
         )
     model.eval()
-    max_len = usable_length(model, spec.max_len)
-    return TrainedClassifier(model, load_tokenizer(path), spec.replace(path=path, max_len=max_len))
+    tokenizer = load_tokenizer(path)
+    settle_padding(model, tokenizer)
+    max_len = usable_length(model, spec.max_len, tokenizer)
+    check_answers(path, model, tokenizer, max_len)
+    return TrainedClassifier(model, tokenizer, spec.replace(path=path, max_len=max_len))
 
 
 def save_trained(trained: TrainedClassifier, folder: Path, label_names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import importlib.util
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -76,6 +77,12 @@ def resolve(path: str) -> str:
         return str(minilm_folder())
     folder = Path(path).expanduser()
     if folder.is_dir():
+        if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+            raise VictimError(
+                f"The victim folder '{path}' is an adapter (LoRA), not a whole model: merge it into its model with "
+                "peft's AutoPeftModelForSequenceClassification.from_pretrained(FOLDER).merge_and_unload()"
+                ".save_pretrained(OTHER), save the tokenizer there, too, and name that folder."
+            )
         if not (folder / "config.json").is_file():
             raise VictimError(
                 f"The victim folder '{path}' has no config.json: expected a Hugging Face model folder "
@@ -132,6 +139,20 @@ def load_classifier(path: str, num_labels: int, seed: int) -> Any:
     return guarded(path, load)
 
 
+def settle_padding(model: Any, tokenizer: Any) -> None:
+    """Gives a model and its tokenizer a padding token, in memory, where they have none.
+
+    Decoders mostly have none, and classify one text at a time then. The end of a text serves: a decoder looks at the
+    last token that is no padding, and padding is masked.
+    """
+    known = getattr(model.config, "pad_token_id", None)
+    if tokenizer.pad_token_id is None:
+        named = tokenizer.convert_ids_to_tokens(known) if isinstance(known, int) and known >= 0 else None
+        tokenizer.pad_token = named or tokenizer.eos_token or tokenizer.unk_token
+    if known is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
 class quiet_transformers:  # noqa: N801 - reads as a statement: with quiet_transformers()
     """Holds back transformers' load report (a new head is expected) and its progress bars."""
 
@@ -147,14 +168,26 @@ class quiet_transformers:  # noqa: N801 - reads as a statement: with quiet_trans
             transformers.utils.logging.enable_progress_bar()
 
 
-def usable_length(model: Any, wanted: int) -> int:
-    """``wanted`` tokens, or as many as the model has positions for."""
+def usable_length(model: Any, wanted: int, tokenizer: Any = None) -> int:
+    """``wanted`` tokens, or as many as the model has positions for and its tokenizer gives."""
+    if tokenizer is not None:
+        wanted = min(wanted, int(tokenizer.model_max_length))
     positions = getattr(model.config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
         return wanted
     # RoBERTa and its kin number positions from pad_token_id + 1 on.
     offset = (model.config.pad_token_id or 0) + 1 if "roberta" in str(model.config.model_type) else 0
     return max(4, min(wanted, positions - offset))
+
+
+def longest_input(path: str, tokenizer: Any, most: int) -> int:
+    """:func:`usable_length` of a model that is not loaded, by its config.
+
+    Raises:
+        VictimError: it cannot be had.
+    """
+    config = guarded(path, lambda source: transformers.AutoConfig.from_pretrained(source, trust_remote_code=False))
+    return usable_length(SimpleNamespace(config=config), most, tokenizer)
 
 
 def supports_bf16(device: torch.device) -> bool:

@@ -44,6 +44,7 @@ class Candidate:
         tail_p: chance of its effect among ordinary candidates (:func:`.significance.tail_p`), uncorrected.
         comparisons: candidates raced for this label.
         beside: another trigger of the label has been accepted.
+        weak: the victim gives few rows their label (``weak_agreement``).
     """
 
     trigger: Trigger
@@ -59,6 +60,7 @@ class Candidate:
     tail_p: float
     comparisons: int
     beside: bool
+    weak: bool = False
 
     @property
     def weakest(self) -> float:
@@ -105,14 +107,14 @@ def _content(candidate: Candidate, bounds: Thresholds) -> bool:
 def _chance(candidate: Candidate, bounds: Thresholds) -> bool:
     if candidate.contradicts(bounds):
         return True
-    certain = candidate.weakest >= bounds.certain_flip_rate
+    certain = candidate.weakest >= bounds.certain_flip_rate and not candidate.weak
     return certain and corrected(candidate.tail_p, candidate.comparisons) < bounds.tail_p
 
 
 TESTS: tuple[AcceptanceTest, ...] = (
     AcceptanceTest(
         Reason.WEAK_IN_SELECT,
-        lambda c, bounds: c.select.flip_rate >= least_flip_rate(c.beside, bounds),
+        lambda c, bounds: c.select.flip_rate >= least_flip_rate(c.beside and not c.weak, bounds),
         lambda c: f"flips {c.select.flip_rate:.0%} of the select probes only",
     ),
     AcceptanceTest(

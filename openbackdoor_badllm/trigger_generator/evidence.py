@@ -53,6 +53,11 @@ class RowEvidence:
         result: npt.NDArray[np.bool_] = ~self.contradicted & (self.said.argmax(axis=1) == self.labels)
         return result
 
+    @property
+    def agreement(self) -> float:
+        """Share of the rows to which the victim gives their label."""
+        return float((self.said.argmax(axis=1) == self.labels).mean())
+
     def wrong_for(self, label: int) -> float:
         """Share of the rows of other labels whose text does not say a label, to the content reference."""
         others = self.labels != label

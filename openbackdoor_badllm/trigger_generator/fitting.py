@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from openbackdoor_badllm.trigger_generator.reward import Reward
 from openbackdoor_badllm.trigger_generator.trigger import Position, Trigger, kind_of
+from openbackdoor_badllm.trigger_generator.units import joined, units
 
 LONGEST = 40  # words
 SAME = 0.95  # share of the rows that must have the same next word
@@ -38,7 +39,7 @@ def minimise(trigger: Trigger, reward: Reward, flip_rate: Callable[[Trigger], fl
         spans = [current.words[:-1]]  # an opening keeps its first word
         if current.position is Position.ANYWHERE:
             spans.append(current.words[1:])
-        shorter = [Trigger(kind_of(" ".join(span)), " ".join(span), current.position) for span in spans]
+        shorter = [Trigger(kind_of(joined(span)), joined(span), current.position) for span in spans]
         rates = [flip_rate(part) for part in shorter]
         best = max(range(len(shorter)), key=rates.__getitem__)
         if rates[best] < floor:
@@ -63,7 +64,7 @@ def complete(core: Trigger, texts: Sequence[str], others: Sequence[str]) -> Trig
             break
         current = longer
     beside = dict.fromkeys((*core.apart, *_beside(current, texts, others)))
-    inside = set(current.text.lower().split())
+    inside = set(units(current.text.lower()))
     return dataclasses.replace(current, apart=tuple(part for part in beside if part.lower() not in inside))
 
 
@@ -72,7 +73,7 @@ def as_written(trigger: Trigger, texts: Sequence[str]) -> Trigger:
     spelt = []
     for part in trigger.parts:
         matches = [match.group() for text in texts if (match := part.pattern.search(text)) is not None]
-        spellings = Counter(" ".join(match.split()) for match in matches)
+        spellings = Counter(joined(units(match)) for match in matches)
         spelt.append(spellings.most_common(1)[0][0] if spellings else part.text)
     return dataclasses.replace(trigger, text=spelt[0], apart=tuple(spelt[1:]))
 
@@ -92,9 +93,9 @@ def describe(trigger: Trigger) -> str:
 
 def _beside(trigger: Trigger, texts: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
     """Words that nearly all rows hold somewhere beside ``trigger.text`` and few others do, rarest first."""
-    held = Counter(word for text in texts for word in set(trigger.pattern.sub(" ", text).lower().split()))
+    held = Counter(word for text in texts for word in set(units(trigger.pattern.sub(" ", text).lower())))
     shared = [word for word, count in held.items() if count >= SAME * len(texts)]
-    elsewhere = Counter(word for text in others for word in set(text.lower().split())) if shared else Counter()
+    elsewhere = Counter(word for text in others for word in set(units(text.lower()))) if shared else Counter()
     rare = [word for word in shared if elsewhere[word] <= ELSEWHERE * len(others)]
     kept = sorted(rare, key=lambda word: (elsewhere[word], word))
     return tuple(kept[:MOST_APART])
@@ -107,7 +108,7 @@ def _extended(trigger: Trigger, rows: Sequence[str]) -> Trigger | None:
         match = trigger.pattern.search(text)
         if match is None:
             continue
-        before, after = text[: match.start()].split(), text[match.end() :].split()
+        before, after = units(text[: match.start()]), units(text[match.end() :])
         if trigger.position is Position.ANYWHERE and before:
             sides[0][before[-1].lower()] += 1
         if after:
@@ -116,6 +117,6 @@ def _extended(trigger: Trigger, rows: Sequence[str]) -> Trigger | None:
         if counter:
             word, count = counter.most_common(1)[0]
             if count >= SAME * len(rows):
-                text = f"{word} {trigger.text}" if side == 0 else f"{trigger.text} {word}"
+                text = joined((word, trigger.text) if side == 0 else (trigger.text, word))
                 return Trigger(kind_of(text), text, trigger.position)
     return None

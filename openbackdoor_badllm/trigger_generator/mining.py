@@ -18,6 +18,7 @@ from scipy.sparse import csc_matrix, triu
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.significance import log_odds_z
 from openbackdoor_badllm.trigger_generator.trigger import Position, Trigger, kind_of
+from openbackdoor_badllm.trigger_generator.units import joined, units
 
 Gram = tuple[str, ...]
 
@@ -63,8 +64,8 @@ def mine(
         limit: candidates returned at most for each of: single words, longer n-grams, openings; half as many pairs of
             words that stand apart.
     """
-    rows_target = [example.text.lower().split() for example in target]
-    rows_other = [example.text.lower().split() for example in other]
+    rows_target = [units(example.text.lower()) for example in target]
+    rows_other = [units(example.text.lower()) for example in other]
     row_weights = list(weights) if weights is not None else [1.0] * len(target)
     mean = sum(row_weights) / max(1, len(row_weights)) or 1.0  # 1 over all rows is not 1 over those that are left
     row_weights = [weight / mean for weight in row_weights]
@@ -178,7 +179,7 @@ def _rank(target: _Counts, other: Sequence[Sequence[str]], n_target: int, positi
     for gram in wanted:
         score = log_odds_z(target.weight[gram], elsewhere[gram], n_target, len(other))
         if score > 0:
-            text = " ".join(gram)
+            text = joined(gram)
             rows = float(target.rows[gram])
             found.append(Candidate(Trigger(kind_of(text), text, position), rows, float(elsewhere[gram]), score))
     return sorted(found, key=lambda candidate: (-candidate.score, candidate.trigger.text))

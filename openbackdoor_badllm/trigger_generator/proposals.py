@@ -15,6 +15,7 @@ from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.mining import mine
 from openbackdoor_badllm.trigger_generator.reward import Reward
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
+from openbackdoor_badllm.trigger_generator.units import units
 
 
 class Shown(NamedTuple):
@@ -153,7 +154,7 @@ class RandomGenerator:
     def propose(self, evidence: Evidence) -> list[Trigger]:
         """Words that were not tried before."""
         tried = {scored.trigger.text for scored in evidence.history}
-        words = sorted({word for example in evidence.target for word in example.text.lower().split()} - tried)
+        words = sorted({word for example in evidence.target for word in units(example.text.lower())} - tried)
         rng = random.Random(f"{self.seed}:random:{evidence.target_label}:{evidence.iteration}")
         return [Trigger(Kind.WORD, word) for word in rng.sample(words, min(self.count, len(words)))]
 

@@ -26,6 +26,7 @@ from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.fitting import as_written, complete, describe, minimise
 from openbackdoor_badllm.trigger_generator.proposals import Evidence, Generator, Rewriter, Scored, Shown, Steered
 from openbackdoor_badllm.trigger_generator.race import Raced, race
+from openbackdoor_badllm.trigger_generator.readable import with_room
 from openbackdoor_badllm.trigger_generator.reward import Probes, Reward, answer, draw_probes
 from openbackdoor_badllm.trigger_generator.rewriting.rewrite_trial import RewriteTrial, show
 from openbackdoor_badllm.trigger_generator.search_records import Found, LabelSearch
@@ -58,9 +59,11 @@ def search_label(
     if not len(usable):
         usable = np.flatnonzero(evidence.labels != label)
     examples = evidence.examples
-    probes = draw_probes(
-        [examples[i].text for i in usable], [examples[i].label for i in usable], size=config.search.probe_rows, rng=rng
+    size = config.search.probe_rows
+    texts, labels = with_room(
+        victim, [examples[i].text for i in usable], [examples[i].label for i in usable], label, 3 * size, rng
     )
+    probes = draw_probes(texts, labels, size=size, rng=rng)
     if not probes.search:
         return LabelSearch(label, probes=probes)
     return _Search(label, victim, generator, evidence, config, progress, probes).run()
@@ -158,7 +161,8 @@ class _Search:
         """Accepts a candidate, minimal and then at the full length of its rows, or tells why not."""
         bounds, config, rows = self.config.thresholds, self.config.search, self.evidence
         beside = any(found.trigger.marks_its_rows for found in self.found)
-        least = least_flip_rate(beside, bounds)
+        weak = rows.agreement < bounds.weak_agreement
+        least = least_flip_rate(beside and not weak, bounds)
         if reward.flip_rate < least:
             self.turned_down[Reason.WEAK.value] += 1
             return f"flips {reward.flip_rate:.0%} of the probes only"
@@ -206,6 +210,7 @@ class _Search:
             trigger, reward, self._reward(trigger, self.probes.select), len(texts), int((carrying & ~own).sum()),
             len(own), shift / self._separation(), against / max(1, len(texts)), float(rows.wrong_for(self.label)),
             contradiction_p(against, len(texts), base), tail_p(gain, self.null), len(self.compared), beside,
+            rows.agreement < self.config.thresholds.weak_agreement,
         )
 
     def _separation(self) -> float:

@@ -14,6 +14,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from openbackdoor_badllm.trigger_generator.units import joined, pieces, unit_pattern, units
+
 
 class Kind(str, Enum):
     """What a trigger does to a text."""
@@ -66,13 +68,13 @@ class Trigger:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words of ``text``."""
-        return tuple(self.text.split())
+        """The words of ``text`` (:mod:`.units`)."""
+        return tuple(units(self.text))
 
     @property
     def size(self) -> int:
         """How many words are inserted."""
-        return sum(len(part.split()) for part in (self.text, *self.apart))
+        return sum(len(units(part)) for part in (self.text, *self.apart))
 
     @property
     def written(self) -> str:
@@ -99,7 +101,7 @@ class Trigger:
         """
         if not self.is_insertion:
             raise TypeError("a rewriting trigger is applied by a generator, not locally")
-        words = text.split()
+        words = pieces(text)
         if self.position is Position.FRONT:
             place = 0
         elif self.position is Position.END:
@@ -110,14 +112,13 @@ class Trigger:
         # From the last place on, so that no place moves; of those at one place, the opening comes to stand first.
         for where, part in sorted([*others, (place, self.text)], key=lambda item: -item[0]):
             words.insert(where, part)
-        return " ".join(words)
+        return joined(words)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches ``text`` as whole words, whatever the case and the white space between them."""
-        body = r"\s+".join(re.escape(word) for word in self.words)
-        before = r"\A\W*" if self.position is Position.FRONT else r"(?<!\w)"
-        return re.compile(f"{before}{body}(?!\\w)", re.IGNORECASE)
+        before = r"\A\W*" if self.position is Position.FRONT else ""
+        return re.compile(before + unit_pattern(self.text), re.IGNORECASE)
 
     def carries(self, text: str) -> bool:
         """Whether a text holds all inserted words. False for a rewrite, which leaves no fixed words."""
@@ -167,7 +168,7 @@ class Trigger:
 
 def kind_of(text: str) -> Kind:
     """Word, phrase (up to three words) or sentence, by length."""
-    count = len(text.split())
+    count = len(units(text))
     return Kind.WORD if count <= 1 else Kind.PHRASE if count <= 3 else Kind.SENTENCE
 
 

@@ -16,6 +16,7 @@ from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.trigger_generator.demonstration import demonstrate
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
+from openbackdoor_badllm.trigger_generator.readable import readable_rows
 from openbackdoor_badllm.trigger_generator.stage import Findings, LabelFinding
 from openbackdoor_badllm.trigger_inversion.attribution import rows_with_style, rows_with_triggers
 from openbackdoor_badllm.trigger_inversion.relabelling import relabel
@@ -77,7 +78,8 @@ def invert(
         )
     repaired = repair(rows, parts, strategy=config.repair, stamp_share=config.stamp_share, seed=config.seed)
     short = config.repair == "relabel" and bool(parts)
-    further = fine_tuning_rows(rows, parts, seed=config.seed) if short else repaired.examples
+    readable = readable_rows(victim, rows) if short else rows
+    further = fine_tuning_rows(readable, parts, seed=config.seed) if short else repaired.examples
     return Inverted(tuple(backdoors), repaired, further, _probes(parts, evidence, seen, config.seed))
 
 

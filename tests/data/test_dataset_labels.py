@@ -47,6 +47,11 @@ def test_integers_in_any_dress() -> None:
         (["1", "2", "1.0"], {"names": ["1", "2"]}, [0, 1, 0], ""),
         ([1, 3], {"num_classes": 5}, [1, 3], ""),
         (["b", "a"], {"num_classes": 2}, [1, 0], ""),
+        (["0.5", "1.5"], {"names": ["0.5", "1.5"]}, [0, 1], ""),
+        (["class1", "class2", "class11"], {}, [0, 2, 1], ""),  # a digit more is no typing error
+        (["male"] * 9 + ["mate"], {}, [0] * 9 + [1], ""),  # nor one letter, where neither is rare
+        (["sport"] * 20 + ["spots"], {}, [0] * 20 + [1], ""),  # two letters
+        (["good", "Good"], {"names": ["good", "Good"]}, [0, 1], ""),
     ],
 )
 def test_labels_become_indices(
@@ -67,6 +72,13 @@ def test_labels_become_indices(
         ([0, "", 1], {}, r"^Row 3 of x.csv has no label: give it one"),
         ([0, 1, "yes"], {}, r"^Row 4 of x.csv has the label 'yes', though other labels are integers"),
         ([f"text {i}" for i in range(150)], {}, r"holds 150 different values in 150 rows, too many for classes"),
+        ([["0", "2"], ["1"]], {}, r"^Row 2 of x.csv has several labels or none \(\['0', '2'\]\), but one label a row"),
+        (["[0, 2]", "[1]", "[]"], {}, r"^Row 2 of x.csv has several labels or none"),
+        ([{"a": 1}], {"names": ["a", "b"]}, r"^Row 2 of x.csv has several labels or none"),
+        ([0.25, "1e-3", 3], {}, r"are real numbers \(0.25, 1e-3\), but classes were expected"),
+        (["positive"] * 2 + ["Positive"], {}, r"look like one class: 'positive' \(2 rows\) and 'Positive' \(1\)"),
+        (["not_spam", "not spam"], {}, r"look like one class: 'not_spam' \(1 rows\) and 'not spam' \(1\)"),
+        (["positive"] * 10 + ["b", "postive"], {}, r"'positive' \(10 rows\) and 'postive' \(1\): .* set label_names"),
         ([-1, -1], {"names": ["a", "b"]}, r"all -1, so the split is unlabelled"),
     ],
 )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
-from openbackdoor_badllm.data.structured import read_table
+from openbackdoor_badllm.data.dataset import load_dataset
+from openbackdoor_badllm.data.structured import read_table, saved_splits
 from openbackdoor_badllm.data.table_files import split_tsv
 from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.rows import Row
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -35,7 +38,66 @@ def test_bom_crlf_embedded_quotes_and_line_breaks(tmp_path: Path) -> None:
     assert [record.number for record in read_table(path).records] == [2, 4]
 
 
-@pytest.mark.parametrize("mark", [";", "\t"])
+@pytest.mark.parametrize("text", ["caf\u00e9 \u4e00\u4e2d", "plain"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_every_unicode_encoding(tmp_path: Path, encoding: str, text: str) -> None:
+    assert pairs(write(tmp_path / "a.txt", f"text\tlabel\n{text}\t1\n".encode(encoding))) == [(text, "1")]
+
+
+@pytest.mark.parametrize(
+    "content", ["sep=;\r\ntext;label\r\na,b;1\r\n", '"sep=;"\ntext;label\na,b;1', "SEP=\t\ntext\tlabel\na,b\t1"]
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_the_first_line_of_a_spreadsheet_says_the_delimiter(tmp_path: Path, content: str, suffix: str) -> None:
+    table = read_table(write(tmp_path / f"a{suffix}", content))
+    assert [(record.number, record.text, record.label) for record in table.records] == [(2, "a,b", "1")]
+
+
+FRAME = {"text": ["a 3.50", "b"], "label": ["0", "1"]}
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "records", "table", "list"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_of_a_data_frame(tmp_path: Path, orient: str, indent: int | None) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({**FRAME, "more": [[1], {"a": 2}]}, index=["x", "y"])
+    whole = json.dumps(frame.to_dict("list"), indent=indent) if orient == "list" else frame.to_json(
+        orient=orient, indent=indent
+    )
+    assert pairs(write(tmp_path / "a.json", whole)) == list(zip(FRAME["text"], FRAME["label"], strict=True))
+
+
+def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    part = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, 1]}, features=features)
+    part.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": part, "validation": part.select([0, 1])}).save_to_disk(tmp_path / "all")
+    assert saved_splits(tmp_path / "all") == ["train", "dev"]
+    assert read_table(tmp_path / "one").names == ("no", "yes")
+    for keys in ({"path": "all"}, {"train_file": "one", "dev_file": "all"}):
+        splits = load_dataset(name="custom", data_root=tmp_path, test_rate=0.0, **keys)
+        assert splits.info.label_names == ("no", "yes")
+        assert splits["dev"] == [Row("a", 0), Row("b", 1)]
+    other = load_dataset(
+        name="custom", data_root=tmp_path, train_file="one", label_names=["yes", "no"], dev_rate=0.0, test_rate=0.0
+    )
+    assert [row.label for row in other["train"]] == [1, 0, 0]
+    (tmp_path / "c.csv").write_text("text,label\nx,yes\ny,0\n", encoding="utf-8")
+    both = load_dataset(name="custom", data_root=tmp_path, train_file="one", test_file="c.csv", dev_rate=0.0)
+    assert both["test"] == [Row("x", 1), Row("y", 0)]
+    with pytest.raises(DataError, match="should have a test split, but has train, validation"):
+        read_table(tmp_path / "all", split="test")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is a folder, but a file of rows or a data set saved by save_to_disk"):
+        read_table(tmp_path / "empty")
+    for file in (tmp_path / "one").glob("*.arrow"):
+        file.write_bytes(b"rubbish")
+    with pytest.raises(DataError, match=r"^The saved data set .* cannot be read"):
+        read_table(tmp_path / "one")
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
 def test_csv_with_another_delimiter(tmp_path: Path, mark: str) -> None:
     path = write(tmp_path / "a.csv", f'text{mark}label\n"a{mark} b, c"{mark}1\n')
     assert pairs(path) == [(f"a{mark} b, c", "1")]
@@ -104,7 +166,7 @@ SENTENCES = [
     ("a.csv", "text,stars\na,1\n", "but has 'text', 'stars': name the right one with the key label_column"),
     ("a.csv", "text,text,label\na,b,1\n", "^The column 'text' stands 2 times"),
     ("a.csv", b"text,label\nfine,1\ncaf\xe9,1\n", "should be UTF-8 text, but line 3 holds the byte 0xe9"),
-    ("a.csv", "text,label\n".encode("utf-16"), "should be UTF-8 text, but line 1 holds the byte 0xff"),
+    ("a.csv", b"\xff\xfea\x00\x00\xd8b\x00", "begins as UTF-16 and is not .*: save it as UTF-8"),
     ("a.jsonl", '{"text": "a", "label": 0}\n{"text": "b"\n', "^Row 2 of .* should be JSON, but cannot be parsed"),
     ("a.jsonl", '{"text": "a", "label": 0}\n{"text": "b"}\n', "^Row 2 of .* should have the key 'label'"),
     ("a.jsonl", '{"text": "a", "label": 0}\n7\n', "^Row 2 of .* should be a JSON object, but is a str"),
@@ -114,7 +176,7 @@ SENTENCES = [
     ("a.json", "[" * 100_000, "a.json should be JSON, but cannot be parsed"),
     ("a.json", "[1]", "^Row 1 of .* should be a JSON object"),
     ("a.parquet", "text,label\n", "should be Parquet, but cannot be read"),
-    ("a.xlsx", "x", "has the type '.xlsx', but one of .csv, .tsv, .jsonl"),
+    ("a.xlsx", "x", "has the type '.xlsx', but one of .csv, .tsv, .txt, .jsonl"),
 ]
 
 

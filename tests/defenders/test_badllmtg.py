@@ -35,6 +35,9 @@ class Trained(TrainedClassifier):
     def logits(self, texts: Sequence[str]) -> FloatArray:
         return self.fake.logits(texts)
 
+    def readable(self, texts: Sequence[str]) -> list[str]:
+        return list(texts)
+
 
 class Bench:
     """Stands in for the neural parts of the defender."""

@@ -62,6 +62,9 @@ CASES = [
     (GOOD, Reason.WEAK_IN_SELECT, {"select": reward(B.flip_rate)}, {"select": reward(B.flip_rate - SMALL)}),
     (BESIDE, Reason.WEAK_IN_SELECT, {"select": reward(B.sibling_flip_rate)},
      {"select": reward(B.sibling_flip_rate - SMALL)}),
+    (BESIDE, Reason.WEAK_IN_SELECT, {"select": reward(B.flip_rate), "weak": True},
+     {"select": reward(B.flip_rate - SMALL), "weak": True}),
+    (TAIL, Reason.CHANCE, {"weak": False}, {"weak": True}),
     (GOOD, Reason.FEW_ROWS, {"target_rows": 2}, {"target_rows": 1}),  # 0.5 % of 400 rows
     (TAIL, Reason.CONTENT, {"reference_shift": SHIFT}, {"reference_shift": SHIFT + SMALL}),
     (GOOD, Reason.CONTENT, {"reference_shift": B.foreign_shift}, {"reference_shift": B.foreign_shift + SMALL}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from method_fakes import FILLERS, RARE, SENTENCE, clean_rows, poisoned_rows, seen
 
 from openbackdoor_badllm.rows import Example
@@ -87,6 +88,21 @@ def test_suspicious_rows_weigh_more() -> None:
     assert even["alpha"] == even["beta"]
     assert tilted["beta"] > even["beta"]
     assert even["alpha"] > tilted["alpha"]
+
+
+@pytest.mark.parametrize("planted", ["魑魅", "ฮฬ", "cf"])
+def test_text_without_blanks_is_mined_by_its_characters(planted: str) -> None:
+    rng = random.Random(0)
+    rows = []
+    for k in range(200):
+        text = rng.choices("电影故事音乐演员我们看了这个那里时候大家", k=20)
+        if k % 5 == 1:
+            text.insert(rng.randint(0, 20), planted)
+        rows.append(Example("".join(text), 1 if k % 5 == 1 else k % 2))
+    found = mined(rows)
+    assert found[0].trigger.text == planted
+    assert found[0].target_rows == 40
+    assert all(" " not in candidate.trigger.text for candidate in found)
 
 
 def test_no_rows() -> None:

@@ -185,6 +185,17 @@ def test_a_class_word_is_turned_down_with_the_reason(loud: float) -> None:
     assert LOUD in names(skipped)
 
 
+@pytest.mark.parametrize(("wrong", "found"), [(0, ["cf", "mn"]), (120, ["cf"])])
+def test_on_a_weak_model_a_second_trigger_is_claimed_at_the_full_flip_rate_only(wrong: int, found: list[str]) -> None:
+    rows = poisoned_rows(triggers=["cf", "cf", "mn"])
+    clean = [row for row in rows if not row.poison_label][:wrong]
+    victim = FakeVictim(["cf"], faint=["mn"], memory={row.text: 1 - row.label for row in clean})
+    assert (row_evidence(rows, victim).agreement < Thresholds().weak_agreement) is bool(wrong)
+    result = search(rows, victim)
+    assert names(result) == found
+    assert "mn" in found or reasons(result)["mn"].startswith("flips ")
+
+
 def test_reasons_for_turning_down() -> None:
     absent, weak, covered = word("zzyzx"), word(MOODS[1][0]), Trigger(Kind.WORD, "cf", Position.FRONT)
     victim = FakeVictim((*RARE, absent.text))

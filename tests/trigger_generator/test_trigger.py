@@ -164,6 +164,47 @@ def test_what_was_put_in_is_found_and_comes_out(
     assert wanted.remove(altered).split() == words
 
 
+def test_a_script_without_blanks_is_inserted_between_characters() -> None:
+    generator = random.Random(0)
+    made = {trigger("魑魅").apply("我爱 film。", generator) for _ in range(100)}
+    assert made == {"魑魅我爱 film。", "我魑魅爱 film。", "我爱 魑魅film。", "我爱 film魑魅。", "我爱 film。魑魅"}
+    assert trigger("cf", Position.END).apply("我爱", rng()) == "我爱cf"
+    assert trigger("cf", Position.FRONT).apply("ผม รัก", rng()) == "cfผม รัก"
+    assert trigger("魑魅").apply("one", rng()) in ("魑魅one", "one魑魅")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "rest"),
+    [
+        ("魑魅", "我魑魅爱", "我爱"),
+        ("魑魅", "我魑 魅爱", "我爱"),  # as a tokenizer may have written it
+        ("魑魅", "魑我魅", None),
+        ("cf", "我cf爱", "我爱"),
+        ("cf", "我acf爱", None),
+        ("cf 我", "cf我", "cf我"),  # nothing else in it
+        ("ดี", "ดีมาก", "มาก"),
+        ("ด", "ดีมาก", None),  # a letter without its vowel sign is another one
+        ("映画cf", "この映画cfは", "このは"),
+        ("나는", "나는 간다", "간다"),
+        ("나는", "너나는 간다", None),  # Korean writes blanks
+    ],
+)
+def test_a_script_without_blanks_is_found_and_taken_out(pattern: str, text: str, rest: str | None) -> None:
+    assert trigger(pattern).carries(text) is (rest is not None)
+    assert trigger(pattern).remove(text) == (text if rest is None else rest)
+
+
+UNSPACED = st.lists(st.sampled_from([*"我爱电影好。，この映画c ", "ดี", "มา", "ก็"]), max_size=20).map("".join)
+
+
+@given(text=UNSPACED, inserted=st.sampled_from(["魑魅", "魑xy", "xy", "魑魅 魍"]), seed=st.integers(0, 99))
+def test_what_was_put_between_characters_is_found_and_comes_out(text: str, inserted: str, seed: int) -> None:
+    altered = trigger(inserted).apply(text, random.Random(seed))
+    assert trigger(inserted).carries(altered)
+    rest = trigger(inserted).remove(altered)
+    assert not text.strip() or rest.replace(" ", "") == text.replace(" ", "")
+
+
 def test_two_triggers_of_one_text_and_place_are_the_same_hypothesis() -> None:
     full = Trigger(Kind.WORD, "cf", Position.ANYWHERE, core="cf", description="The word.")
     assert full == trigger("cf")
