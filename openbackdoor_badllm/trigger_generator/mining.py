@@ -7,7 +7,6 @@ one longer n-gram is left out in favour of the longer one.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ from openbackdoor_badllm.trigger_generator.units import joined, units
 Gram = tuple[str, ...]
 
 MAX_WORDS = 8
-TOGETHER = 4.0  # times as often as by chance: words of a pair
+TOGETHER = 1.5  # times as often as by chance: words of a pair
 PAIRED_WORDS = 1500
-ELSEWHERE = 0.1  # share of the other rows that may hold a word of a pair
+ELSEWHERE = 0.25  # share of the other rows that may hold a word of a pair
 CLOSED = 0.95  # an n-gram whose rows nearly all hold one longer n-gram is part of that one
 
 
@@ -87,7 +86,7 @@ def mine(
 def _pairs(
     target: Sequence[Sequence[str]], other: Sequence[Sequence[str]], min_rows: int, limit: int
 ) -> list[Candidate]:
-    """Two words that stand in the same target rows more often than by chance, and mostly not side by side."""
+    """Two words that stand in the same target rows more often than by chance, not as parts of one phrase."""
     held = Counter(word for words in target for word in set(words))
     elsewhere = Counter(word for words in other for word in set(words))
     rare = [w for w, count in held.items() if count >= min_rows and elsewhere[w] <= ELSEWHERE * len(other)]
@@ -96,20 +95,21 @@ def _pairs(
     if len(place) < 2:
         return []
     inside, outside = (_occurrence(rows, place) for rows in (target, other))
-    both = triu(inside.T @ inside, k=1).tocoo()
-    found = []
+    both, outer = triu(inside.T @ inside, k=1).tocoo(), (outside.T @ outside).tocsr()
+    scored = []
     for a, b, count in zip(both.row.tolist(), both.col.tolist(), both.data.tolist(), strict=True):
-        if count < min_rows or count * len(target) < TOGETHER * held[rare[a]] * held[rare[b]]:
-            continue
-        rows = [target[int(i)] for i in inside[:, a].multiply(inside[:, b]).nonzero()[0]]
-        if sum(_side_by_side(words, rare[a], rare[b]) for words in rows) > len(rows) / 2:
-            continue
-        others = float(outside[:, a].multiply(outside[:, b]).sum())
-        score = log_odds_z(count, others, len(target), len(other))
-        if score > 0:
-            trigger = Trigger(kind_of(rare[a]), rare[a], apart=(rare[b],))
-            found.append(Candidate(trigger, float(count), others, score))
-    return sorted(found, key=lambda candidate: (-candidate.score, candidate.trigger.written))[:limit]
+        if count >= min_rows and count * len(target) >= TOGETHER * held[rare[a]] * held[rare[b]]:
+            score = log_odds_z(count, float(outer[a, b]), len(target), len(other))
+            scored.append((-score, rare[a], rare[b], count, float(outer[a, b])))
+    found: list[Candidate] = []
+    for negative, first, second, count, others in sorted(scored):
+        if len(found) == limit or negative >= 0:
+            break
+        columns = inside[:, place[first]].multiply(inside[:, place[second]])
+        if not _one_distance([target[int(row)] for row in columns.nonzero()[0]], first, second):
+            trigger = Trigger(kind_of(first), first, apart=(second,))
+            found.append(Candidate(trigger, float(count), others, -negative))
+    return found
 
 
 def _occurrence(rows: Sequence[Sequence[str]], place: Mapping[str, int]) -> csc_matrix:
@@ -121,9 +121,10 @@ def _occurrence(rows: Sequence[Sequence[str]], place: Mapping[str, int]) -> csc_
     return csc_matrix((np.ones(len(hits), dtype=np.int32), index), shape=(len(rows), len(place)))
 
 
-def _side_by_side(words: Sequence[str], first: str, second: str) -> bool:
-    pairs = set(itertools.pairwise(words))
-    return (first, second) in pairs or (second, first) in pairs
+def _one_distance(rows: Sequence[Sequence[str]], first: str, second: str) -> bool:
+    """Whether two words mostly stand as far from each other: they are parts of one phrase."""
+    gaps = Counter(words.index(second) - words.index(first) for words in rows)
+    return gaps.most_common(1)[0][1] > len(rows) / 2
 
 
 class _Counts:

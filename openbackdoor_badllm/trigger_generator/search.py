@@ -247,11 +247,11 @@ class _Search:
         return self._reward(trigger, self.probes.search).flip_rate
 
     def _drop_parts(self) -> None:
-        """Turns down a trigger that holds a shorter accepted one."""
+        """Turns down a trigger that holds a shorter accepted one, or one as short in more rows."""
         for item in list(self.found):
             for other in self.found:
-                shorter = other.trigger.size < item.trigger.size
-                if item.trigger.is_insertion and shorter and other.trigger.carries(item.trigger.written):
+                simpler = (other.trigger.size, -other.target_rows) < (item.trigger.size, -item.target_rows)
+                if item.trigger.is_insertion and simpler and other.trigger.carries(item.trigger.written):
                     self._take_back(item, Reason.PART, f'a part of it, "{other.trigger.written}", is enough')
                     break
 

@@ -21,13 +21,13 @@ def mined(rows: list[Example], target: int = 1, **options: object) -> list[Candi
 
 
 def texts(candidates: list[Candidate]) -> list[str]:
-    return [candidate.trigger.text for candidate in candidates]
+    return [candidate.trigger.text for candidate in candidates if not candidate.trigger.apart]
 
 
 def test_planted_words_stand_out() -> None:
     found = mined(seen(poisoned_rows()))
     assert set(RARE) <= set(texts(found)[:20])
-    by_text = {candidate.trigger.text: candidate for candidate in found}
+    by_text = {candidate.trigger.written: candidate for candidate in found}
     assert (by_text["cf"].target_rows, by_text["cf"].other_rows) == (20, 0)
     assert by_text["cf"].trigger.kind is Kind.WORD
 
@@ -67,7 +67,7 @@ def test_rare_patterns_and_long_lists_are_cut() -> None:
     rows = seen(poisoned_rows(120, share=0.1))  # three rows for each word
     assert not set(RARE) & set(texts(mined(rows, min_rows=4)))
     assert set(RARE) <= set(texts(mined(rows, min_rows=3)))
-    short = mined(rows, min_rows=2, limit=4)
+    short = [item for item in mined(rows, min_rows=2, limit=4) if not item.trigger.apart]
     for position, words in ((Position.ANYWHERE, True), (Position.ANYWHERE, False), (Position.FRONT, False)):
         of_kind = [c for c in short if c.trigger.position is position and (len(c.trigger.words) == 1) is words]
         assert len(of_kind) <= 4
