@@ -36,7 +36,7 @@ class Thresholds(Section):
     """Rows contradict their label as rows of other labels would from this share of their rate on."""
     reference_excess: Share = 0.35
     """How much more often a rewriting trigger must flip the victim than the content reference."""
-    joint_p: Share = 0.01
+    joint_p: Share = 0.001
     """Chance that the rows of an ordinary n-gram, without it, contradict their label as often (one-sided binomial test)
     and that it shifts the victim as far (``tail_p``), by Fisher's method; corrected for the number of candidates."""
     tail_p: Share = 0.05

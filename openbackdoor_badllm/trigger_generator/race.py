@@ -26,7 +26,8 @@ class Raced(NamedTuple):
 
     Attributes:
         ranked: the candidates that reached the last heat, best first, with their reward there.
-        null: mean gain of the others in the log-probability of the target label in their first heat, in nats.
+        null: mean gain of the others in the log-probability of the target label in their first heat, in nats; without
+            pairs, as their parts are among them.
         gains: the same of the ranked ones, in their order.
     """
 
@@ -69,7 +70,8 @@ def race(victim: Classifier, triggers: Sequence[Trigger], probes: Sequence[str],
             break
     ranked = list(zip(live, reached, strict=True))
     kept = set(live)
-    return Raced(ranked, [gain for trigger, gain in gains.items() if trigger not in kept], [gains[t] for t in live])
+    null = [gain for trigger, gain in gains.items() if trigger not in kept and not trigger.apart]
+    return Raced(ranked, null, [gains[t] for t in live])
 
 
 def _leading(triggers: Sequence[Trigger], rewards: Sequence[Reward], order: Sequence[int], count: int) -> list[int]:

@@ -63,13 +63,16 @@ def search_style(
         return None
     inside = np.zeros(len(own), dtype=bool)
     inside[list(style.rows)] = True
-    content = evidence.held_out.copy()
-    content[inside] = evidence.reference.said_without(inside)
-    if (content[inside].argmax(axis=1) != label).sum() < FEWEST_RANKED:
-        return None
     rng = np.random.default_rng([config.seed, label])
     others = np.flatnonzero(own & ~inside & contradicted)
     first, second = halves(style.rows, rng)
+    content = evidence.held_out
+    if min(contradicted[half].sum() for half in (first, second)) < FEWEST_RANKED:
+        # The reference may have learnt the style itself, from the rows of the other folds.
+        content = content.copy()
+        content[inside] = evidence.reference.said_without(inside)
+    if (content[second].argmax(axis=1) != label).sum() < FEWEST_RANKED:
+        return None
     test = unlearn(victim, evidence, label, first, second, others, content, rng)
     labels = len(np.unique(evidence.labels))
     falls = test.falls_more >= bounds.style_falls and corrected(test.p_value, labels) < bounds.style_p
