@@ -61,16 +61,6 @@ def attacker() -> Attacker:
     return load_attacker({"name": "base", "metrics": ["accuracy"], "poisoner": poisoner, "train": {"epochs": 1}})
 
 
-def test_cacc_and_asr(attacker: Attacker) -> None:
-    assert attacker.eval(Victim(), DATA) == {"test-clean": {"accuracy": 1.0}, "test-poison": {"accuracy": 1.0}}
-    evaluation = attacker.evaluation
-    assert list(evaluation.rows) == ["test-clean", "test-poison"]
-    assert evaluation.rows["test-clean"] == DATA["test"]
-    assert [len(evaluation.predictions[split]) for split in evaluation.rows] == [30, 20]
-    assert set(evaluation.predictions["test-poison"]) == {TARGET}
-    assert not any(flags.any() for flags in evaluation.flagged.values())
-
-
 def test_asr_counts_rows_of_other_labels_only(attacker: Attacker) -> None:
     class Clean(Victim):
         def logits(self, texts: Sequence[str]) -> Any:
@@ -198,15 +188,6 @@ def test_a_pre_defender_gets_the_poisoned_training_rows_once_and_by_keyword(atta
     assert len(spy.calls) == 1  # not asked again
 
 
-def test_the_attack_is_the_same_with_and_without_a_defender(attacker: Attacker) -> None:
-    seen = []
-    for defender in (None, Spy(pre=True)):
-        attacker.poison_trainer = training = Training()  # type: ignore[assignment]
-        attacker.attack(Victim(), DATA, None, defender)  # type: ignore[arg-type]
-        seen.append(training.data)
-    assert seen[0] == seen[1]
-
-
 class Rebuilder(Spy):
     """Puts a model in the place of the victim's."""
 
@@ -249,15 +230,3 @@ def test_a_defender_may_change_the_model(attacker: Attacker, kind: type[Spy], tr
     assert (name, len(train_rows), num_labels) == ("rebuild", 60, 3)
     assert sum(row.poison_label for row in train_rows) == 12
     assert clean_rows == DATA["dev"]  # neither the poisoned dev rows nor any test row
-
-
-def test_eval_detect(attacker: Attacker) -> None:
-    class Detector(Spy):
-        def flags(self, rows: Sequence[Any]) -> Sequence[int]:
-            return [1, 0, 0, 0, 0] * (len(rows) // 5)
-
-    detected = attacker.poison(Victim(), DATA, "detect")  # type: ignore[arg-type]
-    assert list(detected) == ["test-detect"]
-    scores, flags = Detector(pre=False).eval_detect(model=None, clean_data=DATA, poison_data=detected)
-    assert flags == [1, 0, 0, 0, 0] * 10
-    assert scores == {"test-detect": {"FRR": pytest.approx(6 / 30), "FAR": pytest.approx(16 / 20)}}
