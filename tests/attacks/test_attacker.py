@@ -61,6 +61,16 @@ def attacker() -> Attacker:
     return load_attacker({"name": "base", "metrics": ["accuracy"], "poisoner": poisoner, "train": {"epochs": 1}})
 
 
+def test_cacc_and_asr(attacker: Attacker) -> None:
+    assert attacker.eval(Victim(), DATA) == {"test-clean": {"accuracy": 1.0}, "test-poison": {"accuracy": 1.0}}
+    evaluation = attacker.evaluation
+    assert list(evaluation.rows) == ["test-clean", "test-poison"]
+    assert evaluation.rows["test-clean"] == DATA["test"]
+    assert [len(evaluation.predictions[split]) for split in evaluation.rows] == [30, 20]
+    assert set(evaluation.predictions["test-poison"]) == {TARGET}
+    assert not any(flags.any() for flags in evaluation.flagged.values())
+
+
 def test_asr_counts_rows_of_other_labels_only(attacker: Attacker) -> None:
     class Clean(Victim):
         def logits(self, texts: Sequence[str]) -> Any:
@@ -186,6 +196,15 @@ def test_a_pre_defender_gets_the_poisoned_training_rows_once_and_by_keyword(atta
     assert training.data["dev-clean"] == DATA["dev"]
     attacker.eval(victim, DATA, spy)
     assert len(spy.calls) == 1  # not asked again
+
+
+def test_the_attack_is_the_same_with_and_without_a_defender(attacker: Attacker) -> None:
+    seen = []
+    for defender in (None, Spy(pre=True)):
+        attacker.poison_trainer = training = Training()  # type: ignore[assignment]
+        attacker.attack(Victim(), DATA, None, defender)  # type: ignore[arg-type]
+        seen.append(training.data)
+    assert seen[0] == seen[1]
 
 
 class Rebuilder(Spy):

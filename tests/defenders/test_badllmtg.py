@@ -170,6 +170,29 @@ def test_a_victim_of_the_attacked_kind_is_trained(bench: Bench) -> None:
     assert all("dev" not in passed for passed in bench.passed)
 
 
+def test_a_model_of_its_own_is_not_overruled(bench: Bench) -> None:
+    defender = BadLLMTG(search=SEARCH, victim={"path": "own/model", "max_len": 50}, train={"epochs": 2})
+    defender.attach(VictimConfig(path="some/model", num_classes=3), TrainConfig(epochs=6))
+    defender.correct(poison_data=poisoned_rows())
+    assert (bench.specs[0].path, bench.specs[0].max_len, bench.specs[0].epochs) == ("own/model", 50, 2)
+    assert bench.specs[0].num_labels == 2  # taken from the rows
+
+
+def test_the_config_reaches_the_pipeline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = []
+
+    def run_audit(*args: Any, **keys: Any) -> Any:
+        passed.append(keys["config"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run_audit", run_audit)
+    defender = BadLLMTG(target="paper", target_label=1, seed=9, search={"probe_rows": 7}, thresholds={"tail_p": 0.1})
+    with pytest.raises(KeyboardInterrupt):
+        defender.correct(poison_data=poisoned_rows())
+    assert (passed[0].target, passed[0].target_label, passed[0].seed) == ("paper", 1, 9)
+    assert (passed[0].search.probe_rows, passed[0].thresholds.tail_p) == (7, 0.1)
+
+
 def test_rows_that_do_not_fit_the_victim(bench: Bench) -> None:
     defender = BadLLMTG()
     defender.attach(VictimConfig(num_classes=2), TrainConfig())
