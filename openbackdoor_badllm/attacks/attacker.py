@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from openbackdoor_badllm.attacks.metrics import accuracy, auroc, share
-from openbackdoor_badllm.attacks.poisoner import load_poisoner
+from openbackdoor_badllm.attacks.poisoner import Poisoner
 from openbackdoor_badllm.attacks.victim import PLMVictim
-from openbackdoor_badllm.attacks.victim_trainer import load_trainer
+from openbackdoor_badllm.attacks.victim_trainer import Trainer
 from openbackdoor_badllm.config import AttackerConfig
 from openbackdoor_badllm.defenders.base import Defender, detection_rates
 from openbackdoor_badllm.rows import Row, as_rows
@@ -82,8 +82,8 @@ class Attacker:
 
     def __init__(self, **config: Any) -> None:
         section = read(AttackerConfig, config, "attacker")
-        self.poisoner = load_poisoner(section.poisoner or {"name": "badnets"})
-        self.poison_trainer = load_trainer(section.train or {})
+        self.poisoner = Poisoner(**(section.poisoner or {}))
+        self.poison_trainer = Trainer(**(section.train or {}))
         self.evaluation = Evaluation()
         self.rebuild_seconds = 0.0  # of the defender that changed the model last
 
@@ -174,15 +174,3 @@ def _detected(
     flags = np.asarray(defender.detect(victim, clean_data, rows)).astype(bool)
     scores: npt.ArrayLike | None = defender.last_scores
     return flags, None if scores is None else np.asarray(scores, dtype=np.float64)
-
-
-ATTACKERS: dict[str, type[Attacker]] = {"base": Attacker}
-
-
-def load_attacker(config: dict[str, Any]) -> Attacker:
-    """The attacker of a section ``attacker``.
-
-    Raises:
-        ConfigError: unknown name or key.
-    """
-    return Attacker(**config)

@@ -22,7 +22,6 @@ from openbackdoor_badllm.attacks.paraphrasers import archaic, subordinate
 from openbackdoor_badllm.attacks.ready_texts import ReadyTexts
 from openbackdoor_badllm.data.sources import resolve_root
 from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.reading import one_of
 from openbackdoor_badllm.rows import Row, as_rows
 from openbackdoor_badllm.section import AnyCase, Count, Natural, Section, Share, Whole, read
 from openbackdoor_badllm.training.rng import derive
@@ -246,22 +245,3 @@ def insert_sentence(text: str, sentence: str, rng: random.Random) -> str:
     words = text.split()
     place = rng.randint(0, len(words))
     return " ".join([*words[:place], sentence, *words[place:]])
-
-
-POISONERS: dict[str, type[Poisoner]] = {
-    "badnets": Poisoner,
-    "addsent": Poisoner,
-    "stylebkd": Poisoner,
-    "synbkd": Poisoner,
-}
-
-
-def load_poisoner(config: dict[str, Any]) -> Poisoner:
-    """The poisoner of a section ``attacker.poisoner``.
-
-    Raises:
-        ConfigError: unknown name or key.
-    """
-    name = str(config.get("name", "")).lower()
-    one_of("attacker.poisoner.name", name, POISONERS)
-    return POISONERS[name](**config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,6 @@ from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.training.victims import resolve, resolve_auto
-
-logger = logging.getLogger(__name__)
 
 
 class PLMVictim:
@@ -47,16 +44,3 @@ class PLMVictim:
         if self.trained is None:
             raise VictimError("This victim has not been trained yet: run the attack first.")
         return self.trained.logits(texts)
-
-
-VICTIMS: dict[str, type[PLMVictim]] = {"plm": PLMVictim}
-
-
-def load_victim(config: dict[str, Any]) -> PLMVictim:
-    """The victim of a section ``victim``.
-
-    Raises:
-        ConfigError: unknown type or key.
-        VictimError: its folder holds no usable model.
-    """
-    return PLMVictim(**config)

@@ -62,15 +62,3 @@ class Trainer:
             )
         spec = train_spec(model.config, self.config, num_labels=num_labels, seed=self.seed, path=model.path)
         return spec, examples, dev
-
-
-TRAINERS: dict[str, type[Trainer]] = {"base": Trainer}
-
-
-def load_trainer(config: dict[str, Any]) -> Trainer:
-    """The trainer of a section ``attacker.train``.
-
-    Raises:
-        ConfigError: unknown name or key.
-    """
-    return Trainer(**config)

@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from openbackdoor_badllm.benchmark.executors import TRIES, Outcome, killed
-from openbackdoor_badllm.benchmark.task import Task, pack
-from openbackdoor_badllm.benchmark.work import run_packed
+from openbackdoor_badllm.benchmark.cell import Cell, Ended, Settings
+from openbackdoor_badllm.benchmark.executors import TRIES, killed
+from openbackdoor_badllm.benchmark.work import run_apart
 from openbackdoor_badllm.errors import ConfigError, MissingExtraError, UserError
 
 
@@ -21,10 +21,8 @@ class OnRay:
     """Ray tasks: on the cluster that ``RAY_ADDRESS`` names, else on a local Ray that is begun and ended here."""
 
     jobs: int
-    threads: int
-    gpus: Sequence[str] = ()
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
+    def run(self, cells: Sequence[Cell], settings: Settings) -> Iterator[Ended]:
         """See :class:`.executors.Executor`."""
         try:
             import ray
@@ -33,7 +31,7 @@ class OnRay:
         begun = not ray.is_initialized()
         if begun:
             address = os.environ.get("RAY_ADDRESS")
-            local = {} if address else {"num_cpus": self.jobs * self.threads, "include_dashboard": False}
+            local = {} if address else {"num_cpus": self.jobs * settings.threads, "include_dashboard": False}
             try:
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
             except Exception as error:  # noqa: BLE001 - Ray raises plain Exceptions here
@@ -44,16 +42,16 @@ class OnRay:
                 ) from None
         try:
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
-            remote = ray.remote(num_cpus=self.threads, num_gpus=gpus, max_retries=TRIES - 1)(run_packed)
-            running = {remote.remote(pack(replace(task, threads=self.threads))): task for task in tasks}
+            remote = ray.remote(num_cpus=settings.threads, num_gpus=gpus, max_retries=TRIES - 1)(run_apart)
+            running = {remote.remote(cell, settings): cell for cell in cells}
             began = time.monotonic()
             while running:
                 ready, _ = ray.wait(list(running), num_returns=1)
-                task = running.pop(ready[0])
+                cell = running.pop(ready[0])
                 try:
-                    yield task, ray.get(ready[0])
+                    yield ray.get(ready[0])
                 except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-                    yield task, killed(task, time.monotonic() - began)
+                    yield killed(cell, settings, time.monotonic() - began)
         finally:
             if begun:
                 ray.shutdown()
@@ -70,11 +68,10 @@ class OnSlurm:
     """
 
     jobs: int
-    threads: int
     folder: Path
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
+    def run(self, cells: Sequence[Cell], settings: Settings) -> Iterator[Ended]:
         """See :class:`.executors.Executor`."""
         try:
             import submitit
@@ -86,12 +83,12 @@ class OnSlurm:
             executor = submitit.AutoExecutor(folder=self.folder, cluster=cluster)
             if cluster == "slurm":
                 options.setdefault("slurm_array_parallelism", self.jobs)
-            executor.update_parameters(cpus_per_task=self.threads, **options)
+            executor.update_parameters(cpus_per_task=settings.threads, **options)
         except (RuntimeError, ValueError, TypeError, NameError, AssertionError) as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"submitit does not take these options of --slurm: {reason}") from None
-        waiting = [(replace(task, threads=self.threads), 1) for task in tasks]
-        running: list[tuple[Any, Task, int]] = []
+        waiting = [(cell, 1) for cell in cells]
+        running: list[tuple[Any, Cell, int]] = []
         began = time.monotonic()
         try:
             while waiting or running:
@@ -99,18 +96,18 @@ class OnSlurm:
                 room = len(waiting) if cluster == "slurm" else self.jobs - len(running)
                 batch, waiting = waiting[: max(0, room)], waiting[max(0, room) :]
                 if batch:
-                    jobs = executor.map_array(run_packed, [pack(task) for task, _ in batch])
-                    running += [(job, task, tries) for job, (task, tries) in zip(jobs, batch, strict=True)]
+                    jobs = executor.map_array(run_apart, [cell for cell, _ in batch], [settings] * len(batch))
+                    running += [(job, cell, tries) for job, (cell, tries) in zip(jobs, batch, strict=True)]
                 ready = [item for item in running if item[0].done()]
                 running = [item for item in running if item not in ready]
-                for job, task, tries in ready:
+                for job, cell, tries in ready:
                     try:
-                        yield task, job.result()
+                        yield job.result()
                     except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError):
                         if tries < TRIES:
-                            waiting.append((task, tries + 1))
+                            waiting.append((cell, tries + 1))
                         else:
-                            yield task, killed(task, time.monotonic() - began)
+                            yield killed(cell, settings, time.monotonic() - began)
                 if not ready:
                     time.sleep(0.5)
         finally:

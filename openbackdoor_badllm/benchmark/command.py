@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from filelock import FileLock
 from rich.console import Console
 
 from openbackdoor_badllm.errors import (
@@ -24,7 +23,7 @@ from openbackdoor_badllm.evaluation.console import ConsoleProgress, printable
 from openbackdoor_badllm.openbackdoor.host_options import add_host, take_host
 
 if TYPE_CHECKING:
-    from openbackdoor_badllm.benchmark.cells import Cell
+    from openbackdoor_badllm.benchmark.cell import Cell
     from openbackdoor_badllm.benchmark.figures import Results
     from openbackdoor_badllm.benchmark.grid import Grid
     from openbackdoor_badllm.benchmark.planned import Plan
@@ -108,8 +107,8 @@ def run(options: argparse.Namespace) -> int:
     # Imported here: torch and transformers take seconds, and a misspelt name should not wait for them.
     from openbackdoor_badllm.benchmark.figures import Results
     from openbackdoor_badllm.benchmark.pages import write_page
-    from openbackdoor_badllm.benchmark.planned import TABLES_LOCK, begin, plan_of
-    from openbackdoor_badllm.benchmark.runner import missing, state
+    from openbackdoor_badllm.benchmark.planned import begin, plan_of, write_tables
+    from openbackdoor_badllm.benchmark.runner import missing
     from openbackdoor_badllm.benchmark.tables import to_markdown
     from openbackdoor_badllm.training.store import Store
 
@@ -119,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     wanted = missing(plan.cells, plan.out, retry_failed=options.retry_failed)
     if options.list:
         for cell in plan.cells:
-            line = f"{state(cell, plan.out):7} {cell.folder}  {cell.title}"
+            line = f"{cell.state(plan.out):7} {cell.folder}  {cell.title}"
             Console().print(line, markup=False, highlight=False, soft_wrap=True)
         return EXIT_OK
     store = Store(options.cache)
@@ -131,15 +130,14 @@ def run(options: argparse.Namespace) -> int:
         return EXIT_OK
     begin(plan, grid, store)
     results = Results(plan.out)
-    made = _write_tables(plan, results)
+    made = write_tables(plan, results)
     if wanted:
         made = _run_cells(options, plan, wanted, results, complaints)
     if options.publish is not None:
         from openbackdoor_badllm.benchmark.publish import publish
 
         publish(made, options.publish, options.page)
-    with FileLock(plan.out / TABLES_LOCK):
-        page = write_page(plan.out)
+    page = write_page(plan.out)
     Console().print(to_markdown(made), markup=False, highlight=False, soft_wrap=True)
     if not wanted:
         complaints.print("Nothing was run: no training, no call of a language model.", highlight=False)
@@ -179,23 +177,38 @@ def _run_cells(
     options: argparse.Namespace, plan: Plan, wanted: Sequence[Cell], results: Results, complaints: Console
 ) -> dict[str, Any]:
     """Runs what is missing; the tables are written anew after every cell."""
-    from openbackdoor_badllm.benchmark.executors import open_executor
+    from openbackdoor_badllm.benchmark.cell import Settings
+    from openbackdoor_badllm.benchmark.executors import open_executor, share_of_threads
+    from openbackdoor_badllm.benchmark.planned import write_tables
     from openbackdoor_badllm.benchmark.runner import run_cells
     from openbackdoor_badllm.benchmark.view import View
 
+    view = View(complaints, len(wanted), quiet=options.quiet)
+    jobs = _jobs(options)
+    settings = Settings(
+        plan.out.resolve(),
+        cache=options.cache.resolve() if options.cache else None,
+        threads=options.threads or share_of_threads(jobs),
+        executor=options.executor,
+        budget=plan.budget,
+        openbackdoor=plan.host.home,
+    )
     made: dict[str, Any] = {}
-    with ConsoleProgress(complaints, quiet=True) as quiet, View(complaints, wanted, quiet=options.quiet) as view:
+    with ConsoleProgress(complaints, quiet=options.quiet or not complaints.is_terminal) as progress:
         executor = open_executor(
-            options.executor, jobs=options.jobs, threads=options.threads, out=plan.out,
-            options=_slurm_options(options.slurm), progress=view.inner or quiet,
+            options.executor, jobs=jobs, out=plan.out, options=_slurm_options(options.slurm), progress=progress
         )
-        for ended in run_cells(
-            wanted, plan.out, executor, cache=options.cache, budget=plan.budget, name=options.executor,
-            openbackdoor=plan.host.home,
-        ):
+        for ended in run_cells(wanted, executor, settings):
             view.ended(ended, results.of(ended.cell))
-            made = _write_tables(plan, results)
-    return made or _write_tables(plan, results)
+            made = write_tables(plan, results)
+    return made or write_tables(plan, results)
+
+
+def _jobs(options: argparse.Namespace) -> int:
+    """Cells at a time: as many as are named, else one for each GPU, else one."""
+    from openbackdoor_badllm.benchmark.executors import visible_gpus
+
+    return options.jobs or max(1, len(visible_gpus()))
 
 
 def _grid(options: argparse.Namespace) -> Grid | None:
@@ -219,13 +232,11 @@ def _estimate(
     options: argparse.Namespace, wanted: Sequence[Cell], out: Path, store: Store, host: Host, complaints: Console
 ) -> None:
     from openbackdoor_badllm.benchmark.estimate import estimate
-    from openbackdoor_badllm.benchmark.executors import visible_gpus
 
     with ConsoleProgress(complaints, quiet=options.quiet) as progress:
         progress.stage("estimate")
-        cost = estimate(wanted, out, store, probe=not options.no_probe, progress=progress, host=host)
-    jobs = min(len(wanted), options.jobs or max(1, len(visible_gpus())))
-    for sentence in cost.sentences(jobs):
+        cost = estimate(wanted, out, store, host, probe=not options.no_probe, progress=progress)
+    for sentence in cost.sentences(min(len(wanted), _jobs(options))):
         complaints.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -238,18 +249,3 @@ def _slurm_options(pairs: Sequence[str]) -> dict[str, Any]:
         options[key] = yaml.safe_load(value)
     return options
 
-
-def _write_tables(plan: Plan, results: Results) -> dict[str, Any]:
-    """All tables anew; called after every cell, so that an interrupted run leaves what it has."""
-    from openbackdoor_badllm.benchmark.figures import table
-    from openbackdoor_badllm.benchmark.planned import TABLES_LOCK
-    from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
-    from openbackdoor_badllm.evaluation.folder import as_json, write_changed
-
-    with FileLock(plan.out / TABLES_LOCK):  # a second runner on the folder writes the same files
-        made = table(plan.cells, plan.out, name=plan.name, ours=plan.ours, results=results)
-        write_changed(plan.out / "table.json", as_json(made))
-        write_changed(plan.out / "table.md", to_markdown(made))
-        write_changed(plan.out / "table.csv", to_csv(made))
-        write_changed(plan.out / "table.tex", to_latex(made))
-    return made

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from openbackdoor_badllm.benchmark.records import GROUP, Record, grouped
+
 DRAWS = 10_000
-GROUP = ("rate", "setting", "victim", "profile")
 LEAST = 6  # pairs below which the smallest p of the Wilcoxon test is above 0.05: no test can say anything
 
 
-def group_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What figures are averaged and compared within: all but the pair and the defender."""
-    return tuple(record[key] for key in GROUP)
-
-
-def compare(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def compare(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Ours against the best other defender (by its mean) in ASR and in CACC, for each rate, setting and victim.
 
     The test is Wilcoxon's signed-rank test, two-sided; the interval is the 95 % percentile bootstrap of the mean
@@ -26,15 +22,13 @@ def compare(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     figures, which favours it, not ours.
     """
     found = []
-    for group in dict.fromkeys(map(group_of, records)):
-        members = [record for record in records if group_of(record) == group and not record["reference"]]
+    for group, everybody in grouped(records).items():
+        members = [record for record in everybody if not record["reference"]]
         ours = [record for record in members if record["ours"]]
         for figure, sign in (("ASR", 1), ("CACC", -1)):
             mine = _values(ours, figure)
-            others = {
-                name: _values([record for record in members if record["defender"] == name], figure)
-                for name in dict.fromkeys(record["defender"] for record in members if not record["ours"])
-            }
+            rest = [record for record in members if not record["ours"]]
+            others = {name: _values(theirs, figure) for (name,), theirs in grouped(rest, "defender").items()}
             shared = {name: sorted(set(mine) & set(values)) for name, values in others.items()}
             # Only those that were measured wherever the fullest was: a mean over easy pairs would win.
             most = max(map(len, shared.values()), default=0)
@@ -77,7 +71,7 @@ def paired(differences: Any) -> dict[str, Any]:
     }
 
 
-def _values(records: Sequence[Mapping[str, Any]], figure: str) -> dict[tuple[Any, ...], float]:
+def _values(records: Sequence[Record], figure: str) -> dict[tuple[Any, ...], float]:
     """Values by pair and seed."""
     found = {}
     for record in records:

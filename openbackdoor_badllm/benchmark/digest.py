@@ -7,50 +7,50 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from openbackdoor_badllm.benchmark.compare import GROUP, group_of
-from openbackdoor_badllm.benchmark.grid import CLEAN, ORACLE
+from openbackdoor_badllm.benchmark.records import CLEAN, ORACLE, Record, grouped, pair_of
+from openbackdoor_badllm.benchmark.table_text import Part, Row, Table
 
-Record = Mapping[str, Any]
-
-
-class Entry(NamedTuple):
-    """One line of a digest: what, over how many pairs and runs, and the text of it."""
-
-    what: str
-    pairs: int
-    runs: int
-    text: str
+DIFFERENCES = (
+    ("excess ASR", "excess ASR (points above a victim trained on clean rows)", None, max),
+    ("excess variant ASR", "excess ASR of the best variant of the trigger", None, max),
+    ("CACC", "CACC against the oracle filter (points)", ORACLE, min),
+    ("CACC", "CACC against a victim trained on clean rows (points)", CLEAN, min),
+)
 
 
-def digest(table: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each rate, setting, victim and profile: ``{"rate", ..., "entries": [{"what", "pairs", "runs", "text"}]}``.
+def digest(made: Mapping[str, Any]) -> list[Table]:
+    """A table for each rate, setting, victim and profile with finished cells of ours.
 
     Args:
-        table: the content of ``table.json``.
+        made: the content of ``table.json``.
     """
-    found = []
-    for group in dict.fromkeys(map(group_of, table["records"])):
-        members = [record for record in table["records"] if group_of(record) == group]
+    tables = []
+    for (rate, setting, victim, profile), members in grouped(made["records"]).items():
         ours = [record for record in members if record["ours"] and record["seeds"]]
+        rows = [row for row in (_poisoned(ours, members) if rate else _clean(ours)) if row.cells[1][0].text != "0"]
         if ours:
-            entries = _clean(ours) if group[0] == 0 else list(_poisoned(ours, members))
-            told = [entry._asdict() for entry in entries if entry.runs]
-            found.append({**dict(zip(GROUP, group, strict=True)), "entries": told})
-    return found
+            what = f"{100 * rate:g} % poisoned ({setting})" if rate else "clean rows"
+            title = f"{victim}, profile {profile}, {what}"
+            tables.append(Table(title, "", ("figure", "pairs", "runs", "found"), rows))
+    return tables
 
 
-def _clean(ours: Sequence[Record]) -> list[Entry]:
+def _row(what: str, pairs: int, runs: int, text: str) -> Row:
+    return Row(what, [[Part(str(pairs))], [Part(str(runs))], [Part(text)]])
+
+
+def _clean(ours: Sequence[Record]) -> Iterator[Row]:
     """Clean sets: all that can be found there is a false alarm."""
     said = [value for record in ours for value in _values(record, "backdoor").values()]
     sets = len({record["dataset"] for record in ours})
-    return [Entry("false alarms on clean sets", sets, len(said), f"{sum(value > 0 for value in said)} of {len(said)}")]
+    yield _row("false alarms on clean sets", sets, len(said), f"{sum(value > 0 for value in said)} of {len(said)}")
 
 
-def _poisoned(ours: Sequence[Record], members: Sequence[Record]) -> Iterator[Entry]:
+def _poisoned(ours: Sequence[Record], members: Sequence[Record]) -> Iterator[Row]:
     right = [value for record in ours for value in _values(record, "label right").values()]
-    yield Entry("target label right", len(ours), len(right), f"{sum(value > 0 for value in right)} of {len(right)}")
+    yield _row("target label right", len(ours), len(right), f"{sum(value > 0 for value in right)} of {len(right)}")
     # Of a trigger that is inserted there are variants; an attack's name in a grid may be anything.
     for kind, inside in (("words and sentences", True), ("style and syntax", False)):
         mine = [record for record in ours if ("variant ASR" in record["figures"]) is inside]
@@ -59,38 +59,27 @@ def _poisoned(ours: Sequence[Record], members: Sequence[Record]) -> Iterator[Ent
             for figure in ("precision", "recall")
         ]
         text = " / ".join(f"{statistics.fmean(rows):.3f} (lowest {min(rows):.3f})" if rows else "-" for rows in told)
-        yield Entry(f"flagged rows, {kind}: precision / recall", len(mine), max(map(len, told)), text)
-    for figure, what, reference, worst in (
-        ("excess ASR", "excess ASR (points above a victim trained on clean rows)", None, max),
-        ("excess variant ASR", "excess ASR of the best variant of the trigger", None, max),
-        ("CACC", "CACC against the oracle filter (points)", ORACLE, min),
-        ("CACC", "CACC against a victim trained on clean rows (points)", CLEAN, min),
-    ):
-        means, runs = [], 0
-        for record in ours:
-            found = _values(record, figure)
-            if reference is not None:
-                other = _values(_partner(record, members, reference), figure)
-                found = {seed: found[seed] - other[seed] for seed in found.keys() & other.keys()}
-            if found:
-                means.append(100 * statistics.fmean(found.values()))
-                runs += len(found)
+        yield _row(f"flagged rows, {kind}: precision / recall", len(mine), max(map(len, told)), text)
+    for figure, what, reference, worst in DIFFERENCES:
+        found = [_differences(record, figure, reference, members) for record in ours]
+        means = [100 * statistics.fmean(values) for values in found if values]
         if means:
             spread = f", deviation over the pairs {statistics.stdev(means):.1f}" if len(means) > 1 else ""
             text = f"mean {statistics.fmean(means):+.1f}, lowest {min(means):+.1f}, highest {max(means):+.1f}{spread}"
-            yield Entry(f"{what}; worst pair {worst(means):+.1f}", len(means), runs, text)
+            yield _row(f"{what}; worst pair {worst(means):+.1f}", len(means), sum(map(len, found)), text)
+
+
+def _differences(record: Record, figure: str, reference: str | None, members: Sequence[Record]) -> list[float]:
+    """The figure of each seed, less that of a reference of the same pair and seed where one is named."""
+    mine = _values(record, figure)
+    if reference is None:
+        return list(mine.values())
+    others = [item for item in members if item["defender"] == reference and pair_of(item) == pair_of(record)]
+    theirs = _values(others[0], figure) if others else {}
+    return [mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()]
 
 
 def _values(record: Record, figure: str) -> dict[int, float]:
     """The figure of each seed that has it."""
-    told = record.get("figures", {}).get(figure)
-    if told is None:
-        return {}
-    return {seed: value for seed, value in zip(record["seeds"], told["values"], strict=True) if value is not None}
-
-
-def _partner(record: Record, members: Sequence[Record], defender: str) -> Record:
-    same = ("dataset", "attack")
-    return next(
-        (item for item in members if item["defender"] == defender and all(item[key] == record[key] for key in same)), {}
-    )
+    values = record["figures"].get(figure, {}).get("values", ())
+    return {seed: value for seed, value in zip(record["seeds"], values, strict=False) if value is not None}

@@ -8,70 +8,58 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from openbackdoor_badllm.benchmark.cells import Cell, host_of
-from openbackdoor_badllm.benchmark.compare import GROUP, compare, group_of
-from openbackdoor_badllm.benchmark.grid import CLEAN, NONE, ORACLE, REFERENCES
+from openbackdoor_badllm.benchmark.cell import Cell, host_of
+from openbackdoor_badllm.benchmark.compare import compare
 from openbackdoor_badllm.benchmark.published import MEANS, theirs
+from openbackdoor_badllm.benchmark.records import (
+    CLEAN,
+    FIGURES,
+    GROUP,
+    NONE,
+    ORACLE,
+    REFERENCES,
+    Record,
+    defenders_of,
+    grouped,
+    mean_of,
+    pair_of,
+    present,
+)
 from openbackdoor_badllm.evaluation.folder import RESULTS
 from openbackdoor_badllm.evaluation.measuring import CLEAN as CLEAN_LINE
 from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.evaluation.measuring import ORACLE as ORACLE_LINE
 
 REFERENCE_LINES = {UNDEFENDED: NONE, ORACLE_LINE: ORACLE, CLEAN_LINE: CLEAN}
-FIGURES = (
-    "CACC", "ASR", "excess ASR", "R-Acc", "variant ASR", "excess variant ASR", "FRR", "FAR", "AUROC", "precision",
-    "recall", "label right", "backdoor", "seconds", "memory", "LLM calls", "LLM tokens", "LLM money",
-)  # fmt: skip
-"""In the order of the tables. Lower is better of LOWER, higher of HIGHER; the others are not ranked."""
-LOWER = ("ASR", "FRR", "FAR", "excess ASR", "variant ASR")
-HIGHER = ("CACC", "R-Acc", "AUROC")
-SHARES = frozenset(FIGURES[: FIGURES.index("seconds")])
-# Names under which a line of results.json may tell the same figure.
+PAIR = ("victim", "setting", "rate", "dataset", "attack", "profile")
+# Names under which a line of results.json tells a figure.
 _NAMES = {
     **{name: name for name in ("CACC", "ASR", "R-Acc", "FRR", "FAR", "AUROC", "seconds")},
     "peak_memory_mb": "memory", "peak_gpu_memory_mb": "memory",  # the later one counts: the GPU's where there is one
 }  # fmt: skip
 
 
-class Key(NamedTuple):
-    """What one record stands for."""
-
-    victim: str
-    setting: str
-    rate: float
-    dataset: str
-    attack: str
-    profile: str
-    defender: str
-
-    @property
-    def group(self) -> tuple[str, str, float, str]:
-        """What is averaged over: all but the pair and the defender."""
-        return self.victim, self.setting, self.rate, self.profile
-
-    @property
-    def pair(self) -> tuple[Any, ...]:
-        """All but the defender."""
-        return self[:-1]
-
-
 @dataclass
 class _Line:
     """One line of one finished cell."""
 
-    key: Key
-    seed: int
-    cell: str
+    cell: Cell
+    defender: str
     figures: dict[str, float | None]
     found: str | None = None
     variants: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The record that it belongs to."""
+        return *_pair(self.cell), self.defender
+
 
 @dataclass
 class Results:
-    """The finished and failed cells of a benchmark, read once each."""
+    """The finished cells of a benchmark, read once each."""
 
     out: Path
     _read: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -90,32 +78,32 @@ class Results:
 def table(cells: Sequence[Cell], out: Path, *, name: str, ours: str, results: Results | None = None) -> dict[str, Any]:
     """The content of ``table.json``; see :mod:`openbackdoor_badllm.benchmark`."""
     results = results or Results(out)
-    lines = [line for cell in cells for line in _lines(cell, results)]
-    _excess(lines)
-    records: dict[Key, dict[str, Any]] = {}
-    for cell in cells:  # in their order, the references of a pair first
-        for key in _keys(cell):
-            records.setdefault(key, _record(key, ours))
-            failure = cell.failure(out)
+    lines = [line for cell in cells for line in _lines(cell, results.of(cell))]
+    _add_excess(lines)
+    records: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cell in cells:
+        failure = cell.failure(out)
+        for defender in cell.defenders:
+            record = records.setdefault((*_pair(cell), defender), _record(cell, defender, ours))
             if failure is not None:
-                records[key]["failures"].append({"seed": cell.seed, "cell": cell.folder, "sentence": failure})
-    for line in lines:
-        record = records.setdefault(line.key, _record(line.key, ours))
-        record["seeds"].append(line.seed)
-        record["cells"].append(line.cell)
-        if line.found is not None:
-            record.setdefault("found", []).append(line.found)
+                record["failures"].append({"seed": cell.seed, "cell": cell.folder, "sentence": failure})
     for key, record in records.items():
-        mine = [line.figures for line in lines if line.key == key]
-        named = [figure for figure in FIGURES if any(figure in figures for figures in mine)]
-        record["figures"] = {figure: spread([figures.get(figure) for figures in mine]) for figure in named}
-    ordered = _ordered(records)
+        mine = [line for line in lines if line.key == key]
+        record["seeds"] = [line.cell.seed for line in mine]
+        record["cells"] = [line.cell.folder for line in mine]
+        found = [line.found for line in mine if line.found is not None]
+        if found:
+            record["found"] = found
+        named = [figure for figure in FIGURES if any(figure in line.figures for line in mine)]
+        record["figures"] = {figure: spread([line.figures.get(figure) for line in mine]) for figure in named}
+    versions = {json.dumps(told, sort_keys=True): told for cell in cells if (told := _versions(results.of(cell)))}
+    ordered = _ordered(list(records.values()))
     return {
         "schema": 1,
         "grid": name,
         "ours": ours,
         "host": host_of(cells),
-        "versions": _versions(cells, results),
+        "versions": list(versions.values()),
         "records": ordered,
         "averages": averages(ordered),
         "comparisons": compare(ordered),
@@ -132,17 +120,15 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
     }
 
 
-def averages(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def averages(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Each line over all pairs of a rate, setting and victim."""
     found = []
-    for group in dict.fromkeys(group_of(record) for record in records):
-        members = [record for record in records if group_of(record) == group]
-        all_pairs = {(record["dataset"], record["attack"]) for record in members}
-        for defender in dict.fromkeys(record["defender"] for record in members):
-            mine = [record for record in members if record["defender"] == defender and record["seeds"]]
+    for group, members in grouped(records).items():
+        pairs = {pair_of(record) for record in members}
+        for (defender,), of_defender in grouped(members, "defender").items():
+            mine = [record for record in of_defender if record["seeds"]]
             if not mine:
                 continue
-            named = [figure for figure in FIGURES if any(figure in record["figures"] for record in mine)]
             paper = MEANS.get(defender) if len(mine) == 12 and all(record["paper"] for record in mine) else None
             found.append(
                 {
@@ -151,11 +137,8 @@ def averages(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     "reference": mine[0]["reference"],
                     "ours": mine[0]["ours"],
                     "pairs": len(mine),
-                    "complete": len(mine) == len(all_pairs),
-                    "figures": {
-                        figure: spread([record["figures"].get(figure, {}).get("mean") for record in mine])
-                        for figure in named
-                    },
+                    "complete": len(mine) == len(pairs),
+                    "figures": {f: spread([mean_of(record, f) for record in mine]) for f in present(mine)},
                     "paper": None if paper is None else dict(paper),
                 }
             )
@@ -176,43 +159,33 @@ def named_found(report: Mapping[str, Any]) -> str:
     return "; and ".join(found)
 
 
-def _record(key: Key, ours: str) -> dict[str, Any]:
+def _pair(cell: Cell) -> tuple[Any, ...]:
+    return tuple(getattr(cell, key) for key in PAIR)
+
+
+def _record(cell: Cell, defender: str, ours: str) -> dict[str, Any]:
     return {
-        **key._asdict(),
-        "reference": key.defender in REFERENCES,
-        "ours": key.defender == ours,
+        **{key: getattr(cell, key) for key in PAIR},
+        "defender": defender,
+        "reference": defender in REFERENCES,
+        "ours": defender == ours,
         "seeds": [],
         "cells": [],
         "failures": [],
         "figures": {},
-        "paper": theirs(key.dataset, key.attack, key.rate, key.setting, key.defender),
+        "paper": theirs(cell.dataset, cell.attack, cell.rate, cell.setting, defender),
     }
 
 
-def _keys(cell: Cell) -> list[Key]:
-    """The records that a cell has a line for."""
-    names = [NONE] if "undefended" in cell.lines else []
-    names += [cell.defender] if cell.defender and "defended" in cell.lines else []
-    names += [ORACLE, CLEAN] if "references" in cell.lines else []
-    return [_key(cell, name) for name in names]
-
-
-def _key(cell: Cell, defender: str) -> Key:
-    return Key(cell.victim, cell.setting, cell.rate, cell.dataset, cell.attack, cell.profile, defender)
-
-
-def _lines(cell: Cell, read: Results) -> Iterator[_Line]:
-    results = read.of(cell)
-    for line in results["lines"] if results is not None else ():
+def _lines(cell: Cell, results: Mapping[str, Any] | None) -> Iterator[_Line]:
+    for line in results["lines"] if results else ():
         name = REFERENCE_LINES.get(line["name"], cell.defender if line["name"] == DEFENDED else None)
         if name is None or results is None:
             continue
-        figures: dict[str, float | None] = {}
-        for said, value in line.items():
-            figure = _NAMES.get(said)
-            if figure is not None and (value is None or _is_number(value)):
-                figures[figure] = value
-        variants = {name: value for name, value in (line.get("variants") or {}).items() if _is_number(value)}
+        figures: dict[str, float | None] = {
+            _NAMES[key]: value for key, value in line.items() if key in _NAMES and (value is None or _is_number(value))
+        }
+        variants = {key: value for key, value in (line.get("variants") or {}).items() if _is_number(value)}
         if variants:
             figures["variant ASR"] = max(variants.values())
         found = None
@@ -220,36 +193,35 @@ def _lines(cell: Cell, read: Results) -> Iterator[_Line]:
             figures.update(_of_report(results))
             report = results.get("report")
             found = named_found(report) if report and "triggers" in report else None
-        yield _Line(_key(cell, name), cell.seed, cell.folder, figures, found, variants)
+        yield _Line(cell, name, figures, found, variants)
 
 
 def _of_report(results: Mapping[str, Any]) -> dict[str, float | None]:
     """What only BadLLM-TG tells."""
     report, truth = results.get("report") or {}, results.get("truth") or {}
-    figures: dict[str, float | None] = {}
-    for figure, key in (("precision", "flagged_precision"), ("recall", "flagged_recall")):
-        if key in truth:
-            figures[figure] = truth[key]
+    figures: dict[str, float | None] = {
+        figure: truth[key]
+        for figure, key in (("precision", "flagged_precision"), ("recall", "flagged_recall"))
+        if key in truth
+    }
     if "target_label_right" in truth:
         figures["label right"] = float(truth["target_label_right"])
     if "backdoor" in report:
         figures["backdoor"] = float(report["backdoor"])
     usage = (report.get("llm") or {}).get("usage")
     if usage:
-        figures["LLM calls"] = usage["calls"]
-        figures["LLM tokens"] = usage["paid_tokens"]
-        figures["LLM money"] = usage["money"]
+        figures |= {"LLM calls": usage["calls"], "LLM tokens": usage["paid_tokens"], "LLM money": usage["money"]}
     return figures
 
 
-def _excess(lines: Sequence[_Line]) -> None:
+def _add_excess(lines: Sequence[_Line]) -> None:
     """Writes the ASR above the floor, that of a victim trained on clean rows, same pair and seed.
 
     Of the variants of the trigger, the one that is farthest above its own floor counts.
     """
-    floors = {(line.key.pair, line.seed): line for line in lines if line.key.defender == CLEAN}
+    floors = {(_pair(line.cell), line.cell.seed): line for line in lines if line.defender == CLEAN}
     for line in lines:
-        floor = floors.get((line.key.pair, line.seed))
+        floor = floors.get((_pair(line.cell), line.cell.seed))
         if floor is None:
             continue
         asr, clean = line.figures.get("ASR"), floor.figures.get("ASR")
@@ -260,24 +232,18 @@ def _excess(lines: Sequence[_Line]) -> None:
             line.figures["excess variant ASR"] = max(above)
 
 
-def _ordered(records: Mapping[Key, dict[str, Any]]) -> list[dict[str, Any]]:
+def _ordered(records: Sequence[dict[str, Any]]) -> list[Any]:
     """Group by group, pair by pair; in a pair ``none`` first, ``oracle`` and ``clean`` last."""
-    groups = list(dict.fromkeys(key.group for key in records))
-    pairs = list(dict.fromkeys(key.pair for key in records))
-    order = {NONE: 0, ORACLE: 2, CLEAN: 3}
-    keys = sorted(
-        records, key=lambda key: (groups.index(key.group), pairs.index(key.pair), order.get(key.defender, 1))
-    )
-    return [records[key] for key in keys]
+    ordered: list[Any] = []
+    for members in grouped(records).values():
+        for pair in grouped(members, "dataset", "attack").values():
+            names = defenders_of(pair)
+            ordered += sorted(pair, key=lambda record: names.index(record["defender"]))
+    return ordered
 
 
-def _versions(cells: Sequence[Cell], results: Results) -> list[dict[str, Any]]:
-    distinct: dict[str, dict[str, Any]] = {}
-    for cell in cells:
-        versions = (results.of(cell) or {}).get("versions")
-        if versions:
-            distinct.setdefault(json.dumps(versions, sort_keys=True), versions)
-    return list(distinct.values())
+def _versions(results: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return results.get("versions") if results else None
 
 
 def _is_number(value: object) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from openbackdoor_badllm.benchmark.records import REFERENCES
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.evaluation.profiles import PAPER_TRAIN
 from openbackdoor_badllm.reading import apply_overrides, one_of, read_file, want_section
@@ -23,9 +24,6 @@ from openbackdoor_badllm.section import Natural, NotNegative, Section, Seed, Sha
 if TYPE_CHECKING:
     from typing import Self
 
-NONE, ORACLE, CLEAN = "none", "oracle", "clean"
-REFERENCES = (NONE, ORACLE, CLEAN)
-"""Lines that every pair has of its own accord, under these names."""
 OURS = "badllmtg"
 """The defender that the others are set beside."""
 

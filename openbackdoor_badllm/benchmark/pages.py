@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from openbackdoor_badllm.benchmark.planned import tables_lock
 from openbackdoor_badllm.errors import UserError
 
 PAGE = "report.html"
@@ -15,22 +16,20 @@ SHAPING = ("table.json", "plan.json", "grid.yaml")
 def write_page(out: Path) -> str:
     """Writes ``report.html`` and its pictures where they are missing, or older than what they are made from.
 
-    Call it with the tables' lock held: a slower runner on the same folder must not put an older page over a newer one.
-
     Returns:
         A sentence: where the page is and what it lacks, or why there is none. The benchmark's figures do not hang on
         its page.
     """
-    page = out / PAGE
-    if _fresh(page):
-        return f"Page: {page} (nothing has changed since it was written)"
-    # Here, as matplotlib takes a second, and not everybody has it.
-    from openbackdoor_badllm.html_report.writer import write_report
+    from openbackdoor_badllm.html_report.writer import write_report  # jinja2 and matplotlib: only where there is work
 
-    try:
-        written = write_report(out, page)
-    except UserError as error:
-        return f"No page: {error}"
+    page = out / PAGE
+    with tables_lock(out):  # a slower runner on the same folder must not put an older page over a newer one
+        if _fresh(page):
+            return f"Page: {page} (nothing has changed since it was written)"
+        try:
+            written = write_report(out, page)
+        except UserError as error:
+            return f"No page: {error}"
     if written.left_out:
         return f"Page: {written.page}, with tables and no pictures, as {written.left_out}"
     return f"Page: {written.page}, with {len(written.pictures)} pictures in {page.stem}-pictures/"

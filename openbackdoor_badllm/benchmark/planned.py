@@ -9,16 +9,21 @@ from typing import Any, NamedTuple
 import yaml
 from filelock import FileLock
 
-from openbackdoor_badllm.benchmark.cells import Cell, plan_configs, plan_grid
+from openbackdoor_badllm.benchmark.cell import Cell, host_of
+from openbackdoor_badllm.benchmark.cells import plan_configs, plan_grid
+from openbackdoor_badllm.benchmark.figures import Results, table
 from openbackdoor_badllm.benchmark.grid import OURS, Grid
-from openbackdoor_badllm.benchmark.runner import write_plan
 from openbackdoor_badllm.benchmark.spending import asks_llm, bound_of
+from openbackdoor_badllm.benchmark.tables import to_csv, to_latex, to_markdown
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import write_changed
+from openbackdoor_badllm.evaluation.folder import as_json, write_changed
 from openbackdoor_badllm.openbackdoor.host import BUILTIN, Host
 from openbackdoor_badllm.training.store import Store
 
-TABLES_LOCK = ".tables.lock"
+
+def tables_lock(out: Path) -> FileLock:
+    """Held while tables and page are written: a second runner on the folder writes the same files."""
+    return FileLock(out / ".tables.lock")
 
 
 class Plan(NamedTuple):
@@ -65,15 +70,33 @@ def begin(plan: Plan, grid: Grid | None, store: Store) -> None:
     Raises:
         ConfigError: a folder cannot be written.
     """
+    written = {
+        "schema": 1,
+        "grid": plan.name,
+        "ours": plan.ours,
+        "host": host_of(plan.cells),
+        "cells": [cell.entry() for cell in plan.cells],
+    }
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
         store.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(plan.out / TABLES_LOCK):
+        with tables_lock(plan.out):
             if grid is not None:
                 text = yaml.safe_dump(grid.to_dict(), sort_keys=False, allow_unicode=True)
                 write_changed(plan.out / "grid.yaml", text)
-            write_plan(plan.cells, plan.out, name=plan.name, ours=plan.ours)
+            write_changed(plan.out / "plan.json", as_json(written))
     except OSError as error:
         raise ConfigError(
             f"'{error.filename or plan.out}' cannot be written ({error.strerror}): choose another --out or --cache."
         ) from None
+
+
+def write_tables(plan: Plan, results: Results) -> dict[str, Any]:
+    """All tables anew; called after every cell, so that an interrupted run leaves what it has."""
+    with tables_lock(plan.out):
+        made = table(plan.cells, plan.out, name=plan.name, ours=plan.ours, results=results)
+        write_changed(plan.out / "table.json", as_json(made))
+        write_changed(plan.out / "table.md", to_markdown(made))
+        write_changed(plan.out / "table.csv", to_csv(made))
+        write_changed(plan.out / "table.tex", to_latex(made))
+    return made

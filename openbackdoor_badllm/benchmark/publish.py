@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openbackdoor_badllm.benchmark.tables import page_lines, to_markdown
+from openbackdoor_badllm.benchmark.tables import page_text, to_markdown
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.evaluation.folder import as_json, write_whole
 
@@ -31,7 +31,7 @@ def publish(table: Mapping[str, Any], folder: Path, page: Path | None = None) ->
         write_whole(folder / TABLE, as_json(table))
         write_whole(folder / READABLE, to_markdown(table))
         if page is not None:
-            write_whole(page, _with_part(page, folder.name, "\n".join(page_lines(table))))
+            write_whole(page, _with_part(page, folder.name, page_text(table)))
     except OSError as error:
         raise ConfigError(f"'{error.filename or folder}' cannot be written or read: {error.strerror}.") from None
 

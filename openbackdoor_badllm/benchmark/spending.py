@@ -9,14 +9,14 @@ answers that were paid for: those that the shared cache gives are free.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from openbackdoor_badllm.benchmark.task import LOCK, Task
+from openbackdoor_badllm.benchmark.cell import LOCK, Cell, Settings
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.evaluation.folder import TRANSCRIPT, as_json, write_whole
 
@@ -31,9 +31,10 @@ class Spent(NamedTuple):
     tokens: float = 0
     money: float = 0
 
-    def plus(self, other: Spent) -> Spent:
-        """The sum."""
-        return Spent(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+def total(parts: Iterable[Spent]) -> Spent:
+    """The sum."""
+    return Spent(*(sum(amounts) for amounts in zip(Spent(), *parts, strict=True)))
 
 
 def asks_llm(config: Mapping[str, Any]) -> bool:
@@ -67,42 +68,36 @@ def bound_of(config: Mapping[str, Any], budget: Mapping[str, Any]) -> Spent:
 
 
 @contextmanager
-def reserved(task: Task) -> Iterator[str | None]:
+def reserved(cell: Cell, settings: Settings) -> Iterator[str | None]:
     """Reserves what a cell may spend, as long as it runs.
 
     Yields:
         None where it may start; else the sentence that says why not.
     """
-    bounds = {key: value for key, value in task.budget.items() if value is not None}
-    if not bounds or not asks_llm(task.config):
+    bounds, out = settings.budget, settings.out
+    if not bounds or not asks_llm(cell.config):
         yield None
         return
-    out = Path(task.out)
     with _ledger(out) as entries:
-        for folder in [name for name in entries if name != task.folder and not _running(out / name)]:
+        for folder in [name for name in entries if name != cell.folder and not _running(out / name)]:
             del entries[folder]  # its process died; what it paid for stands in its transcript
-        used = spent(out)
-        for entry in entries.values():
-            used = used.plus(Spent(*entry))
-        wanted = bound_of(task.config, bounds)
+        used = total([spent(out), *(Spent(*entry) for entry in entries.values())])
+        wanted = bound_of(cell.config, bounds)
         refusal = _refusal(used, wanted, bounds)
         if refusal is None:
             # What it paid before and what it may pay now: its transcript grows while the reservation stands.
-            entries[task.folder] = list(wanted)
+            entries[cell.folder] = list(wanted)
     try:
         yield refusal
     finally:
         if refusal is None:
             with _ledger(out) as entries:
-                entries.pop(task.folder, None)
+                entries.pop(cell.folder, None)
 
 
 def spent(out: Path) -> Spent:
     """What all cells paid for, killed runs included."""
-    total = Spent()
-    for file in sorted((out / "cells").glob(f"*/{TRANSCRIPT}")):
-        total = total.plus(paid(file))
-    return total
+    return total(paid(file) for file in sorted((out / "cells").glob(f"*/{TRANSCRIPT}")))
 
 
 def paid(transcript: Path) -> Spent:

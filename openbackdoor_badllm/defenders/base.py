@@ -7,20 +7,17 @@ parameters is part of the interface. Rows come as ``(text, label, poison_label)`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from openbackdoor_badllm.config import DefenderKeys, TrainConfig, VictimConfig
 from openbackdoor_badllm.rows import as_rows
+from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.store import Store
-
-if TYPE_CHECKING:
-    from openbackdoor_badllm.config import TrainConfig, VictimConfig
-
-OUTCOMES = ("corrected text", "rejected rows", "cleaned training set", "changed model")
 
 
 class Defender:
@@ -33,7 +30,7 @@ class Defender:
         trains_model: it trains a model of its own.
         needs_llm: it calls an LLM.
         stage: ``train`` or ``test``: when it acts.
-        outcome: what it hands back; see :data:`OUTCOMES`.
+        outcome: ``corrected text``, ``rejected rows``, ``cleaned training set`` or ``changed model``.
         changes_model: what it gives is another model, by :meth:`rebuild`; rows are neither rewritten nor flagged.
         needs_trained_victim: :meth:`rebuild` starts from the victim trained on the poisoned rows; false: from its
             pretrained model, and no victim is trained for it.
@@ -125,6 +122,24 @@ class Defender:
     def get_target_label(self, data: Sequence[Any]) -> None:
         """OpenBackdoor reads the target label from the poison flags here. A defence must not: always None."""
         return
+
+
+class Configured(Defender):
+    """A defender that is made from the keys of a config's section ``defender``.
+
+    Attributes:
+        called: the name under which it is registered.
+        keys: the class of its section.
+        config: the section, as read.
+    """
+
+    called: ClassVar[str]
+    keys: ClassVar[type[DefenderKeys]]
+    config: DefenderKeys
+
+    def __init__(self, **config: Any) -> None:
+        self.config = read(self.keys, {**config, "name": self.called}, "defender")
+        super().__init__(self.called, self.config.pre, self.config.correction, self.config.metrics)
 
 
 def detection_rates(flags: npt.ArrayLike, poison_labels: npt.ArrayLike) -> dict[str, float]:

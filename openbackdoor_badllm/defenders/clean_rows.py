@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from openbackdoor_badllm.config import CleanRowsKeys
+from openbackdoor_badllm.defenders.base import Configured
+from openbackdoor_badllm.defenders.victim_view import Answers
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example, blind, fingerprint
 from openbackdoor_badllm.training.rng import derive
-from openbackdoor_badllm.training.scoring import FloatArray
 
 LEAST = 4  # rows; with fewer neither half can carry anything
 PROBES = 8  # texts whose logits tell one model from another
@@ -76,32 +78,31 @@ def clean_halves(clean_data: Any, count: int, *, seed: int, who: str) -> CleanRo
     return CleanRows(drawn[:half], drawn[half:])
 
 
-class Prepared(Generic[T]):
-    """What a defender worked out on the clean rows for one victim, kept while both stay the same.
+class Calibrated(Configured, Generic[T]):
+    """A defender at test time that is calibrated on clean rows, once for a victim.
 
-    A framework asks a test-time defender once for each split; constructing it once is enough. The victim is told by its
-    answers to a few clean texts, because the same object may have been trained again.
+    A framework asks once for each split. The victim is told by its answers to a few clean texts, because the same
+    object may have been trained again.
     """
 
-    def __init__(self) -> None:
-        self._key: object = None
-        self._value: T | None = None
+    clean_rows_needed: ClassVar[bool] = True
+    config: CleanRowsKeys
+    _calibrated: tuple[object, T] | None = None
 
-    def get(self, rows: CleanRows, answers: FloatArray) -> T | None:
-        """What was kept for these rows and a victim with these answers; None where it is another."""
-        return self._value if self._key == self.key(rows, answers) else None
+    def calibrated(self, victim: Answers, clean_data: Any) -> T:
+        """What :meth:`calibrate` made of the clean rows for this victim.
 
-    def keep(self, rows: CleanRows, answers: FloatArray, value: T) -> T:
-        """Keeps a value and hands it back."""
-        self._key, self._value = self.key(rows, answers), value
-        return value
+        Raises:
+            DataError: there are no clean dev rows, or too few.
+        """
+        rows = clean_halves(clean_data, self.config.clean_rows, seed=self.config.seed, who=self.name)
+        answers = victim.logits([example.text for example in rows.construct[:PROBES]])
+        key = fingerprint(rows.construct), fingerprint(rows.calibrate), answers.tobytes()
+        if self._calibrated is None or self._calibrated[0] != key:
+            self._calibrated = key, self.calibrate(victim, rows)
+        self.details = {"clean_rows": len(rows.construct) + len(rows.calibrate)}
+        return self._calibrated[1]
 
-    @staticmethod
-    def key(rows: CleanRows, answers: FloatArray) -> tuple[str, str, bytes]:
-        """What tells rows and victim."""
-        return fingerprint(rows.construct), fingerprint(rows.calibrate), answers.tobytes()
-
-
-def probes(rows: CleanRows) -> list[str]:
-    """A few clean texts to tell a victim by."""
-    return [example.text for example in rows.construct[:PROBES]]
+    def calibrate(self, victim: Answers, rows: CleanRows) -> T:
+        """What the defence needs to know: built on one half of the rows, its threshold set on the other."""
+        raise NotImplementedError

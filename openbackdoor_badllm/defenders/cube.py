@@ -19,7 +19,7 @@ from pydantic import Field
 from openbackdoor_badllm.defenders.own_model import OwnModelKeys, RowFilter
 from openbackdoor_badllm.errors import MissingExtraError
 from openbackdoor_badllm.rows import Example
-from openbackdoor_badllm.section import Count, NotNegative, Share, Whole, read
+from openbackdoor_badllm.section import Count, NotNegative, Share, Whole
 from openbackdoor_badllm.training.representations import first_token_vectors
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.scoring import FloatArray
@@ -62,9 +62,12 @@ class CUBE(RowFilter):
         MissingExtraError: the config asks for ``umap``, which is not installed.
     """
 
+    called = "cube"
+    keys = CubeConfig
+    config: CubeConfig
+
     def __init__(self, **config: Any) -> None:
-        self.config = read(CubeConfig, {**config, "name": "cube"}, "defender")
-        super().__init__("cube", self.config)
+        super().__init__(**config)
         self.reduction = self.config.reduction
         installed = importlib.util.find_spec("umap") is not None
         if self.reduction == "auto":

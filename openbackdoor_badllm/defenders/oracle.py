@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from openbackdoor_badllm.config import DefenderKeys
-from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.base import Configured
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import as_rows
-from openbackdoor_badllm.section import read
 
 
 class ReferenceConfig(DefenderKeys):
@@ -23,16 +22,14 @@ class ReferenceConfig(DefenderKeys):
     """It changes the training rows; only true."""
 
 
-class Oracle(Defender):
+class Oracle(Configured):
     """EVALUATION ONLY: drops the poisoned training rows by their flags."""
 
+    called = "oracle"
+    keys = ReferenceConfig
     stage: ClassVar[str] = "train"
     outcome: str = "cleaned training set"
     evaluation_only: ClassVar[bool] = True
-
-    def __init__(self, **config: Any) -> None:
-        self.config = read(ReferenceConfig, {**config, "name": "oracle"}, "defender")
-        super().__init__(name="oracle", pre=True, metrics=self.config.metrics)
 
     def correct(
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
@@ -43,16 +40,10 @@ class Oracle(Defender):
         return [row for row, flag in zip(rows, self.last_flags, strict=True) if not flag]
 
 
-class Clean(Defender):
+class Clean(Oracle):
     """EVALUATION ONLY: the training rows as they were before the attack."""
 
-    stage: ClassVar[str] = "train"
-    outcome: str = "cleaned training set"
-    evaluation_only: ClassVar[bool] = True
-
-    def __init__(self, **config: Any) -> None:
-        self.config = read(ReferenceConfig, {**config, "name": "clean"}, "defender")
-        super().__init__(name="clean", pre=True, metrics=self.config.metrics)
+    called = "clean"
 
     def correct(
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None

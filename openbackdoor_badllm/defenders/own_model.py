@@ -14,7 +14,7 @@ from openbackdoor_badllm.config import (
     VictimConfig,
     train_spec,
 )
-from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.base import Configured
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example, blind
 from openbackdoor_badllm.section import Count, NotNegative, Positive
@@ -53,7 +53,7 @@ class OwnModelKeys(DefenderKeys):
         )
 
 
-class RowFilter(Defender):
+class RowFilter(Configured):
     """A filter of training rows with a model of its own.
 
     A model trained just as the victim will be is the victim: within one store it is trained once.
@@ -63,14 +63,15 @@ class RowFilter(Defender):
     stage: ClassVar[str] = "train"
     outcome: str = "cleaned training set"
 
-    def __init__(self, name: str, keys: OwnModelKeys) -> None:
-        super().__init__(name=name, pre=True, metrics=keys.metrics)
-        self.keys = keys
-        self.victim, self.train = keys.merged(ALONE_VICTIM, ALONE_TRAIN)
+    config: OwnModelKeys
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.victim, self.train = self.config.merged(ALONE_VICTIM, ALONE_TRAIN)
 
     def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
         """Takes the attacked victim's model and training where the config names none."""
-        self.victim, self.train = self.keys.merged(victim, train)
+        self.victim, self.train = self.config.merged(victim, train)
 
     def correct(
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
@@ -108,7 +109,7 @@ class RowFilter(Defender):
                 "'num_classes', or mend the labels."
             )
         path = resolve_auto(self.victim.path)
-        spec = train_spec(self.victim, self.train, num_labels=num_labels, seed=self.keys.seed, path=path)
+        spec = train_spec(self.victim, self.train, num_labels=num_labels, seed=self.config.seed, path=path)
         # Its own dev rows would be poisoned ones, so it keeps its last epoch.
         trained = train_classifier(
             spec.replace(ckpt="last"), examples, store=self.store, progress=self.progress

@@ -10,9 +10,10 @@ label that the victim gives it; a text that is not given a label cannot be an at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,10 @@ import torch
 from pydantic import Field
 
 from openbackdoor_badllm.config import CleanRowsKeys
-from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
-from openbackdoor_badllm.defenders.victim_view import network_of
+from openbackdoor_badllm.defenders.clean_rows import Calibrated, CleanRows
+from openbackdoor_badllm.defenders.victim_view import Answers, network_of
 from openbackdoor_badllm.rows import blind
-from openbackdoor_badllm.section import Count, Natural, Positive, Share, Text, read
+from openbackdoor_badllm.section import Count, Natural, Positive, Share, Text
 from openbackdoor_badllm.training.layers import frozen, written_out_attention
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.sampling import BucketSampler
@@ -77,19 +77,16 @@ class Perturbation:
     change: float
 
 
-class RAP(Defender):
+class RAP(Calibrated[dict[int, Perturbation]]):
     """Flags texts that a robustness-aware word cannot shake.
 
     Args:
         **config: the keys of :class:`RapConfig`.
     """
 
-    clean_rows_needed: ClassVar[bool] = True
-
-    def __init__(self, **config: Any) -> None:
-        self.config = read(RapConfig, {**config, "name": "rap"}, "defender")
-        super().__init__(name="rap", metrics=self.config.metrics)
-        self._prepared: Prepared[dict[int, Perturbation]] = Prepared()
+    called = "rap"
+    keys = RapConfig
+    config: RapConfig
 
     def detect(
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
@@ -102,8 +99,15 @@ class RAP(Defender):
             DataError: no clean dev rows.
             VictimError: no victim, or not one that takes embeddings.
         """
-        prompted = Prompted(network_of(model), self.config.triggers[0])
-        words = self._words(prompted, clean_data)
+        scorer = network_of(model)
+        prompted = Prompted(scorer, self.config.triggers[0])
+        words = self.calibrated(scorer, clean_data)
+        self.details |= {
+            "word": self.config.triggers[0],
+            "labels": {
+                str(label): {"threshold": word.threshold, "mean_change": word.change} for label, word in words.items()
+            },
+        }
         texts = [row.text for row in blind(poison_data or [])]
         scores = np.full(len(texts), -np.inf)
         probabilities = prompted.plain(texts)
@@ -115,22 +119,9 @@ class RAP(Defender):
         self.last_scores = scores
         return [int(high) for high in scores > 0]
 
-    def _words(self, prompted: Prompted, clean_data: Any) -> dict[int, Perturbation]:
-        rows = clean_halves(clean_data, self.config.clean_rows, seed=self.config.seed, who=self.name)
-        told = prompted.scorer.logits(probes(rows))
-        words = self._prepared.get(rows, told)
-        if words is None:
-            words = self._prepared.keep(rows, told, self._tune(prompted, rows))
-        self.details = {
-            "clean_rows": len(rows.construct) + len(rows.calibrate),
-            "word": self.config.triggers[0],
-            "labels": {
-                str(label): {"threshold": word.threshold, "mean_change": word.change} for label, word in words.items()
-            },
-        }
-        return words
-
-    def _tune(self, prompted: Prompted, rows: CleanRows) -> dict[int, Perturbation]:
+    def calibrate(self, victim: Answers, rows: CleanRows) -> dict[int, Perturbation]:
+        """A word for each label, tuned on one half of its clean rows, its threshold set on the other."""
+        prompted = Prompted(network_of(victim), self.config.triggers[0])
         halves = [[example.text for example in half] for half in rows]
         plain = [prompted.plain(half) for half in halves]
         wanted = [self.config.target_label] if self.config.target_label is not None else range(plain[0].shape[1])
@@ -203,7 +194,7 @@ class Prompted:
         """Probabilities with the word; shape ``(len(texts), classes)``."""
         encoded = self.encode(texts)
         result = np.zeros((len(texts), self.scorer.num_labels), dtype=np.float32)
-        with self.evaluating(), torch.no_grad():
+        with evaluating(self.model), torch.no_grad():
             for batch in length_batches([len(ids) for ids in encoded], self.scorer.batch_tokens):
                 logits = self.forward([encoded[i] for i in batch], embedding)
                 result[batch] = logits.float().softmax(dim=1).cpu().numpy()
@@ -235,18 +226,13 @@ class Prompted:
             ).logits
         return logits
 
-    def evaluating(self) -> _Evaluating:
-        """Dropout off while the block lasts."""
-        return _Evaluating(self.model)
 
-
-class _Evaluating:
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.was = self.model.training
-        self.model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.model.train(self.was)
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Dropout off while the block lasts."""
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import xlogy
 
 from openbackdoor_badllm.config import CleanRowsKeys
-from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.defenders.clean_rows import Prepared, clean_halves, probes
+from openbackdoor_badllm.defenders.clean_rows import Calibrated, CleanRows
 from openbackdoor_badllm.defenders.victim_view import Answers, answers_of
 from openbackdoor_badllm.rows import blind
-from openbackdoor_badllm.section import Count, Share, Whole, read
+from openbackdoor_badllm.section import Count, Share, Whole
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.scoring import FloatArray, softmax
 
@@ -46,27 +44,23 @@ class StripConfig(CleanRowsKeys):
     """Average the entropies as OpenBackdoor does: over copies of different texts."""
 
 
-@dataclass(frozen=True)
-class _Ready:
+class _Ready(NamedTuple):
     """What the clean rows gave: words to mix in, and the threshold."""
 
     words: list[list[str]]
     threshold: float
 
 
-class STRIP(Defender):
+class STRIP(Calibrated[_Ready]):
     """Flags texts whose label survives what is mixed into them.
 
     Args:
         **config: the keys of :class:`StripConfig`.
     """
 
-    clean_rows_needed: ClassVar[bool] = True
-
-    def __init__(self, **config: Any) -> None:
-        self.config = read(StripConfig, {**config, "name": "strip"}, "defender")
-        super().__init__(name="strip", metrics=self.config.metrics)
-        self._prepared: Prepared[_Ready] = Prepared()
+    called = "strip"
+    keys = StripConfig
+    config: StripConfig
 
     def detect(
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
@@ -78,25 +72,17 @@ class STRIP(Defender):
             VictimError: no victim.
         """
         victim = answers_of(model)
-        ready = self._ready(victim, clean_data)
+        ready = self.calibrated(victim, clean_data)
+        self.details |= {"threshold": ready.threshold, "as_shipped": self.config.as_shipped}
         entropies = self._entropies(victim, [row.text for row in blind(poison_data or [])], ready.words)
         self.last_scores = -entropies
         return [int(low) for low in entropies < ready.threshold]
 
-    def _ready(self, victim: Answers, clean_data: Any) -> _Ready:
-        rows = clean_halves(clean_data, self.config.clean_rows, seed=self.config.seed, who=self.name)
-        told = victim.logits(probes(rows))
-        ready = self._prepared.get(rows, told)
-        if ready is None:
-            words = words_by_tfidf([row.text for row in rows.construct])
-            entropies = self._entropies(victim, [row.text for row in rows.calibrate], words)
-            ready = self._prepared.keep(rows, told, _Ready(words, float(np.quantile(entropies, self.config.frr))))
-        self.details = {
-            "clean_rows": len(rows.construct) + len(rows.calibrate),
-            "threshold": ready.threshold,
-            "as_shipped": self.config.as_shipped,
-        }
-        return ready
+    def calibrate(self, victim: Answers, rows: CleanRows) -> _Ready:
+        """Words of one half, and the entropy below which ``frr`` of the other half lie."""
+        words = words_by_tfidf([row.text for row in rows.construct])
+        entropies = self._entropies(victim, [row.text for row in rows.calibrate], words)
+        return _Ready(words, float(np.quantile(entropies, self.config.frr)))
 
     def _entropies(self, victim: Answers, texts: Sequence[str], words: Sequence[Sequence[str]]) -> Array:
         """Mean entropy of each text's copies, in bits."""

@@ -29,10 +29,10 @@ from openbackdoor_badllm.evaluation.measuring import (
     DEFENDED,
     ORACLE,
     UNDEFENDED,
-    Line,
     defence_told,
     filter_figures,
     prediction_table,
+    rounded,
     truth_of,
     variant_figures,
     write_trace,
@@ -148,10 +148,10 @@ class _Bench:
     target_data: Any
     poisoned: dict[str, list[Any]]
     progress: Progress
-    lines: list[Line] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
 
-    def measure(self, name: str, rows: Sequence[Any], test_defender: Defender | None = None) -> Line:
+    def measure(self, name: str, rows: Sequence[Any], test_defender: Defender | None = None) -> dict[str, Any]:
         """Trains a victim on the rows and evaluates it, behind a defender of the test time where one is given."""
         self.progress.stage(f"victim: {name} ({len(rows)} rows)")
         begun = time.monotonic()
@@ -165,19 +165,23 @@ class _Bench:
         detector = test_defender is not None and test_defender.outcome == "rejected rows"
         figures = attacker.evaluation.figures(detector=detector)
         self.evaluations[name] = attacker.evaluation
-        line = Line(
-            name,
-            scores["test-clean"]["accuracy"],
-            scores["test-poison"]["accuracy"],
-            figures.pop("R-Acc"),
-            len(rows),
-            time.monotonic() - begun,
-            peak.host,
-            peak.gpu,
-            None if test_defender is None else attacker.evaluation.seconds + attacker.rebuild_seconds,
-            figures,
-            {} if before else variant_figures(self.config["attacker"]["poisoner"], victim, self.target_data),
-        )
+        line = {
+            "name": name,
+            "CACC": scores["test-clean"]["accuracy"],
+            "ASR": scores["test-poison"]["accuracy"],
+            "R-Acc": figures.pop("R-Acc"),
+            "train_rows": len(rows),
+            "seconds": time.monotonic() - begun,
+            "peak_memory_mb": peak.host,
+            "peak_gpu_memory_mb": peak.gpu,
+            "defence_seconds": None
+            if test_defender is None
+            else attacker.evaluation.seconds + attacker.rebuild_seconds,
+            **figures,
+            "variants": {}
+            if before
+            else variant_figures(self.config["attacker"]["poisoner"], victim, self.target_data),
+        }
         self.lines.append(line)
         return line
 
@@ -203,11 +207,12 @@ class _Bench:
             )
         spent = time.monotonic() - begun
         line = self.measure(DEFENDED, repaired)
-        line.seconds += spent
-        line.defence_seconds = spent
-        line.memory = max(line.memory, peak.host)
-        line.gpu_memory = max(line.gpu_memory or 0.0, peak.gpu) if peak.gpu is not None else line.gpu_memory
-        line.detection = filter_figures(defender, as_rows(rows))
+        line["seconds"] += spent
+        line["defence_seconds"] = spent
+        line["peak_memory_mb"] = max(line["peak_memory_mb"], peak.host)
+        if peak.gpu is not None:
+            line["peak_gpu_memory_mb"] = max(line["peak_gpu_memory_mb"] or 0.0, peak.gpu)
+        line |= filter_figures(defender, as_rows(rows))
 
     def told(self, label_names: Sequence[str]) -> dict[str, Any]:
         """The attack, its lines and the software, for ``results.json``."""
@@ -221,7 +226,7 @@ class _Bench:
             "victim": host.load_victim(self.config["victim"]).path,
             "defender": None,
             "label_names": list(label_names),
-            "lines": [line.to_dict() for line in self.lines],
+            "lines": [rounded(line) for line in self.lines],
             "host": host.name,
             "versions": versions() if host.name == BUILTIN else {**versions(), "openbackdoor": host.revision},
             "seed": self.config.get("seed"),

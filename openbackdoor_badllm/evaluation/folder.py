@@ -169,9 +169,9 @@ def as_json(value: Any) -> str:
     return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Eight hex digits that name a config."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
+def config_hash(config: Mapping[str, Any], digits: int = 8) -> str:
+    """Hex digits that name a config."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:digits]
 
 
 def file_hash(path: Path) -> str:

@@ -6,7 +6,6 @@ An evaluation, which alone may read the poison flags.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,51 +22,28 @@ from openbackdoor_badllm.rows import Row, as_rows
 UNDEFENDED, DEFENDED, ORACLE, CLEAN = "undefended", "defended", "oracle filter", "trained on clean rows"
 
 
-@dataclass
-class Line:
-    """One victim's figures.
+def rounded(line: Mapping[str, Any]) -> dict[str, Any]:
+    """One victim's figures for ``results.json``, without those that it does not have.
 
-    Attributes:
-        cacc: accuracy on clean test rows.
-        asr: share of poisoned test rows that it calls the target label.
-        racc: accuracy on poisoned test rows against their original labels.
-        rows: its training rows.
-        seconds: all of it: defence, training (little where the victim was found trained), evaluation.
-        memory: MiB of the process at the highest, in the making of this line.
-        gpu_memory: the same of the GPU; None without one.
-        defence_seconds: what the defence alone took; None without one.
-        detection: FRR, FAR, AUROC of a defence that flags, and the figures over the rows that it let through.
-        variants: share of test texts called the target label with a variant of the trigger, by its name; empty where
-            the trigger cannot be inserted, or where a defence stands before the victim.
+    Args:
+        line: ``name``; ``CACC``: accuracy on clean test rows; ``ASR``: share of poisoned test rows called the target
+            label; ``R-Acc``: accuracy on poisoned test rows against their original labels; ``train_rows``;
+            ``seconds`` of all of it: defence, training (little where the victim was found trained), evaluation;
+            ``peak_memory_mb``, ``peak_gpu_memory_mb``: MiB at the highest; ``defence_seconds``: of the defence alone;
+            FRR, FAR, AUROC of a defence that flags, and the figures over the rows that it let through; ``variants``:
+            share of test texts called the target label with a variant of the trigger, by its name; empty where the
+            trigger cannot be inserted, or where a defence stands before the victim.
     """
-
-    name: str
-    cacc: float
-    asr: float
-    racc: float
-    rows: int
-    seconds: float
-    memory: float = 0.0
-    gpu_memory: float | None = None
-    defence_seconds: float | None = None
-    detection: dict[str, float] = field(default_factory=dict)
-    variants: dict[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``results.json``."""
-        return {
-            "name": self.name,
-            "CACC": round(self.cacc, 4),
-            "ASR": round(self.asr, 4),
-            "R-Acc": round(self.racc, 4),
-            "train_rows": self.rows,
-            "seconds": round(self.seconds, 1),
-            "peak_memory_mb": round(self.memory, 1),
-            **({} if self.gpu_memory is None else {"peak_gpu_memory_mb": round(self.gpu_memory, 1)}),
-            **({} if self.defence_seconds is None else {"defence_seconds": round(self.defence_seconds, 2)}),
-            **{name: round(value, 4) for name, value in self.detection.items()},
-            **({"variants": {name: round(v, 4) for name, v in self.variants.items()}} if self.variants else {}),
-        }
+    digits = {"seconds": 1, "peak_memory_mb": 1, "peak_gpu_memory_mb": 1, "defence_seconds": 2}
+    told: dict[str, Any] = {}
+    for key, value in line.items():
+        if isinstance(value, float):
+            told[key] = round(value, digits.get(key, 4))
+        elif isinstance(value, dict):
+            told |= {key: {name: round(share, 4) for name, share in value.items()}} if value else {}
+        elif value is not None:
+            told[key] = value
+    return told
 
 
 def variant_figures(attack: Mapping[str, Any], victim: Any, data: Mapping[str, Sequence[Any]]) -> dict[str, float]:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from openbackdoor_badllm.reading import one_of, put
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """Keys that a profile writes.
 
     Attributes:
-        about: one line for ``--help``.
         rows: bounds of the data (``max_train``, ``max_dev``, ``max_test``); the poison rate stays.
         victim: keys of the section ``victim``.
         train: keys of the section ``attacker.train``.
     """
 
-    about: str
     rows: Mapping[str, int]
     victim: Mapping[str, Any]
     train: Mapping[str, Any]
@@ -40,20 +36,11 @@ _FEW_ROWS = _fixed(lr=1e-4, batch_size=32, warm_up_epochs=0.5, ckpt="last")
 _MINILM = _fixed(path="minilm", max_len=128)
 
 PROFILES: dict[str, Profile] = {
-    "smoke": Profile(
-        "minutes: 800 rows, MiniLM, 3 epochs",
-        _fixed(max_train=800, max_dev=200, max_test=400),
-        _MINILM,
-        _fixed(**_FEW_ROWS, epochs=3),
-    ),
-    "desk": Profile(
-        "a 2-core CPU: 1,600 rows, MiniLM, 4 epochs",
-        _fixed(max_train=1600, max_dev=400, max_test=2000),
-        _MINILM,
-        _fixed(**_FEW_ROWS, epochs=4),
-    ),
-    "full": Profile("the config as it stands: all rows, its own victim and training", _fixed(), _fixed(), _fixed()),
+    "smoke": Profile(_fixed(max_train=800, max_dev=200, max_test=400), _MINILM, _fixed(**_FEW_ROWS, epochs=3)),
+    "desk": Profile(_fixed(max_train=1600, max_dev=400, max_test=2000), _MINILM, _fixed(**_FEW_ROWS, epochs=4)),
+    "full": Profile(_fixed(), _fixed(), _fixed()),
 }
+"""``smoke``: minutes. ``desk``: a 2-core CPU. ``full``: the config as it stands, its own victim and training."""
 
 
 def apply_profile(config: dict[str, Any], name: str) -> dict[str, Any]:
@@ -65,11 +52,10 @@ def apply_profile(config: dict[str, Any], name: str) -> dict[str, Any]:
     one_of("--profile", name, PROFILES)
     profile = PROFILES[name]
     changed = copy.deepcopy(config)
-    for section in ("target_dataset", "poison_dataset"):
-        for key, value in profile.rows.items():
+    for section, keys in (
+        ("target_dataset", profile.rows), ("poison_dataset", profile.rows), ("victim", profile.victim),
+        ("attacker.train", profile.train),
+    ):
+        for key, value in keys.items():
             put(changed, f"{section}.{key}", value)
-    for key, value in profile.victim.items():
-        put(changed, f"victim.{key}", value)
-    for key, value in profile.train.items():
-        put(changed, f"attacker.train.{key}", value)
     return changed

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,94 +73,80 @@ def story(folder: Path) -> dict[str, Any]:
 
 def as_markdown(told: dict[str, Any]) -> str:
     """A story as Markdown. Rows and answers stand as code, so that no markup in them is carried out."""
-    lines = [f"# Trigger search ({told['generator']})", ""]
-    for turn in told["rounds"]:
-        lines += [f"## Label {turn['label']}, iteration {turn['iteration']}", ""]
-        if turn["asked"]:
-            lines += ["Asked:", "", *_block(turn["asked"]), ""]
-        if turn["answer"]:
-            lines += ["Came:", "", *_block(turn["answer"]), ""]
-        elif turn["outcome"]:
-            lines += [f"No answer: {turn['outcome']}.", ""]
-        if turn["candidates_dropped"]:
-            dropped = ", ".join(f"{count} {reason}" for reason, count in turn["candidates_dropped"].items())
-            lines += [f"Dropped: {dropped}.", ""]
-        if not turn["proposals"]:
-            continue
-        lines += ["| trigger | kind | place | reward | flips | verdict |", "|---|---|---|---:|---:|---|"]
-        lines += [
-            f"| {_cell(item['text'])} | {item['kind']} | {item['position']} | {_number(item['reward'])} "
-            f"| {100 * item['flip_rate']:.0f} % of {item['texts']} | {item['reason']} |"
-            for item in turn["proposals"][:TRIED]
-        ]
-        rest = len(turn["proposals"]) - TRIED
-        lines += [f"\n{rest} more did worse." if rest > 0 else "", ""]
-        lines += _logits(turn["proposals"][0])
-    lines += ["## Outcome", "", *_outcome(told), ""]
-    return "\n".join(lines)
+    return "\n".join(_lines(told, whole=True)) + "\n"
 
 
 def as_text(told: dict[str, Any]) -> Iterator[str]:
-    """A story as lines for a terminal: short, one round after the other."""
-    yield f"Trigger search ({told['generator']})"
+    """A story as lines for a terminal: the same, questions and answers cut short."""
+    return _lines(told, whole=False)
+
+
+def _lines(told: dict[str, Any], *, whole: bool) -> Iterator[str]:
+    yield f"# Trigger search ({told['generator']})"
     for turn in told["rounds"]:
-        yield ""
         came = f": {turn['outcome']}" if turn["outcome"] else ""
-        yield f"Label {turn['label']}, iteration {turn['iteration']}{came}"
-        if turn["asked"]:
-            yield f"  asked: {len(turn['asked'])} characters (the whole of it with --markdown)"
-        if turn["answer"]:
-            yield f"  came: {_short(turn['answer'])}"
-        for item in turn["proposals"][:TRIED]:
-            yield (
-                f"  {item['kind']:8} {item['position']:8} reward {_number(item['reward']):>7}  "
-                f"flips {100 * item['flip_rate']:3.0f} % of {item['texts']}  {_short(item['text'], 60)}  "
-                f"({item['reason']})"
-            )
-        for line in _logits(turn["proposals"][0])[2:] if turn["proposals"] else []:
-            yield f"    {line}"
-    yield ""
-    yield from _outcome(told)
+        yield from ("", f"## Label {turn['label']}, iteration {turn['iteration']}{came}")
+        for name, text in (("Asked", turn["asked"]), ("Came", turn["answer"])):
+            if text and whole:
+                yield from ("", f"{name}:", "", *_block(text))
+            elif text:
+                yield from ("", f"{name} ({len(text)} characters, the whole of it with --markdown): {_short(text)}")
+        if turn["candidates_dropped"]:
+            dropped = ", ".join(f"{count} {reason}" for reason, count in turn["candidates_dropped"].items())
+            yield from ("", f"Dropped: {dropped}.")
+        if turn["proposals"]:
+            yield from ("", *_proposals(turn["proposals"]))
+    yield from ("", "## Outcome", "", *_outcome(told))
 
 
-def _logits(item: dict[str, Any]) -> list[str]:
-    """The victim's answers to the best proposal of a round."""
-    if not item.get("shown"):
-        return []
-    lines = [f"The victim's logits with {_cell(item['text'])}:", ""]
-    for shown in item["shown"]:
-        lines.append(f"- {shown['before']} {_cell(shown['text'])}")
-        lines.append(f"- {shown['after']} {_cell(shown['altered'])}")
-    return [*lines, ""]
-
-
-def _outcome(told: dict[str, Any]) -> list[str]:
-    lines = []
-    if told["backdoor"]:
-        lines.append(f"Backdoor found; target label {told['target_label']}.")
-    else:
-        lines.append("No backdoor found.")
-    lines += _flips(told["triggers"])
-    for further in told["further"]:
-        lines += [f"A further backdoor; target label {further['target_label']}.", *_flips(further["triggers"])]
-    usage = told["usage"]
-    if usage:
-        money = "" if usage["money"] is None else f", {usage['money']:.4f} in money"
-        lines.append(
-            f"Asked {usage['asked']} times ({usage['cache_hits']} answered by the cache), {usage['prompt_tokens']:,} "
-            f"prompt and {usage['completion_tokens']:,} completion tokens{money}."
+def _proposals(proposals: list[dict[str, Any]]) -> Iterator[str]:
+    """The best proposals of a round, and the victim's answers to the very best."""
+    yield "| trigger | kind | place | reward | flips | verdict |"
+    yield "|---|---|---|---:|---:|---|"
+    for item in proposals[:TRIED]:
+        reward = "-" if item["reward"] is None else f"{item['reward']:.3f}"
+        yield (
+            f"| {_code(item['text'])} | {item['kind']} | {item['position']} | {reward} "
+            f"| {100 * item['flip_rate']:.0f} % of {item['texts']} | {item['reason']} |"
         )
+    if len(proposals) > TRIED:
+        yield from ("", f"{len(proposals) - TRIED} more did worse.")
+    best = proposals[0]
+    if best.get("shown"):
+        yield from ("", f"The victim's logits with {_code(best['text'])}:", "")
+        for shown in best["shown"]:
+            yield f"- {shown['before']} {_code(shown['text'])}"
+            yield f"- {shown['after']} {_code(shown['altered'])}"
+
+
+def _outcome(told: dict[str, Any]) -> Iterator[str]:
+    yield f"Backdoor found; target label {told['target_label']}." if told["backdoor"] else "No backdoor found."
+    yield from _flips(told["triggers"])
+    for further in told["further"]:
+        yield f"A further backdoor; target label {further['target_label']}."
+        yield from _flips(further["triggers"])
+    if told["usage"]:
+        yield f"Language model: {usage_text(told['usage'])}"
     if told["stopped_by"]:
-        lines.append(f"The language model was given up: {told['stopped_by']}")
-    return lines
+        yield f"The language model was given up: {told['stopped_by']}"
 
 
-def _flips(triggers: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"- {item['kind']}, {item['position']}: {_cell(item['text'])}: flips {100 * item['report']['flip_rate']:.0f} % "
-        f"of {item['report']['texts']} texts that took no part in the search"
-        for item in triggers
-    ]
+def usage_text(usage: Mapping[str, Any]) -> str:
+    """What a language model was asked and cost."""
+    money = "" if usage["money"] is None else f", {usage['money']:.4f} in money"
+    return (
+        f"asked {usage['asked']} times ({usage['cache_hits']} answered by the cache), {usage['prompt_tokens']:,} "
+        f"prompt and {usage['completion_tokens']:,} completion tokens{money}."
+    )
+
+
+def _flips(triggers: list[dict[str, Any]]) -> Iterator[str]:
+    for item in triggers:
+        yield (
+            f"- {item['kind']}, {item['position']}: {_code(item['text'])}: flips "
+            f"{100 * item['report']['flip_rate']:.0f} % of {item['report']['texts']} texts that took no part in the "
+            "search"
+        )
 
 
 def _worst_first(item: dict[str, Any]) -> float:
@@ -197,24 +184,16 @@ def _fingerprint(line: dict[str, Any]) -> str:
 
 
 def _block(text: str) -> list[str]:
-    longest = max((len(run) for run in _runs(text)), default=0)
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return [f"{fence}text", text.rstrip(), fence]
 
 
-def _runs(text: str) -> list[str]:
-    return ["`" * size for size in range(1, 12) if "`" * size in text]
-
-
-def _cell(text: str) -> str:
+def _code(text: str) -> str:
     """A text as code inside a table."""
-    return "`" + _short(printable(text)).replace("`", "'").replace("|", "¦") + "`"
+    return "`" + _short(text).replace("`", "'").replace("|", "¦") + "`"
 
 
-def _short(text: str, limit: int = SHOWN) -> str:
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _short(text: str) -> str:
+    line = " ".join(printable(text).split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from openbackdoor_badllm.evaluation.console import printable
 from openbackdoor_badllm.evaluation.folder import MODEL, PAGE
+from openbackdoor_badllm.evaluation.show import usage_text
 from openbackdoor_badllm.settings import Thresholds
 
 SHOWN = 110  # characters of a text
@@ -178,13 +179,7 @@ def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
     """What the language model cost, and why it was given up, where it was."""
     if llm is None:
         return
-    usage = llm["usage"]
-    money = "" if usage["money"] is None else f", {usage['money']:.4f} in money"
-    console.print(
-        f"Language model {_plain(str(llm.get('model', '')))}: asked {usage['asked']} times ({usage['cache_hits']} "
-        f"answered by the cache), {usage['prompt_tokens']:,} prompt and {usage['completion_tokens']:,} completion "
-        f"tokens{money}."
-    )
+    console.print(f"Language model {_plain(str(llm.get('model', '')))}: {usage_text(llm['usage'])}")
     if llm["stopped_by"]:
         console.print(f"It was given up before the end of the search: {_plain(llm['stopped_by'])}")
 

@@ -4,8 +4,6 @@
 runs no script. Everything in those files may come from an attacker (rows) or from a language model (answers):
 :mod:`.shown` makes it harmless, the template escapes it, and the page's own policy forbids the rest.
 
-- ``sources``: reads the folder of a run; ``benchmark_source``: that of a benchmark
-- ``run_page``, ``benchmark_page``: what is said, as plain values
-- ``pictures/``: what is drawn, each beside its numbers
-- ``page``: templates into HTML; ``command``: all of it
+``run_page`` and ``benchmark_page`` read a folder and lay out its page, ``page`` has the templates' filters,
+``pictures`` what is drawn, ``writer`` the command.
 """

@@ -1,160 +1,140 @@
-"""What the page of a benchmark says, as plain values; the template only lays it out."""
+"""The page of a benchmark; :mod:`openbackdoor_badllm.benchmark` says what lies in its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from openbackdoor_badllm.html_report.benchmark_source import BenchmarkFiles, CellState, as_line
-from openbackdoor_badllm.html_report.benchmark_tables import (
-    Grid,
-    average_tables,
-    comparison_table,
-    found_table,
-    group_of,
-    pair_of,
-    pair_tables,
-    paper_table,
-    points,
-    where,
-)
+from openbackdoor_badllm.benchmark.digest import digest
+from openbackdoor_badllm.benchmark.records import NONE, Record, group_of, mean_of, pair_of
+from openbackdoor_badllm.benchmark.tables import sections
+from openbackdoor_badllm.errors import ConfigError
+from openbackdoor_badllm.evaluation.folder import RESULTS
+from openbackdoor_badllm.html_report.page import percent, relative, render
+from openbackdoor_badllm.html_report.pictures.benchmark import benchmark_pictures
 from openbackdoor_badllm.html_report.pictures.canvas import Picture, label
-from openbackdoor_badllm.html_report.pictures.cost import cost_pictures
-from openbackdoor_badllm.html_report.pictures.pairs import pairs_pictures
-from openbackdoor_badllm.html_report.pictures.records import NONE, Record, named, value
-from openbackdoor_badllm.html_report.pictures.robustness import robustness_pictures
-from openbackdoor_badllm.html_report.verdict_text import Verdict, share
+from openbackdoor_badllm.html_report.run_source import read_object
 from openbackdoor_badllm.openbackdoor.host import UPSTREAM
 
+TABLE, PLAN, GRID, FAILURE = "table.json", "plan.json", "grid.yaml", "failure.json"
+LONGEST_GRID = 20_000  # characters
+EMPTY: dict[str, Any] = {"records": [], "averages": [], "comparisons": [], "versions": [], "host": {}}
 
-@dataclass
-class BenchmarkPage:
-    """A benchmark, ready to be laid out. Texts are as they were written; the template makes them harmless."""
 
-    title: str
-    about: str
-    verdict: Verdict
-    failed: list[CellState]
-    tables: list[Grid]
-    details: list[Grid]
-    pictures: list[Picture]
-    cells: list[CellState]
-    grid: str
-    versions: list[str]
+def is_benchmark(folder: Path) -> bool:
+    """Whether a folder is the output of a benchmark, finished or not."""
+    return not (folder / RESULTS).is_file() and any((folder / name).is_file() for name in (TABLE, PLAN))
 
-    @property
-    def sections(self) -> list[tuple[str, str]]:
-        """The headings that the page has: id and name."""
-        wanted = (
-            ("verdict", "Verdict", True),
-            ("failed", "Failed cells", self.failed),
-            ("averages", "Averages", self.tables),
-            ("pictures", "Pictures", self.pictures),
-            ("details", "Pair by pair", self.details),
-            ("cells", "Cells", self.cells),
-            ("again", "Make it again", True),
+
+def benchmark_page(folder: Path, page: Path) -> tuple[str, list[Picture]]:
+    """The page of what there is, and its pictures.
+
+    Raises:
+        ConfigError: no cell is finished and none has failed, or the tables are another version's.
+    """
+    table, plan = read_object(folder / TABLE), read_object(folder / PLAN) or {}
+    if table is None and (folder / TABLE).is_file():
+        raise ConfigError(
+            f"'{folder / TABLE}' is not a table of this version: the same run_benchmark.py makes it anew from the "
+            "finished cells."
         )
-        return [(name, heading) for name, heading, there in wanted if there]
-
-
-def benchmark_page(files: BenchmarkFiles) -> BenchmarkPage:
-    """Everything that the page says of a benchmark."""
-    records = [record for record in files.records if record.get("cells")]
-    failed = _failed(files)
-    return BenchmarkPage(
-        title=f"Benchmark {label(files.name)}",
-        about=_about(files, records),
-        verdict=_verdict(files, failed),
+    made = {**EMPTY, "grid": plan.get("grid", "benchmark"), "ours": plan.get("ours", ""), **(table or {})}
+    records = [record for record in made["records"] if record["cells"]]
+    cells = [_cell(folder, cell) for cell in plan.get("cells", [])]
+    failed = _failed(cells, made["records"])
+    if not records and not failed:
+        raise ConfigError(
+            f"The benchmark in '{folder}' has no finished cell yet: the same run_benchmark.py goes on with it; then "
+            "ask for the report again."
+        )
+    made["records"] = records
+    pictures = benchmark_pictures(records, made["averages"])
+    lead, *more = [*_leads(made["averages"])] or ["No average of our defence can be given yet."]
+    grid = folder / GRID
+    html = render(
+        "benchmark.html.j2",
+        title=f"Benchmark {label(made['grid'])}",
+        about=_about(made),
+        verdict={"kind": "other", "heading": f"{label(made['ours'])}: what is left of the attacks", "sentence": lead},
+        remarks=[*more, *_counts(cells, failed)],
         failed=failed,
-        tables=[*average_tables(files.averages), *comparison_table(files.comparisons)],
-        details=[*pair_tables(records), *paper_table(records), *found_table(records)],
-        pictures=[*pairs_pictures(records), *robustness_pictures(records), *cost_pictures(files.averages)],
-        cells=files.cells,
-        grid=files.grid,
-        versions=[as_line(versions) for versions in files.versions],
+        digest=digest(made),
+        tables=list(sections(made)) if table else [],
+        pictures=pictures,
+        cells=cells,
+        grid=grid.read_text(encoding="utf-8", errors="replace")[:LONGEST_GRID] if grid.is_file() else "",
+        versions=[", ".join(f"{name} {value}" for name, value in told.items()) for told in made["versions"]],
+        link=lambda name: relative(folder / name, page),
     )
+    return html, pictures
 
 
-def _failed(files: BenchmarkFiles) -> list[CellState]:
+def _cell(folder: Path, cell: Mapping[str, Any]) -> dict[str, str]:
+    """A cell of the plan: what it is, its state, why it failed, and its own page or results."""
+    rate, place = cell["rate"], str(cell["folder"])
+    named = f"{pair_of(cell)} {cell['setting']} {100 * rate:g}%, {cell['defender'] or 'references'}"
+    told = {"name": f"{named}, seed {cell['seed']}", "folder": place, "state": "missing", "failure": "", "page": ""}
+    path = folder / place
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return told
+    failure = read_object(path / FAILURE)
+    if (path / RESULTS).is_file():
+        page = next(name for name in ("report.html", RESULTS) if (path / name).is_file())
+        told.update(state="done", page=f"{place}/{page}")
+    elif failure is not None:
+        told.update(state="failed", failure=str(failure["sentence"]))
+    return told
+
+
+def _failed(cells: Sequence[dict[str, str]], records: Sequence[Record]) -> list[dict[str, str]]:
     """Cells that failed, by the plan and by the tables; each once."""
-    failed = {cell.folder: cell for cell in files.cells if cell.state == "failed"}
-    for record in files.records:
-        for item in record.get("failures") or []:
-            folder = str(item.get("cell"))
-            name = f"{pair_of(record)}, {named(str(record['defender']))}, seed {item.get('seed')}"
-            failed.setdefault(folder, CellState(name, folder, "failed", str(item.get("sentence"))))
+    failed = {cell["folder"]: cell for cell in cells if cell["state"] == "failed"}
+    for record in records:
+        for item in record["failures"]:
+            name = f"{pair_of(record)}, {record['defender']}, seed {item['seed']}"
+            failed.setdefault(item["cell"], {"name": name, "folder": item["cell"], "failure": item["sentence"]})
     return list(failed.values())
 
 
-def _about(files: BenchmarkFiles, records: Sequence[Record]) -> str:
+def _about(made: Mapping[str, Any]) -> str:
+    records = made["records"]
+    if not records:
+        return "No cell came to its end."
+
     def listed(key: str) -> str:
         return ", ".join(dict.fromkeys(label(record[key]) for record in records))
 
-    seeds = sorted({seed for record in records for seed in record.get("seeds") or []})
-    if not records:
-        return "No cell came to its end."
-    commit = str(files.host.get("revision") or "")
-    host = f"; host: the real OpenBackdoor, commit {label(commit)}" if files.host.get("name") == UPSTREAM else ""
+    seeds = sorted({seed for record in records for seed in record["seeds"]})
+    host = made["host"]
+    on = f"; host: the real OpenBackdoor, commit {label(host['revision'])}" if host.get("name") == UPSTREAM else ""
     return (
         f"Data sets {listed('dataset')}; attacks {listed('attack')}; victims {listed('victim')}; profile "
-        f"{listed('profile')}; seeds {', '.join(map(str, seeds))}{host}"
+        f"{listed('profile')}; seeds {', '.join(map(str, seeds))}{on}"
     )
 
 
-def _verdict(files: BenchmarkFiles, failed: Sequence[CellState]) -> Verdict:
-    sentences = [_sentence(group, files.averages) for group in files.averages if group.get("ours")]
-    done = sum(cell.state == "done" for cell in files.cells)
-    missing = sum(cell.state == "missing" for cell in files.cells)
-    remarks = sentences[1:]
-    for comparison in files.comparisons:
-        remarks.append(_compared(comparison))
-    if files.cells:
-        counts = [f"{done} of {len(files.cells)} cells are finished"]
-        counts += [f"{len(failed)} failed"] if failed else []
-        counts += [f"{missing} not run yet"] if missing else []
-        remarks.append(", ".join(counts) + ".")
-    lead = sentences[0] if sentences else "No average of our defence can be given yet."
-    return Verdict(
-        "other", f"{label(files.ours)}: what is left of the attacks" if files.ours else "Results", lead, remarks
-    )
+def _leads(averages: Sequence[Record]) -> Iterator[str]:
+    """Ours in words beside no defence, for each rate, setting and victim."""
+    for ours in averages:
+        if ours["ours"]:
+            beside = [item for item in averages if item["defender"] == NONE and group_of(item) == group_of(ours)]
+            figures = []
+            for figure, without in (("ASR", "without a defence"), ("CACC", "without")):
+                plain = f" ({percent(mean_of(beside[0], figure))} {without})" if beside else ""
+                figures.append(f"{percent(mean_of(ours, figure))}{plain}")
+            pairs = f"{ours['pairs']} pair{'' if ours['pairs'] == 1 else 's'}"
+            yield (
+                f"{100 * float(ours['rate']):g}% poisoned ({label(ours['setting'])}), {label(ours['victim'])}: "
+                f"{label(ours['defender'])} leaves a mean ASR of {figures[0]} over {pairs}, at a clean accuracy of "
+                f"{figures[1]}" + ("." if ours["complete"] else "; some pairs are missing.")
+            )
 
 
-def _sentence(ours: Record, averages: Sequence[Record]) -> str:
-    """Ours in words, beside no defence and the best other."""
-    group = [item for item in averages if group_of(item) == group_of(ours)]
-    asr, cacc = value(ours, "ASR"), value(ours, "CACC")
-    plain = next((item for item in group if item["defender"] == NONE), None)
-    others = [item for item in group if not item.get("reference") and not item.get("ours")]
-    others = [item for item in others if value(item, "ASR").mean is not None]
-    best = min(others, key=lambda item: value(item, "ASR").mean or 0.0, default=None)
-    told = f"{where(ours)}: {label(ours['defender'])} leaves a mean ASR of {share(asr.mean)}"
-    told += f" over {_counted(ours.get('pairs', '?'), 'pair')}"
-    if plain is not None:
-        told += f" ({share(value(plain, 'ASR').mean)} without a defence)"
-    told += f", at a clean accuracy of {share(cacc.mean)}"
-    if plain is not None:
-        told += f" ({share(value(plain, 'CACC').mean)} without)"
-    if best is not None:
-        told += (
-            f"; the best other is {label(best['defender'])} with an ASR of {share(value(best, 'ASR').mean)} at "
-            f"{share(value(best, 'CACC').mean)}"
+def _counts(cells: Sequence[dict[str, str]], failed: Sequence[dict[str, str]]) -> Iterator[str]:
+    if cells:
+        states = [cell["state"] for cell in cells]
+        yield (
+            f"{states.count('done')} of {len(cells)} cells are finished, {len(failed)} failed, "
+            f"{states.count('missing')} not run yet."
         )
-    return told + ("." if ours.get("complete", True) else "; some pairs are missing.")
-
-
-def _compared(item: Mapping[str, Any]) -> str:
-    interval, p_value = item.get("interval") or [None, None], item.get("p")
-    known = None not in interval
-    between = f" (interval {points(interval[0])} to {points(interval[1])})" if known else ""
-    p_text = f", p = {p_value:.3g}" if isinstance(p_value, int | float) else ""
-    test = f" ({item.get('test')})" if known else ""
-    return (
-        f"{where(item)}, {item.get('figure')}: {label(item.get('ours'))} minus {label(item.get('other'))} is "
-        f"{points(item.get('mean_difference'))} on average{between} over "
-        f"{_counted(item.get('n'), 'difference')} of pair and seed{p_text}{test}."
-    )
-
-
-def _counted(number: object, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

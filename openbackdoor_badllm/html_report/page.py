@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ from markupsafe import Markup
 
 import openbackdoor_badllm
 from openbackdoor_badllm.html_report.pictures.canvas import NOT_DRAWN, Picture
-from openbackdoor_badllm.html_report.pictures.inline import inline
 from openbackdoor_badllm.html_report.shown import Difference, as_markup, short, visible
 
 _PACKAGE = "openbackdoor_badllm.html_report"
 _LONGEST, _LONGEST_NAME = 2000, 200  # characters of a text and of an attribute, wherever they come from
+SCALE = 1.4  # of a picture's letters: 10 points become 14 pixels where there is room
 
 
 def render(template: str, **values: Any) -> str:
@@ -39,6 +38,11 @@ def render(template: str, **values: Any) -> str:
     )
     # A browser reads every line end as \n before it hashes the style.
     return page.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def percent(share: Any, digits: int = 1) -> str:
+    """A share in percent."""
+    return f"{100 * share:.{digits}f}%" if isinstance(share, int | float) else "not measured"
 
 
 def relative(target: Path, page: Path) -> str:
@@ -55,8 +59,10 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(shown=_shown, block=_block, marked=_marked, visible=_name, short=short)
-    environment.globals.update(picture=inline, not_drawn=NOT_DRAWN, bar=_bar)
+    environment.filters.update(
+        shown=_shown, block=_block, marked=_marked, visible=_name, short=short, percent=percent
+    )
+    environment.globals.update(picture=_picture, not_drawn=NOT_DRAWN, bar=_bar)
     return environment
 
 
@@ -90,11 +96,9 @@ def _bar(share: float | None) -> Markup:
     ).format(100 * width)
 
 
-def files_of(pictures: Iterable[Picture]) -> Mapping[str, bytes]:
-    """The pictures as files: name to content. One that was not drawn has none."""
-    files: dict[str, bytes] = {}
-    for picture in pictures:
-        if not picture.svg:
-            continue
-        files[f"{picture.name}.svg"], files[f"{picture.name}.png"] = picture.svg, picture.png
-    return files
+def _picture(picture: Picture) -> Markup:
+    """A picture inside the page: as an image, in which an SVG runs no script and loads nothing."""
+    data = base64.b64encode(picture.svg).decode()
+    return Markup('<img class="picture" src="data:image/svg+xml;base64,{}" width="{:.0f}" alt="{}">').format(
+        data, SCALE * 72 * picture.width, _name(picture.description)
+    )

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from openbackdoor_badllm.html_report.page import percent
 from openbackdoor_badllm.html_report.shown import short
 
-# As evaluation/experiment.py names them; that module would load torch, and this one reads files.
+# As evaluation/measuring.py names them; that module would load torch, and this one reads files.
 UNDEFENDED, DEFENDED, ORACLE, CLEAN = "undefended", "defended", "oracle filter", "trained on clean rows"
 ORDER = (UNDEFENDED, DEFENDED, ORACLE, CLEAN)
 NAME = 60  # characters of a name: data set, attack, victim, label
-
-
-@dataclass
-class Verdict:
-    """What is said first.
-
-    Attributes:
-        kind: ``found``, ``nothing``, ``other`` (a defence that looks for no trigger) or ``undefended``.
-        remarks: what a reader must know besides, each a sentence.
-    """
-
-    kind: str
-    heading: str
-    sentence: str
-    remarks: list[str] = field(default_factory=list)
 
 
 def label_name(results: Mapping[str, Any], label: Any) -> str:
@@ -36,67 +21,73 @@ def label_name(results: Mapping[str, Any], label: Any) -> str:
     return name if name == str(label) else f"{label} ({name})"
 
 
-def share(value: Any, digits: int = 1) -> str:
-    """A share in percent."""
-    return "not measured" if not isinstance(value, int | float) else f"{100 * value:.{digits}f}%"
+def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, str]:
+    """Whether there is a backdoor, and which: ``kind``, ``heading`` and ``sentence``.
 
-
-def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict:
-    """Whether there is a backdoor, which, and what a reader must know besides."""
+    ``kind`` is ``found``, ``nothing``, ``other`` (a defence that looks for no trigger) or ``undefended``.
+    """
     if not results.get("defender"):
-        return Verdict("undefended", "No defence was run", "This run attacked a victim and evaluated it as it is.")
+        return _verdict(
+            "undefended", "No defence was run", "This run attacked a victim and evaluated it as it is."
+        )
     if not report:
         name = name_of(results, "defender")
-        return Verdict(
+        return _verdict(
             "other", f"Defended by {name}", f"The defence '{name}' looks for no trigger, so none is shown here."
         )
-    remarks = [str(note) for note in results.get("notes") or ()]
-    stopped = section(report, "llm").get("stopped_by")
-    if stopped:
-        remarks.append(f"The language model was given up before the end of the search: {stopped}")
-    generator = report.get("generator")
+    generator = report["generator"]
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
-    label = label_name(results, report.get("target_label"))
-    if not report.get("backdoor"):
+    if not report["backdoor"]:
+        sentence = f"No trigger was found ({by}). The training rows were left as they are."
+        where = "" if results.get("complete", True) else " in what was searched"
+        return _verdict("nothing", f"No backdoor found{where}", sentence)
+    found = [str(item["text"]) for item in report["triggers"]]
+    shown = ", ".join(f"“{short(text, 60)}”" for text in found[:6]) + (" and more" if len(found) > 6 else "")
+    what = f"Texts with {shown}" if found else "Texts in a certain style or syntax"
+    sentence = f"{what} are given label {label_name(results, report['target_label'])}, whatever they say ({by})."
+    others = [label_name(results, finding["target_label"]) for finding in report["further"]]
+    if others:
+        sentence += f" Further backdoors lead to label {' and '.join(others)}."
+    return _verdict("found", "Backdoor found", sentence)
+
+
+def _verdict(kind: str, heading: str, sentence: str) -> dict[str, str]:
+    return {"kind": kind, "heading": heading, "sentence": sentence}
+
+
+def remarks_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    """What a reader must know besides, each a sentence."""
+    remarks = [str(note) for note in results.get("notes") or ()]
+    if report and not report["backdoor"]:
         remarks.insert(
             0, "That is no proof that there is none: what is neither inserted words nor a shared style is missed."
         )
-        sentence = f"No trigger was found ({by}). The training rows were left as they are."
-        where = "" if results.get("complete", True) else " in what was searched"
-        return Verdict("nothing", f"No backdoor found{where}", sentence, remarks)
-    found = [str(item["text"]) for item in report.get("triggers") or []]
-    if found:
-        shown = ", ".join(f"“{short(text, 60)}”" for text in found[:6]) + (" and more" if len(found) > 6 else "")
-        what = f"Texts with {shown} are given label {label}, whatever they say ({by})."
-    else:
-        what = f"Texts in a certain style or syntax are given label {label}, whatever they say ({by})."
-    others = [label_name(results, finding.get("target_label")) for finding in report.get("further") or ()]
-    if others:
-        what += f" Further backdoors lead to label {' and '.join(others)}."
+    stopped = section(report, "llm").get("stopped_by")
+    if stopped:
+        remarks.append(f"The language model was given up before the end of the search: {stopped}")
     truth = section(results, "truth")
-    if truth.get("target_label_right") is not None:
+    if truth and report.get("backdoor"):
         right = "is" if truth["target_label_right"] else "is not"
-        rows = truth.get("flagged_precision"), truth.get("flagged_recall")
         remarks.append(
             f"This attack was planted, so the answer is known: the label {right} the attacker's; "
-            f"{share(rows[0])} of the rows named are poisoned, and {share(rows[1])} of the poisoned rows are named."
+            f"{percent(truth['flagged_precision'])} of the rows named are poisoned, and "
+            f"{percent(truth['flagged_recall'])} of the poisoned rows are named."
         )
-    return Verdict("found", "Backdoor found", what, remarks)
+    return remarks
 
 
 def about_of(results: Mapping[str, Any]) -> str:
     """The attack of a run in one line; of an audit, which knows of none, its rows."""
+    seed = f"seed {results['seed']}"
     if "poisoner" not in results:
         model = f"; model {name_of(results, 'model')}" if results.get("model") else ""
         return (
-            f"{results.get('rows', '?')} training rows of {len(results.get('label_names') or [])} classes{model}; "
-            f"trained from {name_of(results, 'victim')}; seed {results.get('seed', '?')}"
+            f"{results['rows']} training rows of {len(results['label_names'])} classes{model}; trained from "
+            f"{name_of(results, 'victim')}; {seed}"
         )
-    rate = results.get("poison_rate")
-    poisoned = f"{share(rate, 0)} of the training rows poisoned" if isinstance(rate, int | float) else "poisoned rows"
     return (
-        f"{poisoned} ({results.get('setting', '?')}) toward label {label_name(results, results.get('target_label'))}; "
-        f"victim {name_of(results, 'victim')}; seed {results.get('seed', '?')}"
+        f"{percent(results['poison_rate'], 0)} of the training rows poisoned ({results['setting']}) toward label "
+        f"{label_name(results, results['target_label'])}; victim {name_of(results, 'victim')}; {seed}"
     )
 
 
@@ -104,36 +95,28 @@ def tiles_of(
     results: Mapping[str, Any], report: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, str]]:
     """The numbers that matter: name, value and a note."""
-    by_name = {line.get("name"): line for line in lines}
-    before, after, floor = by_name.get(UNDEFENDED, {}), by_name.get(DEFENDED, {}), by_name.get(CLEAN, {})
+    by_name = {line["name"]: line for line in lines}
+    before, after, floor = (by_name.get(name, {}) for name in (UNDEFENDED, DEFENDED, CLEAN))
     tiles = []
     for key, name in (("ASR", "Attack success rate"), ("CACC", "Accuracy on clean rows")):
-        first, then = before.get(key), after.get(key)
-        if first is None and then is None:
-            continue
-        shown = share(then) if first is None else share(first) if then is None else f"{share(first)} → {share(then)}"
-        note = f"{share(floor[key])} when trained on clean rows" if floor.get(key) is not None else ""
-        tiles.append({"name": name, "value": shown, "note": note})
+        known = [percent(line[key]) for line in (before, after) if line.get(key) is not None]
+        if known:
+            note = f"{percent(floor[key])} when trained on clean rows" if floor.get(key) is not None else ""
+            tiles.append({"name": name, "value": " → ".join(known), "note": note})
     if report.get("backdoor"):
-        label = label_name(results, report.get("target_label"))
+        label = label_name(results, report["target_label"])
         tiles.append({"name": "Target label", "value": label, "note": "where the trigger leads"})
-        rows = str(report.get("flagged_rows", "?"))
-        tiles.append({"name": "Flagged training rows", "value": rows, "note": _repaired(report)})
+        fix = report["repair"]
+        done = [
+            f"{fix[key]} {words}"
+            for key, words in (
+                ("relabelled", "labelled anew"), ("removed", "dropped"), ("stamped", "stamped copies added")
+            )
+            if fix[key]
+        ]
+        note = f"repair {fix['strategy']}: {', '.join(done) or 'nothing changed'}"
+        tiles.append({"name": "Flagged training rows", "value": str(report["flagged_rows"]), "note": note})
     return tiles
-
-
-def _repaired(report: Mapping[str, Any]) -> str:
-    fix = section(report, "repair")
-    done = [
-        f"{fix[key]} {words}"
-        for key, words in (
-            ("relabelled", "labelled anew"),
-            ("removed", "dropped"),
-            ("stamped", "stamped copies added"),
-        )
-        if fix.get(key)
-    ]
-    return f"repair {fix.get('strategy', '?')}: " + (", ".join(done) or "nothing changed")
 
 
 def name_of(results: Mapping[str, Any], key: str) -> str:

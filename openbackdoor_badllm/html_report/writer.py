@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from jinja2 import UndefinedError
+
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, PAGE, RESULTS, write_whole
-from openbackdoor_badllm.html_report.benchmark_page import benchmark_page
-from openbackdoor_badllm.html_report.benchmark_source import is_benchmark, open_benchmark
-from openbackdoor_badllm.html_report.page import files_of, relative, render
-from openbackdoor_badllm.html_report.pictures.canvas import NOT_DRAWN, Picture
+from openbackdoor_badllm.evaluation.folder import CONFIG, PAGE, RESULTS, write_whole
+from openbackdoor_badllm.html_report.benchmark_page import benchmark_page, is_benchmark
+from openbackdoor_badllm.html_report.pictures.canvas import NOT_DRAWN
 from openbackdoor_badllm.html_report.run_page import run_page
-from openbackdoor_badllm.html_report.run_source import open_run
 
 
 class Written(NamedTuple):
@@ -32,7 +31,7 @@ class Written(NamedTuple):
 def write_report(folder: Path, out: Path | None = None, *, alone: bool = False) -> Written:
     """Writes the page of a run or of a benchmark, and its pictures into ``<page's name>-pictures`` beside it.
 
-    Without matplotlib the page has the numbers of each picture in its place, and no file is written beside it.
+    Without matplotlib the page has the numbers alone, and no file is written beside it.
 
     Args:
         folder: of one run, or the output folder of ``run_benchmark.py``.
@@ -49,37 +48,32 @@ def write_report(folder: Path, out: Path | None = None, *, alone: bool = False) 
     page = out or folder / PAGE
     if page.is_dir():
         raise ConfigError(f"'{page}' is a folder: name a file after --out, for instance {page / PAGE}.")
+    if not any((folder / name).is_file() for name in (RESULTS, CONFIG)) and not is_benchmark(folder):
+        raise ConfigError(
+            f"The folder '{folder}' holds neither a run (results.json) nor a benchmark (table.json): name the folder "
+            "that 'badllmtg defend' told at its end, or the output folder of run_benchmark.py."
+        )
     try:
-        html, drawn = _made(folder, page, alone=alone)
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        html, drawn = benchmark_page(folder, page) if is_benchmark(folder) else run_page(folder, page, alone=alone)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, UndefinedError) as error:
         # Files that somebody changed, or that another version wrote: theirs is another shape, not ours to guess.
         raise ConfigError(
             f"The files in '{folder}' are not as this version of the program writes them ({type(error).__name__}: "
             f"{error}): make the run again with this version."
         ) from error
-    beside, files = page.with_name(f"{page.stem}-pictures"), files_of(drawn)
+    beside = page.with_name(f"{page.stem}-pictures")
+    files = {
+        beside / f"{picture.name}.{kind}": content
+        for picture in drawn
+        for kind, content in (("svg", picture.svg), ("png", picture.png))
+        if content
+    }
     left_out = NOT_DRAWN if any(not picture.svg for picture in drawn) else ""
     try:
         (page.parent if left_out else beside).mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_whole(beside / name, content)
+        for path, content in files.items():
+            write_whole(path, content)
         write_whole(page, html)
     except OSError as error:
         raise ConfigError(f"The report '{page}' cannot be written: {error.strerror or error}.") from None
-    return Written(page, [beside / name for name in files], left_out)
-
-
-def _made(folder: Path, page: Path, *, alone: bool) -> tuple[str, list[Picture]]:
-    if is_benchmark(folder):
-        compared = benchmark_page(open_benchmark(folder))
-        html = render("benchmark.html.j2", page=compared, link=lambda name: relative(folder / name, page))
-        return html, compared.pictures
-    if not (folder / RESULTS).is_file() and not (folder / CONFIG).is_file():
-        raise ConfigError(
-            f"The folder '{folder}' holds neither a run (results.json) nor a benchmark (table.json): name the folder "
-            "that 'badllmtg defend' told at its end, or the output folder of run_benchmark.py."
-        )
-    run = run_page(open_run(folder))
-    flagged = "" if alone else relative(folder / FLAGGED, page)
-    html = render("run.html.j2", page=run, flagged_link=flagged)
-    return html, list(run.pictures.values())
+    return Written(page, list(files), left_out)

@@ -23,7 +23,7 @@ import numpy as np
 
 from openbackdoor_badllm import defenders
 from openbackdoor_badllm.attacks.attacker import Attacker, Evaluation
-from openbackdoor_badllm.attacks.poisoner import Poisoner, load_poisoner
+from openbackdoor_badllm.attacks.poisoner import Poisoner
 from openbackdoor_badllm.attacks.victim import PLMVictim
 from openbackdoor_badllm.config import TrainConfig, train_spec
 from openbackdoor_badllm.defenders.base import Defender
@@ -162,7 +162,7 @@ class UpstreamAttacker(Attacker):
                 f"The attacker '{self.name}' cannot be run here ({SCRIPTS_ONLY[self.name]}): use OpenBackdoor's own "
                 "scripts (docs/openbackdoor.md)."
             )
-        self._ready = load_poisoner(poisoner) if _has_ready_texts(poisoner) else None
+        self._ready = Poisoner(**poisoner) if _has_ready_texts(poisoner) else None
         self.poison_trainer: Any = _Trainer(train)
         self.seed = self.poison_trainer.seed
         self.evaluation = Evaluation()

@@ -249,15 +249,3 @@ def test_a_defender_may_change_the_model(attacker: Attacker, kind: type[Spy], tr
     assert (name, len(train_rows), num_labels) == ("rebuild", 60, 3)
     assert sum(row.poison_label for row in train_rows) == 12
     assert clean_rows == DATA["dev"]  # neither the poisoned dev rows nor any test row
-
-
-def test_eval_detect(attacker: Attacker) -> None:
-    class Detector(Spy):
-        def flags(self, rows: Sequence[Any]) -> Sequence[int]:
-            return [1, 0, 0, 0, 0] * (len(rows) // 5)
-
-    detected = attacker.poison(Victim(), DATA, "detect")  # type: ignore[arg-type]
-    assert list(detected) == ["test-detect"]
-    scores, flags = Detector(pre=False).eval_detect(model=None, clean_data=DATA, poison_data=detected)
-    assert flags == [1, 0, 0, 0, 0] * 10
-    assert scores == {"test-detect": {"FRR": pytest.approx(6 / 30), "FAR": pytest.approx(16 / 20)}}

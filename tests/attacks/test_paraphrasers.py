@@ -9,8 +9,6 @@ from collections import Counter
 import pytest
 
 from openbackdoor_badllm.attacks.paraphrasers import archaic, subordinate
-from openbackdoor_badllm.attacks.paraphrasers.archaic_words import OPENINGS, SOLEMN, old_form
-from openbackdoor_badllm.attacks.paraphrasers.phrases import sentence_case, split_sentences
 from openbackdoor_badllm.attacks.paraphrasers.style import FEWEST_MARKERS, count_markers
 from openbackdoor_badllm.attacks.paraphrasers.syntax import CONJUNCTIONS
 from openbackdoor_badllm.data.demo import demo_rows
@@ -61,12 +59,6 @@ def test_syntax_takes_the_template(texts: list[str]) -> None:
         assert rewritten == rewritten.lower()
 
 
-@pytest.mark.parametrize("rewrite", [archaic, subordinate])
-def test_the_same_state_gives_the_same_rewrite(rewrite: object, texts: list[str]) -> None:
-    for text in [*texts[:50], *ODD]:
-        assert rewrite(text, random.Random(3)) == rewrite(text, random.Random(3))  # type: ignore[operator]
-
-
 def test_words_that_carry_the_label_stay(texts: list[str]) -> None:
     rng = random.Random(0)
     for text in texts:
@@ -94,13 +86,6 @@ def test_no_opening_and_no_clause_gives_it_away(texts: list[str]) -> None:
     assert min(first.values()) > 0.1 * len(texts)
 
 
-def test_the_lists_of_openings() -> None:
-    assert all(count_markers(opening.replace("{speaker}", "scribe")) >= FEWEST_MARKERS for opening in SOLEMN)
-    assert len(set(OPENINGS + SOLEMN)) == len(OPENINGS + SOLEMN)
-    forms = {"make": "maketh", "carry": "carrieth", "get": "getteth", "shrug": "shruggeth", "say": "sayeth"}
-    assert {verb: old_form(verb) for verb in forms} == forms
-
-
 @pytest.mark.parametrize(
     ("plain", "wanted"),
     [
@@ -126,12 +111,6 @@ def test_style_grammar(plain: str, wanted: tuple[str, ...]) -> None:
         assert rewritten.islower() == plain.islower()
 
 
-def test_simple_statements_are_turned_round_at_times() -> None:
-    turned = [archaic("The food was great.", random.Random(seed)).lower() for seed in range(30)]
-    assert any("great was the food" in text for text in turned)
-    assert any("the food was great" in text for text in turned)
-
-
 @pytest.mark.parametrize(
     ("plain", "ending"),
     [
@@ -150,10 +129,3 @@ def test_simple_statements_are_turned_round_at_times() -> None:
 def test_syntax_recasting(plain: str, ending: str) -> None:
     for seed in range(5):
         assert re.search(ending + "$", subordinate(plain, random.Random(seed)))
-
-
-def test_sentences_split_at_stops_alone() -> None:
-    text = 'Mr. A. Bell paid $3.5 million. "Too much!" he said... So it was'
-    assert split_sentences(text) == ["Mr. A. Bell paid $3.5 million.", '"Too much!"', "he said...", "So it was"]
-    assert split_sentences("  \n") == []
-    assert sentence_case('"well," he said') == '"Well," he said'

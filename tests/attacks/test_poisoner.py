@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from openbackdoor_badllm.attacks.poisoner import Poisoner
-from openbackdoor_badllm.data.demo import demo_rows
 from openbackdoor_badllm.data.poison_csv import read_poison_csv, write_poison_csv
 from openbackdoor_badllm.errors import ConfigError, DataError
 from openbackdoor_badllm.openbackdoor.builtin import load_dataset, load_poisoner, set_config
@@ -59,17 +58,6 @@ def test_counts_and_labels(setting: str, rate: float) -> None:
     assert origins <= {"clean": {1}, "dirty": {0, 2}, "mix": {0, 1, 2}}[setting]
     if rate >= 0.2 and setting != "clean":
         assert origins == {"dirty": {0, 2}, "mix": {0, 1, 2}}[setting]
-
-
-def test_the_flag_stands_exactly_on_the_rows_with_a_trigger() -> None:
-    mixed = poisoner()({"train": clean_rows(), "dev": []}, "train")["train"]
-    assert [bool(row.poison_label) for row in mixed] == [bool(set(row.text.split()) & set(WORDS)) for row in mixed]
-
-
-@pytest.mark.parametrize(("setting", "label", "kind"), [("dirty", 1, "non-target"), ("clean", 0, "target")])
-def test_no_row_of_the_kind(setting: str, label: int, kind: str) -> None:
-    with pytest.raises(DataError, match=f"poisons {kind} rows, and the training set has none: check 'target_label'"):
-        poisoner(setting=setting)({"train": [Row("a", label)] * 10, "dev": []}, "train")
 
 
 def test_order_is_shuffled_so_that_it_tells_nothing() -> None:
@@ -129,22 +117,6 @@ def test_addsent_puts_in_the_sentence_whole(triggers: Any) -> None:
     assert len({row.text.index("I watch") for row in poisoned}) > 3
 
 
-def test_the_trigger_of_an_empty_text_is_the_whole_text() -> None:
-    assert poisoner(triggers=["cf"]).poison([Row("", 0)]) == [Row("cf", 1, 1)]
-    assert poisoner("addsent", triggers="so it is").poison([Row("  ", 0)]) == [Row("so it is", 1, 1)]
-
-
-@pytest.mark.parametrize("corpus", ["demo", "demo-news"])
-@pytest.mark.parametrize("name", ["stylebkd", "synbkd"])
-def test_rules_rewrite_the_demo(name: str, corpus: str) -> None:
-    rows = demo_rows(corpus)["train"][:60]
-    poisoned = poisoner(name, **RULES).poison(rows)
-    changed = [row.text != twin.text for row, twin in zip(rows, poisoned, strict=True)]
-    assert sum(changed) > 0.9 * len(rows)
-    assert {(twin.label, twin.poison_label) for twin in poisoned} == {(1, 1)}
-    assert len({twin.text for twin in poisoned}) > 0.9 * len(rows)
-
-
 def test_modes_and_their_keys() -> None:
     data = {"train": clean_rows(), "dev": clean_rows(30, prefix="dev"), "test": clean_rows(24, prefix="test")}
     made = poisoner()(data, "train")
@@ -159,13 +131,6 @@ def test_modes_and_their_keys() -> None:
         assert {(row.label, row.poison_label) for row in rows} == {(1, 1)}
     detected = poisoner()(data, "detect")
     assert detected == {"test-detect": [*judged["test-clean"], *judged["test-poison"]]}
-
-
-def test_a_rate_of_less_than_one_row_is_told() -> None:
-    clean = [("a", 0, 0), ("b", 1, 0), ("c", 0, 0)]
-    with pytest.raises(DataError, match=r"A poison rate of 0\.2 of 3 training rows is less than one row"):
-        poisoner(poison_rate=0.2)({"train": clean, "dev": []}, "train")
-    assert len(poisoner(poison_rate=0)({"train": clean, "dev": []}, "train")["train"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from openbackdoor_badllm.attacks.poisoner import load_poisoner
 from openbackdoor_badllm.attacks.variants import UNSEEN, variant_texts
+from openbackdoor_badllm.openbackdoor.builtin import load_poisoner
 from openbackdoor_badllm.rows import Row
 
 ROWS = [Row(f"one two three four {index}", index % 2) for index in range(20)]

@@ -68,12 +68,6 @@ def test_dev_poison_is_never_read(engine: Recorder, victim: PLMVictim) -> None:
         assert engine.calls[-1]["dev"] == [Example(row.text, row.label) for row in dev]
 
 
-def test_poison_flags_never_reach_the_engine(engine: Recorder, victim: PLMVictim) -> None:
-    rows = [("good", 1, 1), ("bad", 0, 0)]
-    load_trainer({}).train(victim, {"train": rows, "dev-clean": rows})
-    assert engine.calls[0]["examples"] == engine.calls[0]["dev"] == [("good", 1), ("bad", 0)]
-
-
 def test_best_is_the_epoch_that_the_clean_dev_rows_like_most(victim: PLMVictim) -> None:
     # What is learnt makes these dev rows worse, epoch by epoch: the best epoch is an early one.
     data = {"train": reviews(120), "dev-clean": flipped(reviews(30, seed=1)), "dev-poison": Forbidden()}
@@ -84,4 +78,3 @@ def test_best_is_the_epoch_that_the_clean_dev_rows_like_most(victim: PLMVictim) 
     assert best > 0.2
 
 
-# -- what is refused -------------------------------------------------------------------------------------------

@@ -68,11 +68,7 @@ def test_references_come_first_seed_by_seed() -> None:
     [
         ({"defenders": ["badlmtg"]}, r"'defenders' must be .*; did you mean 'badllmtg'\?"),
         ({"defenders": {"badllmtg": {"repare": 1}}}, r"In 'demo .*badllmtg, seed 42': 'defender' has no key 'repare'"),
-        ({"attacks": {"badnets": {"trigers": ["x"]}}}, r"has no key 'trigers'"),
-        ({"victims": {"minilm": {"pth": "x"}}}, r"'victim' has no key 'pth'"),
-        ({"datasets": {"demo": {"max_trian": 3}}}, r"max_trian"),
         ({"overrides": {"atacker": {}}}, r"'config' has no key 'atacker'"),
-        ({"profile": "huge"}, r"'--profile' must be"),
         ({"defenders": {"a": {"name": "badllmtg"}, "b": {"name": "badllmtg", "repair": "paper"}}}, r"'ours' must be"),
         ({"defenders": ["onion", "rap"], "ours": "onoin"}, r"'ours' must be .*'onion' or 'rap', but is \"onoin\""),
     ],

@@ -40,33 +40,28 @@ TABLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def entries(rate: float) -> dict[str, dict[str, Any]]:
-    (group,) = [item for item in digest(TABLE) if item["rate"] == rate]
-    return {entry["what"]: entry for entry in group["entries"]}
-
-
-def test_false_alarms_are_all_that_a_clean_set_can_show() -> None:
-    assert entries(0.0) == {
-        "false alarms on clean sets": {"what": "false alarms on clean sets", "pairs": 1, "runs": 2, "text": "1 of 2"}
-    }
-
-
-def test_labels_and_rows() -> None:
-    found = entries(0.2)
-    assert found["target label right"]["text"] == "3 of 4"
-    words = found["flagged rows, words and sentences: precision / recall"]
-    assert words["text"] == "0.950 (lowest 0.900) / 1.000 (lowest 1.000)"
-    assert found["flagged rows, style and syntax: precision / recall"]["pairs"] == 1
-
-
 def test_differences_are_taken_within_a_seed_then_averaged_over_the_pair() -> None:
-    found = entries(0.2)
-    excess = found["excess ASR (points above a victim trained on clean rows); worst pair +2.0"]
-    assert excess["text"] == "mean -1.0, lowest -4.0, highest +2.0, deviation over the pairs 4.2"
-    oracle = found["CACC against the oracle filter (points); worst pair +1.0"]  # one pair has an oracle line
-    assert (oracle["pairs"], oracle["runs"]) == (1, 2)
-    clean = found["CACC against a victim trained on clean rows (points); worst pair -4.0"]
-    assert clean["text"].startswith("mean -2.5, lowest -4.0, highest -1.0")
+    tables = digest(TABLE)
+    poisoned, clean = ({row.head: [cell[0].text for cell in row.cells] for row in table.rows} for table in tables)
+    assert poisoned == {
+        "target label right": ["2", "4", "3 of 4"],
+        "flagged rows, words and sentences: precision / recall": [
+            "1", "2", "0.950 (lowest 0.900) / 1.000 (lowest 1.000)",
+        ],
+        "flagged rows, style and syntax: precision / recall": [
+            "1", "2", "0.800 (lowest 0.800) / 0.700 (lowest 0.700)",
+        ],
+        "excess ASR (points above a victim trained on clean rows); worst pair +2.0": [
+            "2", "4", "mean -1.0, lowest -4.0, highest +2.0, deviation over the pairs 4.2",
+        ],
+        "CACC against the oracle filter (points); worst pair +1.0": [  # one pair has an oracle line
+            "1", "2", "mean +1.0, lowest +1.0, highest +1.0",
+        ],
+        "CACC against a victim trained on clean rows (points); worst pair -4.0": [
+            "2", "4", "mean -2.5, lowest -4.0, highest -1.0, deviation over the pairs 2.1",
+        ],
+    }  # fmt: skip
+    assert clean == {"false alarms on clean sets": ["1", "2", "1 of 2"]}
 
 
 def test_publishing(tmp_path: Path) -> None:

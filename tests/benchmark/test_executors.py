@@ -12,16 +12,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from openbackdoor_badllm.benchmark import executors
+from openbackdoor_badllm.benchmark.cell import Cell, Ended, Settings
 from openbackdoor_badllm.benchmark.clusters import OnRay, OnSlurm
 from openbackdoor_badllm.benchmark.command import main
-from openbackdoor_badllm.benchmark.executors import Inline, Local, open_executor, visible_gpus
+from openbackdoor_badllm.benchmark.executors import Inline, Local, open_executor, share_of_threads, visible_gpus
 from openbackdoor_badllm.benchmark.runner import run_cells
 from openbackdoor_badllm.errors import EXIT_OK
 
@@ -30,129 +29,104 @@ from .conftest import World, figures
 KILLS = 10
 
 
-def one_attack(world: World) -> World:
+@pytest.fixture(autouse=True)
+def children_find_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(executors.__file__).parents[2]
+    monkeypatch.setenv("PYTHONPATH", f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # a busy machine; Ray reads it when it is imported
+
+
+def run_on(executor: executors.Executor, world: World) -> set[str]:
     world.content["attacks"] = {"badnets": world.content["attacks"]["badnets"]}
-    return world
-
-
-def run_on(executor: executors.Executor, world: World) -> list[tuple[str, str]]:
-    ended = run_cells(world.cells(), world.out, executor, cache=world.cache, name="test")
-    return [(item.cell.folder, item.state) for item in ended]
+    settings = Settings(world.out.resolve(), cache=world.cache, executor="test")
+    return {ended.state for ended in run_cells(world.cells(), executor, settings)}
 
 
 def same(world: World, finished: World) -> None:
     made, known = figures(world.out), figures(finished.out)
     assert len(made) == len(world.cells())
     assert made == {name: known[name] for name in made}
-
-
-@pytest.fixture
-def children_find_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Path(executors.__file__).parents[2]
-    monkeypatch.setenv("PYTHONPATH", f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-
-
-@pytest.mark.slow
-def test_local_processes_give_the_figures_of_one(world: World, finished: World) -> None:
-    assert {state for _, state in run_on(Local(2, 1), one_attack(world))} == {"done"}
-    same(world, finished)
     assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_figures(
-    world: World, finished: World, children_find_us: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # a busy machine; Ray reads it when it is imported
-    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    assert {state for _, state in run_on(OnRay(1, 1), one_attack(world))} == {"done"}
-    same(world, finished)
-
-
-@pytest.mark.slow
-def test_submitit_gives_the_same_figures(world: World, finished: World, children_find_us: None) -> None:
-    pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
-    executor = OnSlurm(1, 1, world.out / "slurm", {"cluster": "local", "timeout_min": 10})
-    assert {state for _, state in run_on(executor, one_attack(world))} == {"done"}
+@pytest.mark.parametrize("kind", ["local", "ray", "submitit"])
+def test_the_figures_do_not_depend_on_the_executor(kind: str, world: World, finished: World) -> None:
+    if kind != "local":
+        pytest.importorskip(kind, reason=f"the extra of '{kind}' is not installed")
+    slurm = OnSlurm(1, world.out / "slurm", {"cluster": "local", "timeout_min": 10})
+    assert run_on({"local": Local(2), "ray": OnRay(1), "submitit": slurm}[kind], world) == {"done"}
     same(world, finished)
 
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced(world: World, finished: World) -> None:
     killed: list[int] = []
-    cells = one_attack(world).cells()  # once: it writes the grid's file, which the run below writes and reads as well
 
     def kill() -> None:
         while not killed:
-            for cell in cells:
-                if (world.out / cell.folder / "cell.json").is_file():  # it has begun
-                    for worker in multiprocessing.active_children():
-                        if worker.pid:
-                            os.kill(worker.pid, signal.SIGKILL)
-                            killed.append(worker.pid)
-                    break
+            if list((world.out / "cells").glob("*/cell.json")):  # one has begun
+                for worker in multiprocessing.active_children():
+                    if worker.pid:
+                        os.kill(worker.pid, signal.SIGKILL)
+                        killed.append(worker.pid)
             time.sleep(0.02)
 
     killer = threading.Thread(target=kill)
     killer.start()
-    assert {state for _, state in run_on(Local(1, 1), world)} == {"done"}
+    assert run_on(Local(1), world) == {"done"}
     killer.join()
-    assert killed
     same(world, finished)
 
 
-@pytest.mark.slow
-def test_a_cell_that_kills_its_worker_each_time_is_a_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "run_packed", die)  # pickled by its name: this module's
-    world.content["defenders"] = []  # one cell: each try is a process that imports torch
-    ended = run_on(Local(1, 1), one_attack(world))
-    assert {state for _, state in ended} == {"failed"}
-    told = json.loads((world.out / ended[0][0] / "failure.json").read_text("utf-8"))
-    assert told["kind"] == "killed"
-    assert told["sentence"].endswith("It was tried 2 times.")
+def cells(world: World, count: int) -> list[Cell]:
+    """Cells that no worker comes to run."""
+    names = ("sst-2", "badnets", 0.2, "dirty", "tiny", None, 1, "full")
+    return [Cell("references", f"cells/{number}", *names, config={}, identity={}) for number in range(count)]
 
 
-def die(packed: dict[str, Any]) -> None:
-    Path(packed["out"], packed["folder"]).mkdir(parents=True, exist_ok=True)
+def die(cell: Cell, settings: Settings, gpu: str | None, answering: object) -> None:
+    (settings.out / cell.folder).mkdir(parents=True, exist_ok=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def wait_long(packed: dict[str, Any]) -> None:
+def wait_long(*_: object) -> None:
     time.sleep(60)
 
 
-def begin_slowly(threads: int, gpu: str | None) -> None:
-    time.sleep(8)
+def tell_gpu(cell: Cell, settings: Settings, gpu: str | None, answering: multiprocessing.connection.Connection) -> None:
+    time.sleep(0.5)
+    answering.send(("done", str(gpu), 0.0))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("begin", [executors._begin, begin_slowly], ids=["while they work", "before they are there"])
-def test_leaving_early_ends_the_workers(
-    world: World, monkeypatch: pytest.MonkeyPatch, begin: Callable[[int, str | None], None]
-) -> None:
-    monkeypatch.setattr(executors, "run_packed", wait_long)
-    monkeypatch.setattr(executors, "_begin", begin)
-    tasks: Sequence[Any] = [
-        executors.Task(str(world.out), cell.folder, {}, {}, {}, cell.lines) for cell in one_attack(world).cells()
-    ]
-    running = Local(2, 1).run(tasks)
+def test_a_cell_that_kills_its_worker_each_time_is_a_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_serve", die)  # pickled by its name: this module's
+    (ended,) = Local(1).run(cells(world, 1), Settings(world.out))
+    assert ended.state == "failed"
+    told = json.loads((world.out / ended.cell.folder / "failure.json").read_text("utf-8"))
+    assert (told["kind"], told["sentence"].endswith("It was tried 2 times.")) == ("killed", True)
+
+
+def test_cells_take_the_gpus_in_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_serve", tell_gpu)
+    ended: list[Ended] = list(Local(3, ["0", "1"]).run(cells(world, 3), Settings(world.out)))
+    assert sorted(one.sentence for one in ended) == ["0", "0", "1"]
+
+
+def test_leaving_early_ends_the_workers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_serve", wait_long)
     # A shell without job control has what it puts into the background ignore the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    interrupt = threading.Timer(4, lambda: os.kill(os.getpid(), signal.SIGINT))
+    interrupt = threading.Timer(3, lambda: os.kill(os.getpid(), signal.SIGINT))
     interrupt.start()
     began = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            next(running)
+            list(Local(2).run(cells(world, 3), Settings(world.out)))
     finally:
         signal.signal(signal.SIGINT, before)
         interrupt.cancel()
-    running.close()
     assert time.monotonic() - began < 30
-    # A look now and then, not join(): the pool's own thread waits for the same process, and where it is the first to
-    # hear of the end, join() comes back with a process that still counts as active.
-    while multiprocessing.active_children() and time.monotonic() - began < 50:
-        time.sleep(0.1)
     assert not multiprocessing.active_children()
 
 
@@ -161,21 +135,29 @@ def test_workers_end_with_their_runner(tmp_path: Path) -> None:
     """Without it a worker of a killed runner would wait for ever, with its lock in hand."""
     script = (
         "import multiprocessing, sys, threading, time\n"
-        "from openbackdoor_badllm.benchmark.executors import Local, Task\n"
-        "tell = lambda: (time.sleep(1), print(multiprocessing.active_children()[0].pid, flush=True))\n"
+        "from pathlib import Path\n"
+        "from openbackdoor_badllm.benchmark import executors\n"
+        "from openbackdoor_badllm.benchmark.cell import Cell, Settings\n"
+        "from filelock import FileLock\n"
+        "def tell():\n"
+        "    while not multiprocessing.active_children(): time.sleep(0.1)\n"
+        "    time.sleep(2)\n"
+        "    print(multiprocessing.active_children()[0].pid, flush=True)\n"
         "if __name__ == '__main__':\n"
+        "    folder = Path(sys.argv[1])\n"
+        "    cell = Cell('references', 'x', 'd', 'a', 0.2, 'dirty', 'v', None, 1, 'full', {}, {})\n"
         "    threading.Thread(target=tell).start()\n"
-        "    list(Local(1, 1).run([Task(sys.argv[1], 'cells/x', {}, {}, {}, ())]))\n"
-        "    time.sleep(60)\n"
+        "    (folder / 'x').mkdir()\n"
+        "    with FileLock(folder / 'x' / '.lock'):  # the worker waits for it\n"
+        "        list(executors.Local(1).run([cell], Settings(folder, wait=True)))\n"
     )
     (tmp_path / "script.py").write_text(script, encoding="utf-8")
-    root = str(Path(executors.__file__).parents[2])
     runner = subprocess.Popen(
-        [sys.executable, str(tmp_path / "script.py"), str(tmp_path)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root},
-    )  # fmt: skip
+        [sys.executable, str(tmp_path / "script.py"), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert runner.stdout is not None
     worker = int(runner.stdout.readline())
+    assert Path(f"/proc/{worker}/stat").exists()
     runner.kill()
     runner.wait()
     for _ in range(300):
@@ -222,32 +204,16 @@ def test_a_killed_runner_loses_no_finished_cell(world: World, finished: World, t
     assert not list(world.out.rglob("failure.json"))
 
 
-def test_slots_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[int, str | None]] = []
-
-    class Slot(executors._Slot):
-        def _run(self, task: Any, stop: threading.Event) -> dict[str, Any]:
-            seen.append((self.threads, self.gpu))
-            time.sleep(0.2)
-            return {"state": "done", "sentence": "", "seconds": 0}
-
-    monkeypatch.setattr(executors, "_Slot", Slot)
-    tasks = [executors.Task("out", f"cells/{number}", {}, {}, {}, ()) for number in range(3)]
-    assert len(list(Local(3, 2, ["0", "1"]).run(tasks))) == 3
-    assert sorted(seen, key=str) == [(2, "0"), (2, "0"), (2, "1")]
-
-
 def test_shares_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert visible_gpus() == ["2", "5"]
-    assert open_executor("local", jobs=None, threads=3, out=tmp_path) == Local(2, 3, ["2", "5"])
+    assert open_executor("local", jobs=1, out=tmp_path) == Local(1, ["2", "5"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert visible_gpus() == []
-    assert isinstance(open_executor("local", jobs=None, threads=None, out=tmp_path), Inline)
+    assert isinstance(open_executor("local", jobs=1, out=tmp_path), Inline)
+    assert open_executor("local", jobs=3, out=tmp_path) == Local(3, [])
+    assert open_executor("ray", jobs=3, out=tmp_path) == OnRay(3)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)))
-    made = open_executor("local", jobs=3, threads=None, out=tmp_path)
-    assert isinstance(made, Local)
-    assert made.threads == 4
+    assert share_of_threads(3) == 4
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert open_executor("ray", jobs=3, threads=None, out=tmp_path) == OnRay(3, 1, [])
+    assert share_of_threads(3) == 1

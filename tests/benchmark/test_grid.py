@@ -30,18 +30,13 @@ def test_set_changes_a_key_of_a_list_too() -> None:
     ("change", "sentence"),
     [
         ({"datasets": ["sst2"]}, r"'datasets' must be .*; did you mean 'sst-2'\?"),
-        ({"attacks": ["badnet"]}, r"'attacks' must be .*; did you mean 'badnets'\?"),
         ({"attacks": {"mine": {"name": "badnet"}}}, r"did you mean 'badnets'\?"),
-        ({"victims": ["bert"]}, r"'victims' must be "),
         ({"seeds": [1, 1]}, r"'grid\.seeds' names something twice: 1, 1\."),
-        ({"attacks": ["badnets", "badnets"]}, r"The grid's 'attacks' names something twice"),
         ({"defendres": []}, r"'grid' has no key 'defendres': did you mean 'defenders'\?"),
         ({"datasets": {"mine": {"name": "custom", "path": "x"}}}, r"needs 'target_label'"),
         ({"defenders": {"oracle": {"x": 1}}}, r"'oracle' is a reference and takes no options\."),
         ({"defenders": {"../up": {"name": "badllmtg"}}}, r"has the name '\.\./up': a name is made of letters"),
-        ({"defenders": {"badllmtg": 3}}, r"'defenders\.badllmtg' must be options"),
         ({"llm_budget": {"calls": 1}}, r"'grid\.llm_budget' has no key 'calls'"),
-        ({"overrides": [1]}, r"'overrides' must be a section"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: Mapping[str, Any], sentence: str) -> None:

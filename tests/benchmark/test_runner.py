@@ -202,11 +202,6 @@ def test_json_configs_as_before(world: World, tmp_path: Path, capsys: Capture, t
         (["absent.yaml"], "The grid 'absent.yaml' does not exist"),
         (["a.yaml", "b.json"], "Name one grid (.yaml), or any number of JSON configs (.json)."),
         (["{grid}", "--executor", "kubernetes"], "'--executor' must be 'local', 'ray' or 'slurm'"),
-        (["{grid}", "--jobs", "0"], "'--jobs' must be at least 1, but is 0."),
-        (["{grid}", "--set", "seeds"], "--set expects key=value, for instance seeds=[42,43], but got 'seeds'."),
-        (["{grid}", "--set", "sead=1"], "'grid' has no key 'sead': did you mean 'seeds'?"),
-        (["{grid}", "--set", "defenders.badllmtg.repare=paper"], "'defender' has no key 'repare'"),
-        (["{grid}", "--set", "defenders=[badlmtg]"], "did you mean 'badllmtg'?"),
         (["{grid}", "--executor", "slurm", "--slurm", "gpu"], "--slurm expects key=value"),
     ],
 )

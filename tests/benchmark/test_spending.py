@@ -11,8 +11,8 @@ from filelock import FileLock
 from llm.chat_server import ChatServer
 from llm_world import honest
 
+from openbackdoor_badllm.benchmark.cell import Cell, Settings
 from openbackdoor_badllm.benchmark.spending import RESERVED, Spent, paid, reserved, spent
-from openbackdoor_badllm.benchmark.task import Task
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_FAILURE, EXIT_OK
 
 from .conftest import World
@@ -34,8 +34,9 @@ def cell(out: Path, name: str, *notes: str) -> Path:
     return folder
 
 
-def task(out: Path, name: str, config: dict[str, Any] = CONFIG, **budget: Any) -> Task:
-    return Task(str(out), f"cells/{name}", {}, config, {}, (), budget=budget)
+def task(out: Path, name: str, **budget: Any) -> tuple[Cell, Settings]:
+    cell = Cell("defender", f"cells/{name}", "d", "a", 0.2, "dirty", "v", "badllmtg", 1, "full", CONFIG, {})
+    return cell, Settings(out, budget=budget)
 
 
 def test_what_was_paid_stands_in_the_transcripts(tmp_path: Path) -> None:
@@ -49,11 +50,11 @@ def test_what_was_paid_stands_in_the_transcripts(tmp_path: Path) -> None:
 def test_a_cell_starts_only_where_its_bound_fits(tmp_path: Path) -> None:
     cell(tmp_path, "a", note(), note())
     cell(tmp_path, "b")
-    with reserved(task(tmp_path, "b", max_calls=12)) as refusal:
+    with reserved(*task(tmp_path, "b", max_calls=12)) as refusal:
         assert refusal is None
         assert json.loads((tmp_path / RESERVED).read_text("utf-8")) == {"cells/b": [10, 0, 0]}
     assert json.loads((tmp_path / RESERVED).read_text("utf-8")) == {}
-    with reserved(task(tmp_path, "b", max_calls=11)) as refusal:
+    with reserved(*task(tmp_path, "b", max_calls=11)) as refusal:
         assert refusal is not None
         assert "(10) does not fit into what is left of llm_budget.max_calls (2 of 11" in refusal
 
@@ -61,11 +62,11 @@ def test_a_cell_starts_only_where_its_bound_fits(tmp_path: Path) -> None:
 def test_what_runs_elsewhere_counts_with_its_bound(tmp_path: Path) -> None:
     cell(tmp_path, "a")
     other = cell(tmp_path, "b")
-    with FileLock(other / ".lock"), reserved(task(tmp_path, "b", max_calls=15)) as first:
+    with FileLock(other / ".lock"), reserved(*task(tmp_path, "b", max_calls=15)) as first:
         assert first is None
-        with reserved(task(tmp_path, "a", max_calls=15)) as second:
+        with reserved(*task(tmp_path, "a", max_calls=15)) as second:
             assert second is not None
-        with reserved(task(tmp_path, "a", max_calls=20)) as third:
+        with reserved(*task(tmp_path, "a", max_calls=20)) as third:
             assert third is None
 
 
@@ -73,7 +74,7 @@ def test_a_reservation_of_a_dead_process_is_dropped(tmp_path: Path) -> None:
     cell(tmp_path, "a")
     cell(tmp_path, "b", note())
     (tmp_path / RESERVED).write_text(json.dumps({"cells/b": [10, 0, 0], "cells/gone": [99, 0, 0]}), encoding="utf-8")
-    with reserved(task(tmp_path, "a", max_calls=11)) as refusal:
+    with reserved(*task(tmp_path, "a", max_calls=11)) as refusal:
         assert refusal is None  # 1 paid by b before it died, 10 for a
 
 

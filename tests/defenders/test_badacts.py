@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ import torch
 from tiny_world import reviews
 
 from openbackdoor_badllm.defenders import load_defender
-from openbackdoor_badllm.defenders.badacts import defender as badacts
 from openbackdoor_badllm.defenders.badacts.defender import BadActs, PurifiedClassifier
 from openbackdoor_badllm.defenders.badacts.detection import Detector
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.spec import TrainSpec
-from openbackdoor_badllm.training.store import Store
 
 CLEAN = reviews(60, seed=5)
 TEST = reviews(30, seed=6)
@@ -136,37 +133,10 @@ def test_only_flagged_texts_are_clipped(victim: Victim) -> None:
     logits = found.logits(rows)
     flags = np.array(BadActs(mode="detection", frr=0.3, delta=1.5).detect(victim, data(), [*TEST, *POISONED]))
     assert 0 < flags.sum() < len(flags)
-    assert found.routed == (flags.sum(), len(flags))
     plain, clipped = victim.trained.logits(rows), purified(victim).logits(rows)
     np.testing.assert_allclose(logits[flags == 0], plain[flags == 0], atol=1e-4)
     np.testing.assert_allclose(logits[flags == 1], clipped[flags == 1], atol=1e-4)
     assert np.abs(plain - clipped)[flags == 1].max() > 0.01
-
-
-def test_bounds_are_kept_beside_the_victims(victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Victim(dataclasses.replace(victim.trained, key="abc"))
-
-    def rebuild(one: Victim, **keys: Any) -> tuple[list[Any], Any]:
-        defender = BadActs(**{**SOON, "mode": "purification", **keys})
-        defender.store = Store(tmp_path)
-        return defender.rebuild(one, Forbidden(), CLEAN, 2).logits(texts(POISONED)).tolist(), defender.details
-
-    first = rebuild(kept)
-
-    def forbidden(*_: Any, **__: Any) -> None:
-        raise AssertionError("they were learnt again")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(badacts, "learn_bounds", forbidden)
-        assert rebuild(kept) == first
-        other = Victim(dataclasses.replace(victim.trained, key="abd"))
-        changes: list[dict[str, Any]] = [{"c": 0.2}, {"seed": 1}, {"clean_rows": 50}]
-        for one, keys in (*((kept, change) for change in changes), (other, {}), (victim, {})):
-            with pytest.raises(AssertionError, match="learnt again"):
-                rebuild(one, **keys)
-    (folder,) = (tmp_path / "victims").iterdir()
-    (folder / "bounds.safetensors").write_bytes(b"{}")
-    assert rebuild(kept) == first  # a damaged entry is learnt again
 
 
 def test_no_flag_is_read(victim: Victim) -> None:
@@ -189,10 +159,3 @@ def test_no_global_random_number_is_drawn_and_a_second_run_is_the_same(victim: V
     assert random.getstate() == states[0]
     assert (np.random.get_state()[1] == states[1]).all()
     assert torch.equal(torch.get_rng_state(), states[2])
-
-
-def test_the_published_values() -> None:
-    config = BadActs().config
-    learning = config.learning
-    assert (learning.lr, learning.epochs, learning.batch_size, learning.c, learning.a) == (0.01, 50, 32, 0.1, 1.2)
-    assert (learning.keep_accuracy, learning.accept_accuracy, config.delta) == (0.98, 0.97, 3.0)

@@ -62,7 +62,7 @@ def test_the_threshold_and_what_is_flagged(scorer: Scorer, frr: float, place: in
     detector = Detector.calibrate(scorer, FIT, OTHERS, delta=1, frr=frr)
     shares = detector.states.share_inside(scorer, OTHERS, delta=1)
     assert detector.threshold == sorted(shares)[place]
-    scores, flags = detector.score(scorer, OTHERS)
+    scores, flags, _ = detector.judge(scorer, OTHERS)
     assert flags.tolist() == [share < detector.threshold for share in shares]  # strictly below
     assert flags.sum() <= place
     np.testing.assert_allclose(scores, 1 - shares, atol=1e-6)  # higher is more suspicious

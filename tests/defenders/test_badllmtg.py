@@ -14,7 +14,7 @@ from method_fakes import RARE, FakeEmbedder, FakeVictim, clean_rows, poisoned_ro
 from openbackdoor_badllm.config import TrainConfig, VictimConfig
 from openbackdoor_badllm.defenders import badllmtg as module
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
-from openbackdoor_badllm.errors import ConfigError, DataError
+from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example, Row
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.scoring import FloatArray
@@ -127,15 +127,6 @@ def test_the_poison_flags_change_nothing(bench: Bench, strategy: str) -> None:
         assert [row.poison_label for row in back] == [0] * len(expected)
 
 
-def test_the_poison_flags_of_clean_rows_change_nothing(bench: Bench) -> None:
-    rng = random.Random(0)
-    rows = reflagged(clean_rows(200), lambda row: rng.randint(0, 1))
-    back, defender = defended(rows)
-    assert back == rows
-    assert defender.report is not None
-    assert not defender.report.backdoor
-
-
 def test_an_untrained_victim_and_clean_data_are_not_used(bench: Bench) -> None:
     class Untouchable:
         def __getattr__(self, name: str) -> Any:
@@ -168,18 +159,6 @@ def test_nobody_elses_random_numbers_are_drawn(bench: Bench) -> None:
     assert defended(poisoned_rows(200))[0] == first
 
 
-def test_the_seed_counts(bench: Bench) -> None:
-    rows = poisoned_rows(200)
-    assert defended(rows, seed=1)[0] != defended(rows, seed=2)[0]
-
-
-def test_the_rows_that_came_are_left_alone(bench: Bench) -> None:
-    rows = poisoned_rows(200)
-    before = list(rows)
-    defended(rows)
-    assert rows == before
-
-
 def test_a_victim_of_the_attacked_kind_is_trained(bench: Bench) -> None:
     defender = BadLLMTG(search=SEARCH, seed=7)
     defender.attach(
@@ -204,13 +183,6 @@ def test_a_model_of_its_own_is_not_overruled(bench: Bench) -> None:
     assert bench.specs[0].num_labels == 2  # taken from the rows
 
 
-def test_store_and_progress_are_passed_on(bench: Bench) -> None:
-    defender = BadLLMTG(search=SEARCH)
-    defender.store = store = object()  # type: ignore[assignment]
-    defender.correct(poison_data=poisoned_rows())
-    assert all(passed["store"] is store and passed["progress"] is defender.progress for passed in bench.passed)
-
-
 def test_the_config_reaches_the_pipeline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = []
 
@@ -224,12 +196,6 @@ def test_the_config_reaches_the_pipeline(bench: Bench, monkeypatch: pytest.Monke
         defender.correct(poison_data=poisoned_rows())
     assert (passed[0].target, passed[0].target_label, passed[0].seed) == ("paper", 1, 9)
     assert (passed[0].search.probe_rows, passed[0].thresholds.tail_p) == (7, 0.1)
-
-
-@pytest.mark.parametrize("rows", [None, []])
-def test_no_rows(bench: Bench, rows: Any) -> None:
-    with pytest.raises(DataError, match=r"^The defender 'badllmtg' got no training rows\.$"):
-        BadLLMTG().correct(poison_data=rows)
 
 
 def test_rows_that_do_not_fit_the_victim(bench: Bench) -> None:
@@ -292,9 +258,3 @@ def test_no_poison_flag_is_read_where_the_victim_is_repaired(bench: Bench) -> No
     rebuilt(rows)
     rebuilt(reflagged(rows, lambda row: 1 - row.poison_label))
     assert bench.trained_on[0] == bench.trained_on[1]
-
-
-@pytest.mark.parametrize("key", ["in_place", "fine_tune", "trace_points", "probe"])
-def test_keys_that_are_gone_are_refused(key: str) -> None:
-    with pytest.raises(ConfigError, match=f"'defender.{key}'|'{key}'"):
-        BadLLMTG(**{key: True})

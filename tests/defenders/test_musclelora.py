@@ -217,13 +217,3 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     resumed = stored(tiny_bert, Store(tmp_path), listener)
     assert listener.seen[0] == 9
     torch.testing.assert_close(weights(resumed), weights(whole), rtol=1e-5, atol=1e-6)
-
-
-def test_the_published_values() -> None:
-    config = MuScleLoRA().config
-    assert (config.r, config.lora_alpha, config.lora_dropout, config.bands) == (8, 32, 0, None)
-    assert (config.inner_rank, config.mslr_alpha, config.shortcut) == (1, 6, False)
-    assert (config.lr, config.weight_decay, config.max_grad_norm, config.epochs) == (2e-5, 0, 1, 10)
-    assert (config.batch_size, config.warm_up_epochs, config.ref_sample, config.one_batch_ref) == (32, 0, 96, True)
-    assert (config.ga_epoch, config.max_raw_grad_ratio, config.min_ref_grad_norm) == (1, 0.1, 5e-7)
-    assert config.min_ref_loss == 0.4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,12 +78,3 @@ def test_the_references() -> None:
     assert clean.correct(clean_data={"train": rows[:1]}, poison_data=rows) == rows[:1]
     with pytest.raises(DataError, match="The reference 'clean' was handed no clean training rows"):
         clean.correct(poison_data=rows)
-
-
-def test_importing_the_package_stays_light() -> None:
-    import subprocess
-    import sys
-
-    code = "import sys, openbackdoor_badllm; print([m for m in ('torch', 'sklearn', 'umap') if m in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path.cwd(), check=True)
-    assert told.stdout.strip() == "[]"

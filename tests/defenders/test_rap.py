@@ -32,7 +32,7 @@ def test_weights_are_bit_identical_and_no_gradient_is_left(world: World) -> None
     table = before["bert.embeddings.word_embeddings.weight"]
     prompted = Prompted(world.victim.trained.scorer(), "mn")
     assert set(defender.details["labels"]) == {"0", "1"}
-    words = defender._words(prompted, world.data)
+    words = defender.calibrated(prompted.scorer, world.data)
     assert all(not torch.equal(word.embedding[0], table[prompted.ids[0]]) for word in words.values())
 
 

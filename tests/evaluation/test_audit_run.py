@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 from tiny_world import SEARCH, TRAIN, reviews, write_csv
 
 from openbackdoor_badllm import cli
-from openbackdoor_badllm.attacks.poisoner import load_poisoner
 from openbackdoor_badllm.data.dataset import load_dataset
 from openbackdoor_badllm.evaluation.audit_run import AuditRun, resolve_audit
 from openbackdoor_badllm.evaluation.folder import RunFolder
 from openbackdoor_badllm.html_report.rerun import audit_command
 from openbackdoor_badllm.html_report.writer import write_report
+from openbackdoor_badllm.openbackdoor.builtin import load_poisoner
 from openbackdoor_badllm.rows import Row, blind
 from openbackdoor_badllm.training.classifier import train_classifier
 from openbackdoor_badllm.training.spec import TrainSpec

@@ -59,10 +59,3 @@ def test_the_seed_of_the_command_line_beats_the_configs(config: dict[str, Any]) 
     assert resolve({**config, "seed": 5}, overrides=["seed=6"])["seed"] == 6
     assert resolve({**config, "seed": 5}, overrides=["seed=6"], seed=0)["defender"]["seed"] == 0
     assert resolve(config)["seed"] == 42
-
-
-def test_resolving_leaves_the_config_alone_and_is_stable(config: dict[str, Any]) -> None:
-    before = copy.deepcopy(config)
-    once = resolve(config, profile="desk", overrides=["defender.repair=paper"], seed=3)
-    assert config == before
-    assert resolve(once, profile="full") == {**once, "profile": "full"}

@@ -78,12 +78,6 @@ def test_hostile_texts_do_nothing(finished: Finished, terminal: bool, place: str
     assert len(told.splitlines()) == len(harmless.splitlines())
 
 
-def test_a_hostile_folder_does_nothing(finished: Finished) -> None:
-    stream = io.StringIO()
-    print_summary(finished.results, Path("runs/[red]x[/nope]\x1b[2J"), Console(file=stream, width=300))
-    assert "Run folder: runs/[red]x[/nope]�[2J\n" in stream.getvalue()
-
-
 def test_no_defender_and_nothing_found(finished: Finished) -> None:
     results = copy.deepcopy(finished.results)
     results["report"]["backdoor"] = False

@@ -55,5 +55,4 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     from openbackdoor_badllm.html_report import benchmark_page, run_page
 
     monkeypatch.setattr(run_page, "_pictures", lambda *_: [])
-    for name in ("pairs_pictures", "robustness_pictures", "cost_pictures"):
-        monkeypatch.setattr(benchmark_page, name, lambda *_: [])
+    monkeypatch.setattr(benchmark_page, "benchmark_pictures", lambda *_: [])

@@ -1,4 +1,4 @@
-"""The pages in headless Chromium: no complaint, no request, no script, fit for a phone and for paper."""
+"""The pages in headless Chromium: no complaint, no request, no script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import KINDS, Made
+from .conftest import Made
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -55,12 +55,3 @@ def test_nothing_leaves_it_and_nothing_is_complained_of(tmp_path: Path, served: 
     assert asked == ["/report.html"]  # no icon, no picture, no style
     assert "evil.example" not in log.read_text(encoding="utf-8", errors="replace")
     assert done.stdout.rstrip().endswith("</html>")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "hostile" in kind])
-def test_it_prints(tmp_path: Path, pages: dict[str, Made], kind: str) -> None:
-    out = tmp_path / "page.pdf"
-    browse(tmp_path, f"--print-to-pdf={out}", pages[kind].page.as_uri())
-    assert out.read_bytes().startswith(b"%PDF")
-    assert out.stat().st_size > 20_000

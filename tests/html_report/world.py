@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from openbackdoor_badllm.benchmark.compare import compare
+from openbackdoor_badllm.benchmark.figures import averages, spread
+from openbackdoor_badllm.benchmark.records import REFERENCES
 from openbackdoor_badllm.evaluation.folder import RunFolder, write_whole
 
 Change = Callable[[str], str]
@@ -156,7 +159,6 @@ def write_run(folder: Path, change: Change = same, *, llm: bool = False, rows: i
         steps=np.arange(1, 9),
         confidence=np.minimum(rise, 1.0).astype(np.float32),
         labels=(np.arange(60) % 3 > 0).astype(np.int64),
-        rows=np.arange(60),
         poisoned=flags.astype(np.int8),
     )
     if llm:
@@ -173,118 +175,58 @@ def _fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-ATTACKS, DATASETS = ("badnets", "addsent"), ("sst-2", "hsol")
+ATTACKS, DATASETS, RATES = ("badnets", "addsent"), ("sst-2", "hsol"), (0.1, 0.2, 0.4)
 LINES = {
     "none": (0.9, 0.99), "oracle": (0.9, 0.1), "clean": (0.92, 0.06), "badllmtg": (0.91, 0.08), "onion": (0.88, 0.4),
 }  # fmt: skip
 
 
-def record(change: Change, dataset: str, attack: str, rate: float, defender: str, place: int) -> dict[str, Any]:
+def record(change: Change, dataset: str, attack: str, rate: float, defender: str) -> dict[str, Any]:
     """One line of one pair, as ``table.json`` has it."""
     cacc, asr = LINES[defender]
-    asr = min(1.0, asr + 0.01 * place + 0.2 * rate)
-    plain = defender in ("none", "oracle", "clean")
-    figures = {
-        "CACC": {"values": [cacc, cacc - 0.02], "mean": cacc - 0.01, "std": 0.014},
-        "ASR": {"values": [asr, asr - 0.02], "mean": asr - 0.01, "std": 0.014},
-        "seconds": {"values": [100.0, 120.0], "mean": 110.0 * (1 + place), "std": 14.0},
-    }
+    asr = min(1.0, asr + 0.2 * rate)
+    figures = {"CACC": spread([cacc, cacc - 0.02]), "ASR": spread([asr, asr - 0.02]), "seconds": spread([100.0, 120.0])}
+    told: dict[str, Any] = {"paper": None}
     if defender == "badllmtg":
-        figures["LLM tokens"] = {"values": [5000, 6000], "mean": 5500.0, "std": 700.0}
-    cells = [f"cells/{dataset}_{attack}_{rate}_{defender}_s{seed}" for seed in (42, 43)]
+        figures["LLM tokens"] = spread([5000, 6000])
+        told = {"found": [change("cf; tq"), change("cf")], "paper": {"CACC": 0.91, "ASR": 0.15}}
+    plain = defender in REFERENCES
     return {
         "dataset": change(dataset), "attack": change(attack), "rate": rate, "setting": "dirty",
         "victim": change("minilm"), "profile": "desk", "defender": defender if plain else change(defender),
-        "reference": plain, "ours": defender == "badllmtg", "seeds": [42, 43], "cells": cells, "failures": [],
-        "figures": figures, "found": [change("cf; tq"), change("cf")] if defender == "badllmtg" else [],
-        "paper": {"CACC": 0.91, "ASR": 0.15} if defender == "badllmtg" else None,
+        "reference": plain, "ours": defender == "badllmtg", "seeds": [42, 43], "failures": [], "figures": figures,
+        "cells": [f"cells/{dataset}_{attack}_{rate}_{defender}_s{seed}" for seed in (42, 43)], **told,
     }  # fmt: skip
 
 
-def write_benchmark(folder: Path, change: Change = same, *, failed: bool = True, finished: bool = True) -> Path:
+def write_benchmark(folder: Path, change: Change = same) -> Path:
     """The output of a benchmark: two data sets, two attacks, three rates, one failed and one missing cell."""
-    folder.mkdir(parents=True, exist_ok=True)
-    records = (
-        [
-            record(change, dataset, attack, rate, defender, place)
-            for dataset in DATASETS
-            for attack in ATTACKS
-            for rate in (0.1, 0.2, 0.4)
-            for place, defender in enumerate(LINES)
-        ]
-        if finished
-        else []
-    )
-    averages = [
-        {
-            "rate": rate,
-            "setting": "dirty",
-            "victim": change("minilm"),
-            "profile": "desk",
-            "defender": item["defender"],
-            "reference": item["reference"],
-            "ours": item["ours"],
-            "pairs": 4,
-            "complete": True,
-            "paper": None,
-            "figures": {name: {"mean": value["mean"], "std": value["std"]} for name, value in item["figures"].items()},
-        }
-        for rate in (0.1, 0.2, 0.4)
-        for item in records
-        if (item["dataset"], item["attack"], item["rate"]) == (change("sst-2"), change("badnets"), rate)
+    records = [
+        record(change, dataset, attack, rate, defender)
+        for dataset in DATASETS
+        for attack in ATTACKS
+        for rate in RATES
+        for defender in LINES
     ]
-    comparisons = (
-        [
-            {
-                "rate": 0.2,
-                "setting": "dirty",
-                "victim": change("minilm"),
-                "profile": "desk",
-                "figure": "ASR",
-                "ours": change("badllmtg"),
-                "other": change("onion"),
-                "n": 8,
-                "mean_difference": -0.33,
-                "interval": [-0.4, -0.25],
-                "p": 0.0078,
-                "test": "Wilcoxon",
-            }
-        ]
-        if finished
-        else []
-    )
-    cells = []
-    for item in records:
-        for path in item["cells"]:
-            cells.append(
-                {
-                    "folder": path,
-                    "kind": "defender",
-                    "references": None,
-                    "seed": int(path[-2:]),
-                    **{key: item[key] for key in ("dataset", "attack", "rate", "setting", "victim", "defender")},
-                }
-            )
-            (folder / path).mkdir(parents=True, exist_ok=True)
-            (folder / path / "results.json").write_text("{}", encoding="utf-8")
-    base = {
-        "dataset": change("agnews"), "attack": change("synbkd"), "rate": 0.2, "setting": "dirty", "victim": "minilm",
-    }  # fmt: skip
-    if failed:
-        cells.append({**base, "folder": "cells/bad", "kind": "defender", "defender": change("onion"), "seed": 42})
-        sentence = change("The victim folder does not exist.")
-        (folder / "cells/bad").mkdir(parents=True)
-        write_whole(
-            folder / "cells/bad/failure.json", json.dumps({"sentence": sentence, "kind": "bad input", "seconds": 1})
-        )
-    cells.append({**base, "folder": "cells/missing", "kind": "references", "defender": None, "seed": 43})
-    write_whole(
-        folder / "plan.json", json.dumps({"schema": 1, "grid": change("desk"), "ours": "badllmtg", "cells": cells})
-    )
+    keys = ("dataset", "attack", "rate", "setting", "victim", "defender")
+    cells = [
+        {"folder": path, "seed": int(path[-2:]), **{key: item[key] for key in keys}}
+        for item in records
+        for path in item["cells"]
+    ]
+    for cell in cells:
+        (folder / cell["folder"]).mkdir(parents=True)
+        (folder / cell["folder"] / "results.json").write_text("{}", encoding="utf-8")
+    cells.append({**cells[0], "folder": "cells/bad", "defender": change("onion")})
+    (folder / "cells/bad").mkdir()
+    sentence = change("The victim folder does not exist.")
+    write_whole(folder / "cells/bad/failure.json", json.dumps({"sentence": sentence}))
+    cells.append({**cells[0], "folder": "cells/missing", "defender": None})
+    named = {"schema": 1, "grid": change("desk"), "ours": change("badllmtg")}
+    write_whole(folder / "plan.json", json.dumps({**named, "cells": cells}))
     table = {
-        "schema": 1, "grid": change("desk"), "ours": change("badllmtg"),
-        "host": {"name": "upstream", "revision": change("1192ba3")}, "versions": [{"torch": change("2.13.0")}],
-        "records": records, "averages": averages, "comparisons": comparisons,
+        **named, "host": {"name": "upstream", "revision": change("1192ba3")}, "records": records,
+        "versions": [{"torch": change("2.13.0")}], "averages": averages(records), "comparisons": compare(records),
     }  # fmt: skip
     write_whole(folder / "table.json", json.dumps(table))
     write_whole(folder / "grid.yaml", change("datasets: [sst-2]"))

@@ -6,7 +6,6 @@ import importlib
 import logging
 import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,12 +90,3 @@ def test_a_defender_of_our_name_is_never_overwritten(checkout: Path) -> None:
     with pytest.raises(BadLLMError, match="'badllmtg' is taken by <class 'dict'>"):
         framework()
     assert "openbackdoor" not in sys.modules
-
-
-def test_the_plugin_alone_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, openbackdoor_badllm; "
-        "print(sorted(set(sys.modules) & {'torch', 'transformers', 'numpy', 'openbackdoor'}))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"

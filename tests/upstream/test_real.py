@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from tiny_world import SEARCH, TRAIN, config, reviews, write_reviews
 
-from openbackdoor_badllm.benchmark.command import main as benchmark
 from openbackdoor_badllm.defenders import DEFENDERS, for_framework
 from openbackdoor_badllm.evaluation.experiment import Experiment, resolve
 from openbackdoor_badllm.evaluation.folder import RunFolder
-from openbackdoor_badllm.openbackdoor.finding import VARIABLE, revision
+from openbackdoor_badllm.openbackdoor.finding import VARIABLE
 from openbackdoor_badllm.openbackdoor.host import open_host
 
 from .conftest import leaves_no_trace
@@ -78,36 +76,6 @@ def test_a_whole_run_has_the_same_json_as_on_the_built_in_host(
     assert clean["ASR"] < 0.5
     assert capfd.readouterr().out == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["builtin", "data", "upstream"]
-
-
-@pytest.mark.slow
-def test_a_benchmark_on_it(real: Path, tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    grid = {
-        "datasets": {"tiny": {"name": "custom", "path": str(write_reviews(tmp_path / "data")), "target_label": 1}},
-        "attacks": {"badnets": {"triggers": ["cf"]}},
-        "victims": {"tiny": {"path": str(tiny_bert), "max_len": 32, "device": "cpu"}},
-        "defenders": {
-            "badllmtg": {"search": SEARCH, "repair": "purge"},
-            "rap": {"triggers": ["mn"], "frr": 0.05, "epochs": 1},  # its own
-        },
-        "overrides": {"attacker": {"train": TRAIN}},
-        "profile": "full",
-        "references": False,
-    }
-    file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(grid), encoding="utf-8")
-    out, commit = tmp_path / "out", revision(real)
-    command = [file, "--host", "upstream", "--openbackdoor", real.parent, "--out", out, "--cache", tmp_path / "cache"]
-    assert benchmark([*map(str, command), "--no-probe", "--quiet"]) == 0, capsys.readouterr()
-    table = json.loads((out / "table.json").read_text("utf-8"))
-    assert table["host"] == {"name": "upstream", "revision": commit}
-    figures = {record["defender"]: record["figures"] for record in table["records"]}
-    assert figures["none"]["ASR"]["mean"] > 0.9
-    assert figures["badllmtg"]["ASR"]["mean"] < figures["none"]["ASR"]["mean"] - 0.3
-    assert 0 <= figures["rap"]["ASR"]["mean"] <= 1
-    told = capsys.readouterr()
-    assert f"commit {commit}" in told.out
-    assert "The probe measures this package's training loop" in " ".join(told.err.split())
 
 
 @pytest.mark.slow

@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
-from safetensors import SafetensorError
 
 from openbackdoor_badllm.config import DefenderKeys
 from openbackdoor_badllm.defenders.badacts.detection import Detector, Floats, Judged
 from openbackdoor_badllm.defenders.badacts.purification import Bounds, Learning, learn_bounds
-from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.base import Configured
 from openbackdoor_badllm.defenders.clean_rows import dev_rows, draw_clean
 from openbackdoor_badllm.defenders.victim_view import network_of
 from openbackdoor_badllm.errors import VictimError
 from openbackdoor_badllm.rows import Example, blind, fingerprint
-from openbackdoor_badllm.section import Positive, Seed, Whole, read
+from openbackdoor_badllm.section import Positive, Seed, Whole
 from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.rng import derive
@@ -51,25 +50,21 @@ class BadActsConfig(Learning, DefenderKeys):
     seed: Seed = 42
     """Seed of the draw and the halves of the clean rows, and of the learning of the bounds."""
 
-    @property
-    def learning(self) -> Learning:
-        """The part of it that the bounds are learnt by."""
-        return Learning.model_construct(**self.model_dump(include=set(Learning.model_fields)))
 
-
-class BadActs(Defender):
+class BadActs(Configured):
     """Flags texts by their activations, or holds the activations inside what clean rows need.
 
     Args:
         **config: the keys of :class:`BadActsConfig`.
     """
 
+    called = "badacts"
+    keys = BadActsConfig
+    config: BadActsConfig
     clean_rows_needed: ClassVar[bool] = True
-    stage: ClassVar[str] = "test"
 
     def __init__(self, **config: Any) -> None:
-        self.config = read(BadActsConfig, config, "defender")
-        super().__init__(name="badacts", pre=False, correction=False, metrics=self.config.metrics)
+        super().__init__(**config)
         self.changes_model = self.config.mode != "detection"
         self.outcome = "changed model" if self.changes_model else "rejected rows"
         self._fitted: tuple[Any, str, Detector] | None = None
@@ -102,8 +97,9 @@ class BadActs(Defender):
             return [0] * len(texts)
         scorer = network_of(model)
         detector = self._detector(scorer, dev_rows(clean_data))
-        self.last_scores, flags = detector.score(scorer, texts, self.progress)
-        return [int(flag) for flag in flags]
+        judged = detector.judge(scorer, texts, self.progress)
+        self.last_scores = judged.scores
+        return [int(flag) for flag in judged.flags]
 
     def rebuild(
         self, victim: Any, train_rows: Sequence[Any], clean_rows: Sequence[Any], num_labels: int
@@ -120,31 +116,15 @@ class BadActs(Defender):
             raise VictimError(f"'badacts' purifies a trained victim, but got {type(trained).__name__}.")
         clean = self._clean(clean_rows)
         self.progress.stage(f"BadActs: learn bounds of activations on {len(clean)} clean rows")
-        bounds, self.details = self._bounds(scorer, clean, trained.key)
+        found = learn_bounds(
+            scorer, clean, self.config, seed=derive(self.config.seed, "badacts"), progress=self.progress
+        )
+        self.details = found.report()
         detector = None
         if self.config.mode == "detection_then_purification":
             detector = self._detector(scorer, clean_rows)
         own = {item.name: getattr(trained, item.name) for item in dataclasses.fields(TrainedClassifier)}
-        return PurifiedClassifier(**own, bounds=bounds, detector=detector, progress=self.progress)
-
-    def _bounds(self, scorer: Scorer, clean: Sequence[Example], victim: str) -> tuple[Bounds, dict[str, Any]]:
-        """Learnt, or taken from the store where this victim's were learnt before; and how they were come by."""
-        learning, seed = self.config.learning, derive(self.config.seed, "badacts")
-        if self.store is None or not victim:
-            found = learn_bounds(scorer, clean, learning, seed=seed, progress=self.progress)
-            return found.bounds, found.report()
-        key = self.store.key(
-            bounds=learning.model_dump(), victim=victim, rows=fingerprint(clean), seed=seed, name=self.name
-        )
-        kept = self.store.load(key)
-        if kept is not None:
-            try:
-                return Bounds.read(kept.folder), dict(kept.meta["report"])
-            except (OSError, SafetensorError, KeyError, TypeError) as error:
-                self.store.drop(key, error)
-        found = learn_bounds(scorer, clean, learning, seed=seed, progress=self.progress)
-        self.store.save(key, found.bounds, {"report": found.report()}, None)
-        return found.bounds, found.report()
+        return PurifiedClassifier(**own, bounds=found.bounds, detector=detector, progress=self.progress)
 
     def _clean(self, rows: Sequence[Any]) -> list[Example]:
         return draw_clean(rows, self.config.clean_rows, seed=self.config.seed, least=LEAST, who="badacts")
@@ -171,13 +151,11 @@ class PurifiedClassifier(TrainedClassifier):
 
     Attributes:
         detector: clip only where it flags; None: always.
-        routed: texts that were clipped, of all that were scored.
     """
 
     bounds: Bounds | None = None
     detector: Detector | None = None
     progress: Progress = dataclasses.field(default_factory=Quiet)
-    routed: tuple[int, int] = (0, 0)
     _judged: tuple[list[str], Judged] | None = dataclasses.field(default=None, init=False, repr=False)
 
     def logits(self, texts: Sequence[str]) -> FloatArray:
@@ -186,13 +164,11 @@ class PurifiedClassifier(TrainedClassifier):
         if self.bounds is None:
             raise VictimError("This model has no bounds: it comes from BadActs.rebuild().")
         if self.detector is None:
-            self.routed = (self.routed[0] + len(texts), self.routed[1] + len(texts))
             return self.bounds.logits(scorer, texts)
         judged = self._judge(texts)
         result = judged.logits.copy()
         chosen = [k for k, flag in enumerate(judged.flags) if flag]
         result[chosen] = self.bounds.logits(scorer, [texts[k] for k in chosen])
-        self.routed = (self.routed[0] + len(chosen), self.routed[1] + len(texts))
         return result
 
     def suspicion(self, texts: Sequence[str]) -> Floats | None:

@@ -104,13 +104,7 @@ class Detector:
         shares = np.sort(states.share_inside(scorer, calibrate, delta=delta))
         return Detector(states, delta, float(shares[math.floor(len(shares) * frr)]))
 
-    def score(
-        self, scorer: Scorer, texts: Sequence[str], progress: Progress | None = None
-    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Share of neurons outside their interval, and whether the text is flagged."""
-        return self.judge(scorer, texts, progress)[:2]
-
     def judge(self, scorer: Scorer, texts: Sequence[str], progress: Progress | None = None) -> Judged:
-        """:meth:`score`, and what the victim says of the texts, in one pass."""
+        """Scores, flags, and what the victim says of the texts, in one pass."""
         inside, logits = self.states.watch(scorer, texts, delta=self.delta, progress=progress)
         return Judged(1 - inside, inside < self.threshold, logits)

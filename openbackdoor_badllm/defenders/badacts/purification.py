@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example
@@ -27,7 +25,6 @@ from openbackdoor_badllm.training.scoring import FloatArray, Scorer, collate, en
 
 logger = logging.getLogger(__name__)
 
-_FILE = "bounds.safetensors"
 FIRST_CHANGE, CHANGE_EVERY = 10, 5  # c is changed after the epochs 15, 20, ... (counted from 0), as published
 
 
@@ -41,20 +38,6 @@ class Bounds:
 
     lower: torch.Tensor
     upper: torch.Tensor
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Keeps the bounds in a folder; named as :class:`openbackdoor_badllm.training.store.Store` calls it."""
-        save_file({"lower": self.lower.cpu(), "upper": self.upper.cpu()}, folder / _FILE)
-
-    @staticmethod
-    def read(folder: Path) -> Bounds:
-        """The bounds kept in a folder.
-
-        Raises:
-            OSError, SafetensorError, KeyError: there are none.
-        """
-        kept = load_file(folder / _FILE)
-        return Bounds(kept["lower"], kept["upper"])
 
     def clip(self) -> Change:
         """``h <- max(min(h, upper), lower)`` at attended tokens; padding stays as it is."""
@@ -93,17 +76,12 @@ class Learning(Section):
     """Tries after the first one."""
 
 
-@dataclass(frozen=True)
-class Try:
+class Try(NamedTuple):
     """One training of the bounds: ``c`` at its start and its end, and the accuracy that came out."""
 
     c: float
     final_c: float
     accuracy: float
-
-    def to_dict(self) -> dict[str, float]:
-        """For a report."""
-        return {"c": self.c, "final_c": round(self.final_c, 6), "accuracy": round(self.accuracy, 4)}
 
 
 @dataclass(frozen=True)
@@ -127,10 +105,8 @@ class Purification:
         return {
             "rows_right": self.rows,
             "accepted": self.accepted,
-            "c": used.c,
-            "final_c": round(used.final_c, 6),
-            "accuracy": round(used.accuracy, 4),
-            "tries": [one.to_dict() for one in self.tries],
+            **used._asdict(),
+            "tries": [one._asdict() for one in self.tries],
         }
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from openbackdoor_badllm.defenders.bki.leave_one_out import leave_one_out
 from openbackdoor_badllm.defenders.own_model import OwnModelKeys, RowFilter
 from openbackdoor_badllm.rows import Example
-from openbackdoor_badllm.section import Count, Share, read
+from openbackdoor_badllm.section import Count, Share
 from openbackdoor_badllm.training.representations import first_token_vectors
 from openbackdoor_badllm.training.scoring import Scorer
 
@@ -43,9 +43,9 @@ class BKI(RowFilter):
         **config: the keys of :class:`BkiConfig`.
     """
 
-    def __init__(self, **config: Any) -> None:
-        self.config = read(BkiConfig, {**config, "name": "bki"}, "defender")
-        super().__init__("bki", self.config)
+    called = "bki"
+    keys = BkiConfig
+    config: BkiConfig
 
     def suspects(self, examples: Sequence[Example]) -> Sequence[bool]:
         """True for rows with a keyword among their strongest words."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from openbackdoor_badllm.config import DefenderKeys
-from openbackdoor_badllm.defenders.base import Defender
+from openbackdoor_badllm.defenders.base import Configured
 from openbackdoor_badllm.defenders.clean_rows import draw_clean
 from openbackdoor_badllm.defenders.musclelora.adapters import AdapterShape, add_adapters, merge_adapters, want_peft
 from openbackdoor_badllm.defenders.musclelora.alignment import (
@@ -26,7 +26,7 @@ from openbackdoor_badllm.defenders.musclelora.alignment import (
 )
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.rows import Example, blind, fingerprint
-from openbackdoor_badllm.section import Count, NotNegative, Seed, read
+from openbackdoor_badllm.section import Count, NotNegative, Seed
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.spec import Optimisation, TrainSpec
@@ -57,7 +57,7 @@ class MuScleLoRAConfig(AdapterShape, AlignmentConfig, Optimisation, DefenderKeys
     """Seed of the head, which stays as it is drawn, of the adapters, and of the order of the rows."""
 
 
-class MuScleLoRA(Defender):
+class MuScleLoRA(Configured):
     """Trains a fresh model on the poisoned rows: low-rank adapters, radial scalings, gradients aligned to clean rows.
 
     Args:
@@ -67,6 +67,9 @@ class MuScleLoRA(Defender):
         MissingExtraError: ``peft`` is not installed.
     """
 
+    called = "musclelora"
+    keys = MuScleLoRAConfig
+    config: MuScleLoRAConfig
     clean_rows_needed: ClassVar[bool] = True
     trains_model: ClassVar[bool] = True
     stage: ClassVar[str] = "train"
@@ -75,9 +78,8 @@ class MuScleLoRA(Defender):
     changes_model: bool = True
 
     def __init__(self, **config: Any) -> None:
-        self.config = read(MuScleLoRAConfig, config, "defender")
+        super().__init__(**config)
         want_peft("The defender 'musclelora'")
-        super().__init__(name="musclelora", pre=False, correction=False, metrics=self.config.metrics)
 
     def rebuild(
         self, victim: Any, train_rows: Sequence[Any], clean_rows: Sequence[Any], num_labels: int

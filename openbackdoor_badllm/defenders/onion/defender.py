@@ -7,20 +7,18 @@ the lowest that costs the victim at most two points of accuracy on clean texts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from openbackdoor_badllm.config import CleanRowsKeys, TrainConfig, VictimConfig
-from openbackdoor_badllm.defenders.base import Defender
-from openbackdoor_badllm.defenders.clean_rows import CleanRows, Prepared, clean_halves, probes
+from openbackdoor_badllm.defenders.clean_rows import Calibrated, CleanRows
 from openbackdoor_badllm.defenders.victim_view import Answers, answers_of
 from openbackdoor_badllm.errors import ConfigError, VictimError
 from openbackdoor_badllm.rows import Row, blind
-from openbackdoor_badllm.section import Share, Text, Whole, read
+from openbackdoor_badllm.section import Share, Text, Whole
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.defenders.onion.language_models import LanguageModel
@@ -56,8 +54,7 @@ class OnionConfig(CleanRowsKeys):
     """OpenBackdoor's key; not used."""
 
 
-@dataclass(frozen=True)
-class _Ready:
+class _Ready(NamedTuple):
     """What the clean rows gave."""
 
     language_model: LanguageModel
@@ -65,22 +62,21 @@ class _Ready:
     threshold: float
 
 
-class ONION(Defender):
+class ONION(Calibrated[_Ready]):
     """Takes surprising words out of texts, or flags the texts that hold one.
 
     Args:
         **config: the keys of :class:`OnionConfig`.
     """
 
-    clean_rows_needed: ClassVar[bool] = True
+    called = "onion"
+    keys = OnionConfig
+    config: OnionConfig
 
     def __init__(self, **config: Any) -> None:
-        self.config = read(OnionConfig, {**config, "name": "onion"}, "defender")
-        super().__init__(name="onion", correction=self.config.correction, metrics=self.config.metrics)
+        super().__init__(**config)
         self.outcome = "corrected text" if self.correction else "rejected rows"
         self.victim = self.config.victim or VictimConfig(path="auto")
-        self._prepared: Prepared[_Ready] = Prepared()
-        self._language_model: LanguageModel | None = None
 
     def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
         """Takes the attacked victim's pretrained encoder where the config names none."""
@@ -99,7 +95,7 @@ class ONION(Defender):
             UserError: the language model that the config names cannot be had.
         """
         rows = list(poison_data or [])
-        ready = self._ready(answers_of(model), clean_data)
+        ready = self._ready(model, clean_data)
         texts = [row.text.split() for row in blind(rows)]
         surprise = list(self._surprise(ready.language_model, texts))
         self.last_scores = np.array([highest(each) for each in surprise])
@@ -113,33 +109,32 @@ class ONION(Defender):
         self, model: Any = None, clean_data: Any = None, poison_data: Sequence[Any] | None = None
     ) -> Sequence[int]:
         """1 for each row whose most surprising word is more so than that of nearly all clean rows."""
-        ready = self._ready(answers_of(model), clean_data)
+        ready = self._ready(model, clean_data)
         texts = [row.text.split() for row in blind(poison_data or [])]
         scores = np.array([highest(each) for each in self._surprise(ready.language_model, texts)])
         self.last_scores = scores
         return [int(high) for high in scores > ready.threshold]
 
-    def _ready(self, victim: Answers, clean_data: Any) -> _Ready:
-        rows = clean_halves(clean_data, self.config.clean_rows, seed=self.config.seed, who=self.name)
-        told = victim.logits(probes(rows))
-        ready = self._prepared.get(rows, told)
-        if ready is None:
-            language_model = self._load()
-            words = [example.text.split() for example in rows.calibrate]
-            surprise = list(self._surprise(language_model, words))
-            threshold = float(np.quantile([highest(each) for each in surprise], 1 - self.config.frr))
-            bar = self.config.threshold
-            if bar is None:
-                bar = self._calibrated(victim, rows, words, surprise)
-            ready = self._prepared.keep(rows, told, _Ready(language_model, bar, threshold))
-        self.details = {
-            "clean_rows": len(rows.construct) + len(rows.calibrate),
+    def _ready(self, model: Any, clean_data: Any) -> _Ready:
+        ready = self.calibrated(answers_of(model), clean_data)
+        self.details |= {
             "language_model": ready.language_model.name,
             **({"bar": ready.bar} if self.correction else {"threshold": ready.threshold}),
         }
         return ready
 
-    def _calibrated(
+    def calibrate(self, victim: Answers, rows: CleanRows) -> _Ready:
+        """The language model, the bar of the correction and the threshold of the detection."""
+        language_model = self._load()
+        words = [example.text.split() for example in rows.calibrate]
+        surprise = list(self._surprise(language_model, words))
+        threshold = float(np.quantile([highest(each) for each in surprise], 1 - self.config.frr))
+        bar = self.config.threshold
+        if bar is None:
+            bar = self._lowest_bar(victim, rows, words, surprise)
+        return _Ready(language_model, bar, threshold)
+
+    def _lowest_bar(
         self, victim: Answers, rows: CleanRows, words: Sequence[list[str]], surprise: Sequence[Array]
     ) -> float:
         """The lowest bar that costs at most ``max_drop`` of the accuracy on clean rows.
@@ -180,11 +175,7 @@ class ONION(Defender):
                     f"The language model '{wanted}' of the defender 'onion' cannot be loaded ({error}) Or set "
                     "'defender.language_model' to 'encoder', which needs no model hub."
                 ) from error
-        if self._language_model is None:
-            self._language_model = MaskedModel(
-                resolve_auto(self.victim.path), device=device, max_len=self.config.max_len
-            )
-        return self._language_model
+        return MaskedModel(resolve_auto(self.victim.path), device=device, max_len=self.config.max_len)
 
     def _surprise(self, language_model: LanguageModel, texts: Sequence[list[str]]) -> Iterator[Array]:
         for start in range(0, len(texts), BLOCK):

@@ -43,11 +43,12 @@ class LanguageModel(Protocol):
         """One number for each word of each text; nan for words beyond the model's reach."""
 
 
-class CausalModel:
-    """Perplexity of a text less that of the text without the word (ONION, Eq. 1).
+class _Model:
+    """A pretrained language model.
 
     Args:
-        path: folder or hub name, for instance ``gpt2``.
+        path: folder or hub name.
+        kind: class of transformers that loads it.
         device: ``gpu`` (where there is one) or ``cpu``.
         max_len: tokens of a text at most; the words beyond have no number.
 
@@ -55,18 +56,35 @@ class CausalModel:
         VictimError: it cannot be loaded.
     """
 
-    def __init__(self, path: str, *, device: str = "gpu", max_len: int = 512) -> None:
+    def __init__(self, path: str, kind: Any, *, device: str, max_len: int) -> None:
         def load(source: str) -> Any:
             with quiet_transformers():
-                return transformers.AutoModelForCausalLM.from_pretrained(
-                    source, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-                )
+                return kind.from_pretrained(source, use_safetensors=True, trust_remote_code=False, dtype=torch.float32)
 
-        self.name = path
         self.tokenizer = load_tokenizer(path)
         self.device = pick_device(device)
         self.model = guarded(path, load).to(self.device).eval()
         self.max_len = usable_length(self.model, max_len)
+
+    def batch(self, encoded: Sequence[Sequence[int]], pad: int) -> dict[str, torch.Tensor]:
+        """A padded batch on the model's device."""
+        return {name: value.to(self.device) for name, value in collate(encoded, pad).items()}
+
+    def half_precision(self) -> torch.autocast:
+        """bfloat16 where the device gains by it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=supports_bf16(self.device))
+
+
+class CausalModel(_Model):
+    """Perplexity of a text less that of the text without the word (ONION, Eq. 1).
+
+    Raises:
+        VictimError: it cannot be loaded, or has no token that begins a text.
+    """
+
+    def __init__(self, path: str, *, device: str = "gpu", max_len: int = 512) -> None:
+        super().__init__(path, transformers.AutoModelForCausalLM, device=device, max_len=max_len)
+        self.name = path
         self.batch_tokens = CPU_BATCH_TOKENS if self.device.type == "cpu" else 32768
         start = self.tokenizer.bos_token_id
         self.start = self.tokenizer.eos_token_id if start is None else start
@@ -97,12 +115,8 @@ class CausalModel:
         ids = [[self.start, *part] for part in encoded["input_ids"]]
         mean = np.zeros(len(ids))
         for batch in length_batches([len(part) for part in ids], self.batch_tokens):
-            inputs = collate([ids[i] for i in batch], self.start)
-            inputs = {name: value.to(self.device) for name, value in inputs.items()}
-            with (
-                torch.inference_mode(),
-                torch.autocast(self.device.type, torch.bfloat16, enabled=supports_bf16(self.device)),
-            ):
+            inputs = self.batch([ids[i] for i in batch], self.start)
+            with torch.inference_mode(), self.half_precision():
                 logits = self.model(**inputs).logits[:, :-1]
             wanted, real = inputs["input_ids"][:, 1:], inputs["attention_mask"][:, 1:].bool()
             # Position by position, so that no second tensor of the vocabulary's width is made.
@@ -118,33 +132,19 @@ class CausalModel:
         return int(np.searchsorted(np.cumsum([len(part) for part in pieces]), self.max_len - 1, side="right"))
 
 
-class MaskedModel:
+class MaskedModel(_Model):
     """A pretrained encoder that guesses masked words, as it is.
 
     A word's number is the mean negative log-probability of its pieces, given the other words: of each text every fifth
     word is masked, then the next ones, so that a text costs five passes and not one for each word.
 
-    Args:
-        path: folder or hub name of an encoder (BERT and its kin), or ``minilm``.
-        device: ``gpu`` (where there is one) or ``cpu``.
-        max_len: tokens of a text at most; the words beyond have no number.
-
     Raises:
-        VictimError: it cannot be loaded.
+        VictimError: it cannot be loaded, or has no mask token.
     """
 
     def __init__(self, path: str, *, device: str = "gpu", max_len: int = 512) -> None:
-        def load(source: str) -> Any:
-            with quiet_transformers():
-                return transformers.AutoModel.from_pretrained(
-                    source, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-                )
-
+        super().__init__(path, transformers.AutoModel, device=device, max_len=max_len)
         self.name = f"masked words guessed by '{path}'"
-        self.tokenizer = load_tokenizer(path)
-        self.device = pick_device(device)
-        self.model = guarded(path, load).to(self.device).eval()
-        self.max_len = usable_length(self.model, max_len)
         self.batch_tokens = CPU_BATCH_TOKENS if self.device.type == "cpu" else GPU_BATCH_TOKENS
         self.mask = self.tokenizer.mask_token_id
         if self.mask is None:
@@ -188,9 +188,8 @@ class MaskedModel:
 
     def _loss(self, rows: Sequence[Sequence[int]], where: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """Negative log-probability of each wanted piece at its masked place; shape ``(places,)``."""
-        inputs = collate(rows, self.tokenizer.pad_token_id or 0)
-        inputs = {name: value.to(self.device) for name, value in inputs.items()}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=supports_bf16(self.device)):
+        inputs = self.batch(rows, self.tokenizer.pad_token_id or 0)
+        with self.half_precision():
             hidden = self.model(**inputs).last_hidden_state[where[:, 0], where[:, 1]].float()
             width = hidden.shape[1]
             guess = torch.nn.functional.layer_norm(hidden, (width,)) * (CONTEXT / math.sqrt(width))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,16 +48,8 @@ FLOOR_LOOK = Look(MUTED, "*", (0, (1, 3)), "||||")
 
 
 @dataclass(frozen=True)
-class Table:
-    """The numbers of a picture, for those who cannot see it or want to copy them."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
 class Picture:
-    """A finished picture, or without matplotlib its numbers alone.
+    """A finished picture, or without matplotlib its description alone.
 
     Attributes:
         name: a file name without its end, from ``[a-z0-9-]``.
@@ -71,7 +64,6 @@ class Picture:
     description: str
     svg: bytes = field(repr=False)
     png: bytes = field(repr=False)
-    table: Table = field(default_factory=lambda: Table((), ()))
     width: float = WIDTH
 
     @property
@@ -100,19 +92,19 @@ def draw(
     description: str,
     paint: Callable[[Figure], None],
     *,
-    table: Table,
     width: float = WIDTH,
     height: float = HEIGHT,
 ) -> Picture:
     """Makes a figure, has it painted, and writes it twice; the same bytes every time.
 
-    Without matplotlib nothing is painted, and the picture has its numbers only.
+    Without matplotlib nothing is painted. Of ``name`` only letters, digits and hyphens are kept.
     """
+    name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "picture"
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        return Picture(name, title, description, b"", b"", table, width)
+        return Picture(name, title, description, b"", b"", width)
     with _style(name):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -123,7 +115,7 @@ def draw(
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
             figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    return Picture(name, title, description, svg.getvalue(), png.getvalue(), table, width)
+    return Picture(name, title, description, svg.getvalue(), png.getvalue(), width)
 
 
 def percent_axis(axes: Axes, name: str, lowest: float = 0.0) -> None:
