@@ -58,6 +58,8 @@ class Thresholds(Section):
     style_elsewhere: Share = 0.025
     """Share of the rows of other labels that may be written like the more typical half of a style's rows; more is how
     people write."""
+    style_contradicted: Share = 0.33
+    """Share of the rows of a style that must contradict their label, to a content reference fitted without them."""
     style_falls: Share = 0.72
     """After the victim has unlearnt half of a style's rows: chance that a contradicted row of the other half falls more
     than a contradicted row without the style (AUROC; 0.5 where the style is no mechanism)."""

@@ -66,11 +66,14 @@ def search_style(
     rng = np.random.default_rng([config.seed, label])
     others = np.flatnonzero(own & ~inside & contradicted)
     first, second = halves(style.rows, rng)
+    # The reference may have learnt the style itself, from the rows of the other folds.
+    unseen = evidence.reference.said_without(inside)
+    if (unseen.argmax(axis=1) != label).mean() < bounds.style_contradicted:
+        return None
     content = evidence.held_out
     if min(contradicted[half].sum() for half in (first, second)) < FEWEST_RANKED:
-        # The reference may have learnt the style itself, from the rows of the other folds.
         content = content.copy()
-        content[inside] = evidence.reference.said_without(inside)
+        content[inside] = unseen
     if (content[second].argmax(axis=1) != label).sum() < FEWEST_RANKED:
         return None
     test = unlearn(victim, evidence, label, first, second, others, content, rng)
