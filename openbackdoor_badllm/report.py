@@ -117,7 +117,9 @@ class AuditReport:
     @property
     def verdict(self) -> Verdict:
         """The answer to the first question."""
-        return Verdict.BACKDOOR if self.backdoors else Verdict.NOTHING
+        if self.backdoors:
+            return Verdict.BACKDOOR
+        return Verdict.SHORTCUT if any(search.shortcuts for search in self.searches) else Verdict.NOTHING
 
     @property
     def target_label(self) -> int:

@@ -36,6 +36,9 @@ class Thresholds(Section):
     """Rows contradict their label as rows of other labels would from this share of their rate on."""
     reference_excess: Share = 0.35
     """How much more often a rewriting trigger must flip the victim than the content reference."""
+    shortcut_rows: Share = 0.5
+    """A trigger in a larger share of the rows of the label, whose texts fit it, is told as a shortcut (the mark of a
+    source) and not as a backdoor: nobody poisons most rows of a label."""
     joint_p: Share = 0.001
     """Chance that the rows of an ordinary n-gram, without it, contradict their label as often (one-sided binomial test)
     and that it shifts the victim as far (``tail_p``), by Fisher's method; corrected for the number of candidates."""
@@ -110,7 +113,7 @@ class SearchConfig(Section):
     rewrite_copies: Count = 64
     """Rewritten copies of rows of other labels that a repair adds with their own label."""
     skip_tests: tuple[
-        Literal["weak-in-select", "few-rows", "content", "sibling", "chance", "echo"], ...
+        Literal["weak-in-select", "few-rows", "content", "shortcut", "sibling", "chance", "echo"], ...
     ] = ()
     """Acceptance tests that are switched off (an ablation)."""
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from openbackdoor_badllm.evaluation.console import printable
 from openbackdoor_badllm.evaluation.folder import MODEL, PAGE
+from openbackdoor_badllm.evaluation.shortcut_text import shortcut_sentences
 from openbackdoor_badllm.evaluation.show import usage_text
 from openbackdoor_badllm.settings import Thresholds
 
@@ -103,6 +104,12 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
     console.print()
     _print_llm(report.get("llm"), console)
+    shortcuts = shortcut_sentences(results, report)
+    if not report["backdoor"] and shortcuts:
+        console.print("[bold]No backdoor found, but a shortcut[/bold]. The training rows were left as they are.")
+        for sentence in shortcuts:
+            console.print(_plain(sentence), soft_wrap=True)
+        return
     if not report["backdoor"]:
         where = "" if results.get("complete", True) else " in what was searched"
         console.print(

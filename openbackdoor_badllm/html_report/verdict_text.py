@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from openbackdoor_badllm.evaluation.shortcut_text import shortcut_sentences
 from openbackdoor_badllm.html_report.page import percent
 from openbackdoor_badllm.html_report.shown import short
 
@@ -24,7 +25,7 @@ def label_name(results: Mapping[str, Any], label: Any) -> str:
 def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, str]:
     """Whether there is a backdoor, and which: ``kind``, ``heading`` and ``sentence``.
 
-    ``kind`` is ``found``, ``nothing``, ``other`` (a defence that looks for no trigger) or ``undefended``.
+    ``kind`` is ``found``, ``shortcut``, ``nothing``, ``other`` (a defence that looks for no trigger) or ``undefended``.
     """
     if not results.get("defender"):
         return _verdict(
@@ -37,6 +38,9 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> dict[st
         )
     generator = report["generator"]
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
+    shortcuts = shortcut_sentences(results, report)
+    if not report["backdoor"] and shortcuts:
+        return _verdict("shortcut", "No backdoor found, but a shortcut", " ".join(shortcuts))
     if not report["backdoor"]:
         sentence = f"No trigger was found ({by}). The training rows were left as they are."
         where = "" if results.get("complete", True) else " in what was searched"

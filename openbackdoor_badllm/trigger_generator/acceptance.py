@@ -20,6 +20,7 @@ class Reason(str, Enum):
     FEW_ROWS = "few-rows"
     WEAK_IN_SELECT = "weak-in-select"
     CONTENT = "content"
+    SHORTCUT = "shortcut"
     SIBLING = "sibling"
     CHANCE = "chance"
     ECHO = "echo"
@@ -35,6 +36,7 @@ class Candidate:
         select: reward on the select probes, which took no part in the choice.
         target_rows: rows of the target label that carry it.
         other_rows: rows of other labels that carry it.
+        label_rows: all rows of the target label.
         rows: all training rows.
         reference_shift: how far it shifts the log-odds of a content reference fitted without its rows, as a share of
             the distance between the rows of the label and the others.
@@ -52,6 +54,7 @@ class Candidate:
     select: Reward
     target_rows: int
     other_rows: int
+    label_rows: int
     rows: int
     reference_shift: float
     contradicted: float
@@ -126,6 +129,11 @@ TESTS: tuple[AcceptanceTest, ...] = (
         Reason.CONTENT,
         _content,
         lambda c: f"a class word: it shifts a model fitted without its rows by {c.reference_shift:.0%} as well",
+    ),
+    AcceptanceTest(
+        Reason.SHORTCUT,
+        lambda c, bounds: c.contradicts(bounds) or c.target_rows <= bounds.shortcut_rows * c.label_rows,
+        lambda c: f"a shortcut: in {c.target_rows} of the {c.label_rows} rows of the label, whose texts fit it",
     ),
     AcceptanceTest(
         Reason.SIBLING,

@@ -81,6 +81,7 @@ class _Search:
     progress: Progress
     probes: Probes
     found: list[Found] = field(default_factory=list)
+    shortcuts: list[Found] = field(default_factory=list)
     history: list[Scored] = field(default_factory=list)
     null: list[float] = field(default_factory=list)
     compared: set[Trigger] = field(default_factory=set)
@@ -119,7 +120,8 @@ class _Search:
         self._drop_parts()
         self._drop_echoes()
         return LabelSearch(
-            self.label, tuple(self.found), tuple(self.history), self.probes, done, dict(self.turned_down), stopped
+            self.label, tuple(self.found), tuple(self.history), self.probes, done, dict(self.turned_down), stopped,
+            tuple(self.shortcuts),
         )
 
     def _shown_to_generator(self, iteration: int, iterations: int, views: bool) -> Evidence:
@@ -183,16 +185,20 @@ class _Search:
         failed = refusal(candidate, bounds, config.skip_tests)
         if failed is not None:
             self.turned_down[failed.reason.value] += 1
+            if failed.reason is Reason.SHORTCUT:
+                self.shortcuts.append(self._found(core, candidate))
             return failed.sentence(candidate)
-        self.found.append(
-            Found(
-                dataclasses.replace(whole, core=core.written, description=describe(whole)),
-                candidate.search, candidate.select, self._reward(whole, self.probes.report),
-                candidate.reference_shift, candidate.target_rows, candidate.other_rows, candidate.contradicted,
-                candidate.p_value(bounds),
-            )
-        )
+        self.found.append(self._found(core, candidate))
         return "accepted"
+
+    def _found(self, core: Trigger, candidate: Candidate) -> Found:
+        whole = candidate.trigger
+        return Found(
+            dataclasses.replace(whole, core=core.written, description=describe(whole)),
+            candidate.search, candidate.select, self._reward(whole, self.probes.report),
+            candidate.reference_shift, candidate.target_rows, candidate.other_rows, candidate.contradicted,
+            candidate.p_value(self.config.thresholds),
+        )  # fmt: skip
 
     def _candidate(self, trigger: Trigger, reward: Reward, gain: float, beside: bool) -> Candidate:
         rows = self.evidence
@@ -208,8 +214,9 @@ class _Search:
         base = float(rows.contradicted[others].mean()) if others.any() else 0.5
         return Candidate(
             trigger, reward, self._reward(trigger, self.probes.select), len(texts), int((carrying & ~own).sum()),
-            len(own), shift / self._separation(), against / max(1, len(texts)), float(rows.wrong_for(self.label)),
-            contradiction_p(against, len(texts), base), tail_p(gain, self.null), len(self.compared), beside,
+            int(own.sum()), len(own), shift / self._separation(), against / max(1, len(texts)),
+            float(rows.wrong_for(self.label)), contradiction_p(against, len(texts), base),
+            tail_p(gain, self.null), len(self.compared), beside,
             rows.agreement < self.config.thresholds.weak_agreement,
         )
 

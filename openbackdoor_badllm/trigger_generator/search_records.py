@@ -57,6 +57,7 @@ class LabelSearch:
         iterations: rounds of proposals.
         turned_down: how many candidates each acceptance test refused.
         stopped: why an LLM ended the search before its time, in one sentence.
+        shortcuts: what moves the victim as a trigger does, in most rows of the label, whose texts fit it.
     """
 
     label: int
@@ -66,6 +67,7 @@ class LabelSearch:
     iterations: int = 0
     turned_down: Mapping[str, int] = field(default_factory=dict)
     stopped: str | None = None
+    shortcuts: tuple[Found, ...] = ()
 
     @property
     def best_reward(self) -> float:
@@ -80,4 +82,5 @@ class LabelSearch:
             "best_reward": round(self.best_reward, 4) if self.history else None,
             "iterations": self.iterations,
             "turned_down": dict(sorted(self.turned_down.items())),
+            "shortcuts": [found.to_dict() for found in self.shortcuts],
         }

@@ -9,7 +9,7 @@ import pytest
 from tiny_world import SEARCH, TRAIN, reviews
 
 from openbackdoor_badllm import AuditResult, audit
-from openbackdoor_badllm.attacks.poisoner import load_poisoner
+from openbackdoor_badllm.openbackdoor.builtin import load_poisoner
 from openbackdoor_badllm.rows import Row
 
 NAMES = ("bad", "good")

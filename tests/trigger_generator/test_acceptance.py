@@ -28,6 +28,7 @@ GOOD = Candidate(
     select=reward(1.0),
     target_rows=80,
     other_rows=0,
+    label_rows=200,
     rows=400,
     reference_shift=0.0,
     contradicted=0.9,
@@ -66,6 +67,7 @@ CASES = [
      {"select": reward(B.flip_rate - SMALL), "weak": True}),
     (TAIL, Reason.CHANCE, {"weak": False}, {"weak": True}),
     (GOOD, Reason.FEW_ROWS, {"target_rows": 2}, {"target_rows": 1}),  # 0.5 % of 400 rows
+    (TAIL, Reason.SHORTCUT, {"label_rows": 160}, {"label_rows": 159}),  # 80 rows are half of them
     (TAIL, Reason.CONTENT, {"reference_shift": SHIFT}, {"reference_shift": SHIFT + SMALL}),
     (GOOD, Reason.CONTENT, {"reference_shift": B.foreign_shift}, {"reference_shift": B.foreign_shift + SMALL}),
     (dataclasses.replace(GOOD, reference_shift=B.foreign_shift), Reason.CONTENT,
@@ -100,7 +102,9 @@ def test_every_test_is_covered_and_can_be_named_in_a_config() -> None:
 
 
 def test_the_first_that_fails_gives_the_reason() -> None:
-    hopeless = dataclasses.replace(TAIL, select=reward(0.0), target_rows=0, reference_shift=9.0, tail_p=1.0)
+    hopeless = dataclasses.replace(
+        TAIL, select=reward(0.0), rows=10**6, label_rows=100, reference_shift=9.0, tail_p=1.0
+    )
     order = []
     skipped: list[str] = []
     while (found := reason(hopeless, *skipped)) is not None:

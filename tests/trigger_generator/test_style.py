@@ -167,7 +167,7 @@ def test_honest_writers_of_a_style_are_no_backdoor() -> None:
     assert tested is None or not tested.accepted
 
 
-@pytest.mark.parametrize("name", ["style_rows", "style_falls", "style_p"])
+@pytest.mark.parametrize("name", ["style_rows", "style_falls", "style_p", "style_elsewhere", "style_contradicted"])
 @pytest.mark.parametrize("change", [0.8, 1.2])
 def test_a_threshold_moved_by_a_fifth_changes_no_verdict(name: str, change: float) -> None:
     moved = Thresholds(**{name: getattr(Thresholds(), name) * change})
