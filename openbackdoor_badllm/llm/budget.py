@@ -16,7 +16,7 @@ from typing import Any
 
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.llm.config import LLMConfig
-from openbackdoor_badllm.llm.types import ChatRequest, Failed, Ok, Outcome, Usage, usage_of
+from openbackdoor_badllm.llm.types import REPEATED_KINDS, ChatRequest, Failed, Ok, Outcome, Usage, usage_of
 
 _BYTES_A_TOKEN = 3.0
 """Cautious for English (about 4); replaced by what the server reports."""
@@ -80,7 +80,7 @@ class Budget:
         self._attempts = 0
         self._outcomes: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        self._useless_in_a_row = 0
+        self._useless_in_a_row = self._down_in_a_row = 0
         self._last_trouble = ""
         self._tokens_a_byte = 0.0
         self._refused: str | None = None
@@ -154,9 +154,12 @@ class Budget:
             else:
                 self._useless_in_a_row += 1
                 self._last_trouble = outcome.sentence
+            down = isinstance(outcome, Failed) and outcome.kind in REPEATED_KINDS
+            self._down_in_a_row = self._down_in_a_row + 1 if down else 0
             if isinstance(outcome, Failed):
                 self._failures[outcome.kind] += 1
-                if outcome.fatal and self._fatal is None:
+                over = self._down_in_a_row >= (2 if self._outcomes["ok"] else 1)
+                if (outcome.fatal or over) and self._fatal is None:
                     self._fatal = outcome.sentence
             elif not usage.estimated and _bytes(request) >= _LONG_ENOUGH:
                 spread = (usage.prompt_tokens - _FRAME_TOKENS) / _bytes(request)
