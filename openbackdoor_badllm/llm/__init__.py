@@ -14,7 +14,7 @@ from openbackdoor_badllm.llm.budget import Budget, Limits, estimate_tokens
 from openbackdoor_badllm.llm.cache import AnswerCache, cache_key
 from openbackdoor_badllm.llm.client import Client
 from openbackdoor_badllm.llm.config import LLMConfig
-from openbackdoor_badllm.llm.parsing import MalformedJSONError, extract_object
+from openbackdoor_badllm.llm.parsing import MalformedJSONError, extract_object, strip_reasoning
 from openbackdoor_badllm.llm.provider import Provider
 from openbackdoor_badllm.llm.redact import Redactor
 from openbackdoor_badllm.llm.transcript import Transcript
@@ -56,6 +56,7 @@ __all__ = [
     "estimate_tokens",
     "extract_object",
     "open_backend",
+    "strip_reasoning",
     "usage_of",
 ]
 

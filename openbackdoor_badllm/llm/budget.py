@@ -180,7 +180,8 @@ class Budget:
         ``asked`` counts what the bounds count; ``calls`` what went to the model; ``unsent`` what a bound
         kept back; ``attempts`` includes repeated ones. Tokens are of everything asked, ``paid_tokens``
         of what the cache did not answer.
-        ``money`` is what was paid; null where no price is given.
+        ``money`` is what was paid; null where no price is given. ``trouble`` is what the last call without a usable
+        answer met.
         """
         with self._lock:
             return {
@@ -198,6 +199,7 @@ class Budget:
                 "money": self.limits.money(self._paid),
                 "seconds": round(self.seconds(), 3),
                 "stopped_by": self._stop_sentence(),
+                "trouble": self._last_trouble,
             }
 
     def _worst(self, request: ChatRequest) -> Usage:

@@ -42,6 +42,7 @@ def search_label(
     evidence: RowEvidence,
     config: AuditConfig,
     progress: Progress,
+    earlier: LabelSearch | None = None,
 ) -> LabelSearch:
     """Looks for the triggers of one label.
 
@@ -52,7 +53,15 @@ def search_label(
         evidence: the training rows.
         config: how.
         progress: listener.
+        earlier: a search of the label that goes on; what it found stays found.
     """
+    if earlier is not None:
+        further = _Search(
+            label, victim, generator, evidence, config, progress, earlier.probes, list(earlier.found),
+            list(earlier.history), list(earlier.null), set(earlier.compared), Counter(earlier.turned_down),
+            rounds=earlier.iterations,
+        )  # fmt: skip
+        return further.run() if earlier.probes.search else earlier
     rng = random.Random(f"{config.seed}:probes:{label}")
     usable = np.flatnonzero(evidence.ordinary & (evidence.labels != label))
     if not len(usable):
@@ -84,6 +93,8 @@ class _Search:
     turned_down: Counter[str] = field(default_factory=Counter)
     accepted: dict[Trigger, int] = field(default_factory=dict)
     """By accepted trigger, its place in the history."""
+    rounds: int = 0
+    """Rounds of proposals before this search."""
 
     def run(self) -> LabelSearch:
         """Rounds of proposals until nothing new is accepted."""
@@ -92,9 +103,9 @@ class _Search:
         patience = steered.patience if steered else 1
         limit = min(config.max_triggers, steered.limit) if steered else config.max_triggers
         iterations = config.iterations if config.refine else 1
-        seen: set[Trigger] = set()
-        idle, done, stopped = 0, 0, None
-        for iteration in range(1, iterations + 1):
+        seen = set(self.compared)
+        idle, done, stopped = 0, self.rounds, None
+        for iteration in range(self.rounds + 1, self.rounds + iterations + 1):
             stopped = steered.stopped() if steered else None
             if stopped is not None:
                 break
@@ -116,7 +127,8 @@ class _Search:
         self._drop_parts()
         self._drop_echoes()
         return LabelSearch(
-            self.label, tuple(self.found), tuple(self.history), self.probes, done, dict(self.turned_down), stopped
+            self.label, tuple(self.found), tuple(self.history), self.probes, done, dict(self.turned_down), stopped,
+            tuple(self.null), frozenset(self.compared),
         )
 
     def _shown_to_generator(self, iteration: int, iterations: int, views: bool) -> Evidence:
@@ -242,7 +254,7 @@ class _Search:
 
     def _drop_parts(self) -> None:
         """Turns down a trigger that holds a shorter accepted one."""
-        for item in list(self.found):
+        for item in [item for item in self.found if item.trigger in self.accepted]:
             for other in self.found:
                 shorter = len(other.trigger.words) < len(item.trigger.words)
                 if item.trigger.is_insertion and shorter and other.trigger.carries(item.trigger.text):
@@ -255,7 +267,7 @@ class _Search:
         if Reason.ECHO.value in self.config.search.skip_tests:
             return
         most = max((found.target_rows for found in self.found if found.trigger.marks_its_rows), default=0)
-        for found in list(self.found):
+        for found in [item for item in self.found if item.trigger in self.accepted]:
             few = found.trigger.marks_its_rows and found.target_rows < bounds.sibling_rows * most
             against = found.contradicted >= bounds.sibling_contradicted and found.p_value < bounds.joint_p
             if few and not against:

@@ -64,4 +64,5 @@ def _backdoor(finding: LabelFinding, victim: Victim, evidence: RowEvidence, conf
     return Backdoor(
         finding.label, finding.found, finding.style.style if finding.style else None,
         finding.style.test if finding.style else None, tuple(rows), finding.rewritten, tuple(shown),
+        finding.style_name,
     )

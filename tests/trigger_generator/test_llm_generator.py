@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-from llm.chat_server import Asked, ChatServer, Reply, say, status
-from llm_world import answer, ask_about, asked_about, candidate, honest, never, rows_in, spoken
-from method_fakes import RARE, SENTENCE, FakeVictim, poisoned_rows
+from llm.chat_server import Asked, ChatServer, Reply, Script, quota, say, status
+from llm_world import (
+    answer,
+    ask_about,
+    asked_about,
+    candidate,
+    honest,
+    idle,
+    never,
+    rows_in,
+    spoken,
+    without_model,
+)
+from method_fakes import FILLERS, RARE, SENTENCE, FakeVictim, clean_rows, poisoned_rows
 
 from openbackdoor_badllm.errors import ConfigError, UserError
+from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Row
 from openbackdoor_badllm.settings import SearchConfig
 
@@ -46,7 +61,8 @@ def test_it_finds_a_sentence_of_which_the_model_names_a_part(tmp_path: Path) -> 
 
 def test_one_that_finds_it_in_the_third_round_is_told_what_failed(tmp_path: Path) -> None:
     def slow(asked: Asked) -> Reply:
-        return answer([candidate(["film", "scene", "cf", "mn", "bb", "tq"][min(asked.number, 5)])], asked)
+        words = ["film", "scene", "cf"][min(asked.number, 2)]
+        return answer([candidate(words), *(candidate(FILLERS[4 * asked.number + k]) for k in range(3))], asked)
 
     with ChatServer(slow) as server:
         rows, victim = poisoned_rows(triggers=["cf"]), FakeVictim(["cf"])
@@ -56,15 +72,19 @@ def test_one_that_finds_it_in_the_third_round_is_told_what_failed(tmp_path: Path
     assert [scored.iteration for scored in asked_about(audit).history if scored.reason == "accepted"] == [3]
     assert '"film"' in third
     assert '"scene"' in third
-    assert "flips" in third
+    assert "turns 0 of 16 texts" in third
     assert len(asked_about(audit).history[-1].shown) == 2
 
 
 def test_one_that_never_finds_ends_with_no_backdoor(tmp_path: Path) -> None:
     with ChatServer(never) as server:
         audit = ask_about(server.base_url, poisoned_rows(), tmp_path)
-        assert server.count == 8  # four rounds for each of the two labels
+        assert server.count == 4  # one conversation about both labels
     assert not audit.backdoor
+    assert audit.llm is not None
+    assert (audit.llm["took_part"], audit.llm["no_part"]) == (
+        False, "none of its 4 answers held a candidate that could be tried (dropped: 12 in no row)"
+    )  # fmt: skip
     assert audit.repair.untouched == 400
 
 
@@ -73,7 +93,7 @@ def test_one_that_answers_at_random_does_no_harm(tmp_path: Path) -> None:
     junk = ['{"candidates": []}', "no idea", '{"candidates": "cf"}', '{"candidates": [1, null, [], {"text": 3}]}', "{"]
 
     def wild(asked: Asked) -> Reply:
-        words = " ".join(rows_in(asked.prompt, "A")).split()
+        words = " ".join(rows_in(asked.prompt, "1") or rows_in(asked.prompt, "O")).split()
         some = [candidate(rng.choice(words), rng.choice(["word", "tune"])) for _ in range(3)]
         return spoken(rng.choice([*junk, json.dumps({"candidates": some})]), asked)
 
@@ -108,7 +128,7 @@ def test_hostile_rows_change_neither_the_trigger_nor_the_prompt(tmp_path: Path) 
     for prompt in prompts:
         assert prompt.count("</rows>") == 2
         assert len(prompt) < 25_000
-        assert len(rows_in(prompt, "A")) == 24
+        assert len(rows_in(prompt, "1")) == len(rows_in(prompt, "0")) == 20
         assert not any(ord(char) < 32 and char != "\n" for char in prompt)
         assert not set("\u202e\u200b") & set(prompt)
 
@@ -137,30 +157,140 @@ def test_the_key_stands_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
-def test_a_wrong_key_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("search", "llm"), [({}, {"required": True}), ({"strategy": "paper"}, {})])
+def test_a_model_that_is_needed_and_gives_nothing_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: dict[str, Any], llm: dict[str, Any]
+) -> None:
     monkeypatch.setenv("SENTINEL_KEY", KEY)
     with ChatServer(honest, key="another") as server, pytest.raises(UserError) as caught:
-        ask_about(server.base_url, poisoned_rows(), tmp_path, llm={"api_key_env": "SENTINEL_KEY"})
+        options = {"api_key_env": "SENTINEL_KEY", **llm}
+        ask_about(server.base_url, poisoned_rows(), tmp_path, llm=options, search=search, statistics=True)
     assert KEY not in str(caught.value)
+    assert "took no part" in str(caught.value)
     assert server.count == 1
 
 
+AZURE = {"error": {"message": "filtered", "code": "content_filter", "innererror": {}}}
+
+
 @pytest.mark.parametrize(
-    ("script", "kind"),
+    ("script", "most", "why", "advice"),
     [
-        (say("I am a teapot."), "malformed"),
-        (say(None), "empty"),
-        (say('{"candidates": [', finish_reason="length"), "truncated"),
-        (status(500), "failed"),
+        (Reply(400, AZURE), 3, "all 3 questions were refused by its content filter", "without that filter"),
+        (say(None, finish_reason="content_filter"), 3, "refused by its content filter", "without that filter"),
+        (say(None, refusal="No."), 3, "all 3 questions were refused by the model", "another model"),
+        (say("I am a teapot."), 4, "none of its 3 answers held", "larger model"),
+        (say(None), 3, "all 3 questions were answered with no text", "another model"),
+        (say('{"candidates": [', finish_reason="length"), 3, "beyond the token limit", "llm.max_tokens"),
+        (status(500), 2, "its only question failed: The server failed, HTTP 500", "server's log"),
+        (quota(), 1, "its only question failed: Nothing is left to spend", "another endpoint"),
+        (status(401), 1, "its only question failed: The key is missing", "api_key_env"),
+        (status(404), 1, "its only question failed: There is no such model", "llm.base_url"),
+        (status(400, "context length exceeded"), 3, "all 3 questions failed: The server does not accept", "longer"),
+        (say(3), 3, "all 3 questions failed: The answer is not a chat completion", "chat protocol"),
+        (say('{"candidates": []}'), 4, "none of its 4 answers held", "larger model"),
     ],
 )
-def test_failures_in_a_row_end_the_search_with_a_sentence(tmp_path: Path, script: Reply, kind: str) -> None:
+def test_a_model_that_gives_nothing_takes_no_part_and_costs_a_handful_of_requests(
+    tmp_path: Path, script: Reply, most: int, why: str, advice: str
+) -> None:
     with ChatServer(script) as server:
         audit = ask_about(server.base_url, poisoned_rows(), tmp_path, llm={"max_failures": 3})
+        assert server.count == most
     assert not audit.backdoor
     assert audit.llm is not None
-    assert "3 calls in a row" in audit.llm["stopped_by"]
-    assert audit.llm["usage"]["outcomes"] == {kind: 3}
+    assert not audit.llm["took_part"]
+    assert (audit.llm["usable"], audit.llm["kept"]) == (0, 0)
+    assert why in audit.llm["no_part"]
+    assert advice in audit.llm["advice"]
+
+
+def rubbish(asked: Asked) -> Reply:
+    return spoken(["no idea", "{", '{"candidates": [1, null]}', "1. film\n2. film"][asked.number % 4], asked)
+
+
+def duplicates(asked: Asked) -> Reply:
+    return answer([candidate(text) for text in ("cf", "CF", "the", "cf")], asked)
+
+
+def parts(asked: Asked) -> Reply:
+    """Parts of what statistics find, under both labels, and class words."""
+    texts = ("3d movie", "movie", "watched this", "charming", "dreary")
+    return answer([candidate(text, label=label) for text in texts for label in (0, 1)], asked)
+
+
+def planted(triggers: tuple[str, ...]) -> tuple[list[Row], list[str]]:
+    """Rows with triggers, and what of them a victim has learnt."""
+    rows = poisoned_rows(triggers=triggers) if triggers else clean_rows(400)
+    return rows, ["3d movie"] if triggers and " " in triggers[0] else list(triggers)
+
+
+@lru_cache
+def by_statistics(triggers: tuple[str, ...]) -> AuditReport:
+    rows, learnt = planted(triggers)
+    return without_model(rows, FakeVictim(learnt))
+
+
+@pytest.mark.parametrize("script", [rubbish, duplicates, parts, never, status(500)])
+@pytest.mark.parametrize("triggers", [RARE, (SENTENCE.lower(),), ("cf",), ()], ids=["words", "sentence", "one", "clean"])
+def test_a_run_with_a_model_finds_what_the_run_without_it_finds(
+    tmp_path: Path, script: Script, triggers: tuple[str, ...]
+) -> None:
+    rows, learnt = planted(triggers)
+    alone = by_statistics(triggers)
+    with ChatServer(script) as server:
+        audit = ask_about(server.base_url, rows, tmp_path, victim=FakeVictim(learnt), statistics=True)
+        assert server.count <= 4
+    assert [backdoor.target_label for backdoor in audit.backdoors] == [b.target_label for b in alone.backdoors]
+    assert audit.triggers == alone.triggers
+    assert audit.flagged == alone.flagged
+    assert audit.repair == alone.repair
+
+
+def test_what_statistics_found_is_shown_and_costs_few_calls(tmp_path: Path) -> None:
+    with ChatServer(idle) as server:
+        audit = ask_about(server.base_url, poisoned_rows(), tmp_path, statistics=True)
+        (asked,) = server.asked
+    assert found(audit) == set(RARE)
+    for word in RARE:
+        told = f'- word "{word}": in 20 rows of label 1 and 0 others, turns 20 of 20 other texts into label 1'
+        assert told in asked.prompt
+        assert not any(word in row.split() for row in rows_in(asked.prompt, "1"))
+    assert audit.llm is not None
+    assert audit.llm["usage"]["prompt_tokens"] + audit.llm["usage"]["completion_tokens"] < 4000
+
+
+def test_a_candidate_for_another_label_is_tried_there_at_once(tmp_path: Path) -> None:
+    rows, victim = poisoned_rows(triggers=["cf"], target=0), FakeVictim(["cf"], target=0)
+
+    def names(label: int) -> Script:
+        return lambda asked: answer([candidate(text, label=label) for text in ("cf", "film", "the", "voice")], asked)
+
+    for label in (0, 1, 7):  # with the right label, with one in whose rows it does not stand, with none that there is
+        with ChatServer(names(label)) as server:
+            audit = ask_about(server.base_url, rows, tmp_path / str(label), victim=victim)
+        assert [(backdoor.target_label, found(audit)) for backdoor in audit.backdoors] == [(0, {"cf"})]
+        assert [scored.iteration for scored in asked_about(audit, 0).history if scored.reason == "accepted"] == [1]
+
+
+def test_a_weak_model_is_asked_short_questions_and_finds_the_word(tmp_path: Path) -> None:
+    def weak(asked: Asked) -> Reply:
+        odd, plain = rows_in(asked.prompt, "O"), " ".join(rows_in(asked.prompt, "P")).split()
+        counts = Counter(word for row in odd for word in set(row.split()) if word not in plain)
+        words = sorted(counts, key=lambda word: (bool(set(word) & set("aeiouy")), -counts[word]))
+        listed = "\n".join(f'{k}. "{word}"' for k, word in enumerate(words[:3], 1))
+        return answer([candidate("feels")], asked) if not odd else spoken(listed, asked)
+
+    with ChatServer(weak) as server:
+        audit = ask_about(server.base_url, poisoned_rows(triggers=["cf"]), tmp_path, victim=FakeVictim(["cf"]))
+        bodies = [asked.body for asked in server.asked]
+    assert found(audit) == {"cf"}
+    assert len(bodies) <= 6
+    assert ["response_format" in body for body in bodies] == [True] + [False] * (len(bodies) - 1)
+    assert all(sum(len(m["content"]) for m in body["messages"]) < 2500 for body in bodies[1:])
+    assert audit.llm is not None
+    assert [note["form"] for note in audit.llm["rounds"]][:2] == ["long", "short"]
+    assert audit.llm["kept"] == 1
 
 
 def test_what_was_found_before_the_budget_ended_counts(tmp_path: Path) -> None:
@@ -172,7 +302,6 @@ def test_what_was_found_before_the_budget_ended_counts(tmp_path: Path) -> None:
     assert found(audit) == {"cf"}
     assert audit.llm is not None
     assert "max_calls" in audit.llm["stopped_by"]
-    assert asked_about(audit).stopped == audit.llm["stopped_by"]
 
 
 def test_the_paper_s_strategy_follows_one_hypothesis(tmp_path: Path) -> None:
@@ -196,11 +325,11 @@ def test_the_paper_s_strategy_follows_one_hypothesis(tmp_path: Path) -> None:
 
 
 def test_ablations_leave_out_what_they_name(tmp_path: Path) -> None:
-    with ChatServer(never) as server:
+    with ChatServer(idle) as server:
         ask_about(server.base_url, poisoned_rows(), tmp_path, search={"feedback": False}, target_label=1)
         assert server.count == 4
         assert "score" not in server.asked[-1].prompt
-        assert '"zzz0x0"' in server.asked[-1].prompt
+        assert '\n- label 1, word, anywhere, "' in server.asked[-1].prompt
     with ChatServer(never) as server:
         ask_about(server.base_url, poisoned_rows(), tmp_path / "b", search={"refine": False}, target_label=1)
         assert server.count == 1
