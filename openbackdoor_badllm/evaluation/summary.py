@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from openbackdoor_badllm.evaluation.console import printable
+from openbackdoor_badllm.trigger_generator.participation import claimed, told
 
 SHOWN = 110  # characters of a text
 
@@ -56,6 +57,8 @@ def _print_audit(results: Mapping[str, Any], folder: Path, console: Console) -> 
 def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console: Console) -> None:
     generator = report["generator"]
     named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
+    if not (report.get("llm") or {}).get("took_part", True):
+        named = "statistics alone"
     console.print()
     _print_llm(report.get("llm"), console)
     if not report["backdoor"]:
@@ -128,7 +131,7 @@ def _print_triggers(finding: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
-    """What the language model cost, and why it was given up, where it was."""
+    """What the language model cost, its part in the run, and why it was given up, where it was."""
     if llm is None:
         return
     usage = llm["usage"]
@@ -136,9 +139,13 @@ def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
     console.print(
         f"Language model {_plain(str(llm.get('model', '')))}: asked {usage['asked']} times ({usage['cache_hits']} "
         f"answered by the cache), {usage['prompt_tokens']:,} prompt and {usage['completion_tokens']:,} completion "
-        f"tokens{money}."
+        f"tokens{money}.",
+        soft_wrap=True,
     )
-    if llm["stopped_by"]:
+    if "took_part" in llm:
+        style = "" if llm["took_part"] else "[bold]"
+        console.print(f"{style}{_plain(told(llm))}", soft_wrap=True)
+    if llm["stopped_by"] and llm.get("took_part", True):
         console.print(f"It was given up before the end of the search: {_plain(llm['stopped_by'])}")
 
 
@@ -151,6 +158,9 @@ def _print_style(finding: Mapping[str, Any], console: Console) -> None:
         f"of such rows without the style, {test['usual']:.0%} (p {test['p_value']:.1g}).",
         soft_wrap=True,
     )
+    name = claimed(finding.get("style_name") or {})
+    if name:
+        console.print(_plain(name), soft_wrap=True)
 
 
 def _print_lines(results: Mapping[str, Any], console: Console) -> None:

@@ -26,6 +26,7 @@ from openbackdoor_badllm.html_report.verdict_text import (
     tiles_of,
     verdict_of,
 )
+from openbackdoor_badllm.trigger_generator.participation import claimed
 
 ACCEPT = 0.85  # SearchConfig.accept_flip_rate where a config names none; its module would load torch as well
 TRIED = 6  # proposals of a round
@@ -141,6 +142,7 @@ def _style(finding: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "rows": style.get("rows"),
         "marks": [str(mark) for mark in style.get("marks") or []],
+        "claimed": claimed(section(finding, "style_name")),
         "moved": share(test.get("moved"), 0),
         "usual": share(test.get("usual"), 0),
     }
@@ -188,6 +190,7 @@ def _round(turn: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any
     return {
         "label": label_name(results, turn["label"]),
         "iteration": turn["iteration"],
+        "question": turn.get("question"),
         "asked": _talk(asked),
         "answer": _talk(answer),
         "outcome": turn.get("outcome"),
@@ -247,6 +250,9 @@ def _evidence(item: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, 
     }
 
 
+COUNTED = (("answered", "answered"), ("candidates that could be tried", "usable"), ("candidates confirmed", "kept"))
+
+
 def _cost(results: Mapping[str, Any], report: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     llm = section(report, "llm")
     usage = section(llm, "usage")
@@ -260,6 +266,7 @@ def _cost(results: Mapping[str, Any], report: Mapping[str, Any], lines: Sequence
         rows += [
             ("language model", str(llm.get("model") or report.get("generator"))),
             ("questions asked", f"{usage.get('asked', 0):,} ({usage.get('cache_hits', 0):,} answered by the cache)"),
+            *((name, f"{llm[key]:,}") for name, key in COUNTED if key in llm),
             ("prompt tokens", f"{usage.get('prompt_tokens', 0):,}"),
             ("completion tokens", f"{usage.get('completion_tokens', 0):,}"),
             ("money", "no price known" if usage.get("money") is None else f"{usage['money']:.4f}"),

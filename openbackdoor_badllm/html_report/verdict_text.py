@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openbackdoor_badllm.html_report.shown import short
+from openbackdoor_badllm.trigger_generator.participation import told
 
 # As evaluation/experiment.py names them; that module would load torch, and this one reads files.
 UNDEFENDED, DEFENDED, ORACLE, CLEAN = "undefended", "defended", "oracle filter", "trained on clean rows"
@@ -51,11 +52,15 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
             "other", f"Defended by {name}", f"The defence '{name}' looks for no trigger, so none is shown here."
         )
     remarks = []
-    stopped = section(report, "llm").get("stopped_by")
-    if stopped:
-        remarks.append(f"The language model was given up before the end of the search: {stopped}")
+    llm = section(report, "llm")
+    took_part = llm.get("took_part", True)
+    if "took_part" in llm:
+        remarks.append(told(llm))
+    if llm.get("stopped_by") and took_part:
+        remarks.append(f"The language model was given up before the end of the search: {llm['stopped_by']}")
     generator = report.get("generator")
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
+    by = by if took_part else "statistics alone"
     label = label_name(results, report.get("target_label"))
     if not report.get("backdoor"):
         remarks.insert(

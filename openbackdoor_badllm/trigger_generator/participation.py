@@ -96,3 +96,17 @@ def told(part: Mapping[str, Any]) -> str:
         f"Of {part['asked']} questions to the language model {part['answered']} were answered, with {part['usable']} "
         f"candidates that could be tried; {part['kept']} of them were confirmed."
     )
+
+
+def claimed(name: Mapping[str, Any]) -> str:
+    """A style in plain words: what the model calls it, and whether the victim confirms that; empty where none named it.
+
+    Args:
+        name: ``style_name`` of a finding in ``results.json``.
+    """
+    if name.get("by") != "llm":
+        return ""
+    tried = f"{name['flipped']} of {name['texts']} texts rewritten so get the label"
+    verdict = {True: f"the victim confirms it: {tried}", False: f"the victim does not confirm it: {tried}"}
+    said = verdict.get(name["confirmed"], "not tried on the victim")
+    return f"The language model calls it “{name['text']}” ({said})."

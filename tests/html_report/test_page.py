@@ -212,7 +212,9 @@ def test_what_a_run_says(pages: dict[str, Made]) -> None:
     assert "5,200" in text
     assert "0.0123" in text
     assert '{"candidates": []}' in text
-    assert "Label 1 (good), iteration 1: 1 accepted" in text
+    assert "Label 1 (good), iteration 1, question 1: 1 accepted" in text
+    assert "Label 0 (bad), iteration 0, question 2" in text
+    assert "Of 3 questions to the language model 2 were answered" in text
     assert "not measured" in text  # one R-Acc
     marked = [data for _, data in elements.named("mark")]
     assert marked.count("cf") >= 20
