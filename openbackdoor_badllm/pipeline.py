@@ -38,12 +38,13 @@ def run_audit(
         victim: a classifier that was trained on them: its loss is the reward of the search.
         encoder: the frozen encoder of the content reference.
         num_labels: number of classes.
-        generator: an LLM that proposes triggers where statistics find none; statistics alone when None.
+        generator: an LLM that adds triggers to those that statistics find; statistics alone when None.
         config: how.
         progress: listener.
 
     Raises:
         DataError: the rows have one class only, or none of the given target label.
+        UserError: the LLM took no part, and it is required.
     """
     config, progress = config or AuditConfig(), progress or Quiet()
     check(examples, num_labels, config.target_label)

@@ -4,7 +4,7 @@ agent = the generator; state = probe rows of D_ntgt; action = the probe rows wit
 the victim toward the target label; update = the generator sees its scored history. After each accepted trigger the rows
 that carry it are set aside and the rest is searched again, until nothing more stands out.
 
-Statistics propose first, at no cost. An LLM, where there is one, is asked where they found nothing.
+Statistics propose first, at no cost. What an LLM proposes afterwards goes on with the search of its label.
 """
 
 from __future__ import annotations
