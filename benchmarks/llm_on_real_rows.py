@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from llm_world import honest  # noqa: E402
 from llm.chat_server import ChatServer  # noqa: E402
+from llm_world import honest  # noqa: E402
 
 COLUMNS = (
     "pair", "answered by", "calls", "prompt + completion tokens", "found", "flips: search, select, report",

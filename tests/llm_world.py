@@ -50,7 +50,8 @@ def candidate(
     text: str, kind: str = "word", position: str = "anywhere", label: int = 1, **more: Any
 ) -> dict[str, Any]:
     """A candidate as the schema wants it."""
-    return {"label": label, "kind": kind, "text": text, "position": position, "description": "It is odd.", "examples": ["L1-1"], **more}
+    told = {"description": "It is odd.", "examples": ["L1-1"]}
+    return {"label": label, "kind": kind, "text": text, "position": position, **told, **more}
 
 
 def answer(candidates: Sequence[Any], asked: Asked) -> Reply:

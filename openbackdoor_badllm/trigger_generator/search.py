@@ -119,7 +119,7 @@ class _Search:
                 accepted = self._try_rewrites([t for t in fresh if not t.is_insertion], iteration)
             considered = {scored.trigger for scored in self.history if scored.iteration == iteration}
             seen.update(considered if accepted else fresh)  # beside an accepted trigger the others are raced once more
-            self.progress.step(iteration, iterations, f"{len(self.found)} triggers of label {self.label}")
+            self.progress.step(iteration - self.rounds, iterations, f"{len(self.found)} triggers of label {self.label}")
             idle = 0 if accepted else idle + 1
             over = idle >= (max(1, patience // 2) if self.found else patience) or len(self.found) >= limit
             if over or any(not found.trigger.is_insertion for found in self.found):

@@ -94,8 +94,11 @@ def find_backdoors(
     llm = steered if isinstance(steered, LLMGenerator) else None
     if llm is not None and alone:
         llm.kept = sum(len(search.found) for search in stage.searches.values())
-    elif llm is not None:
-        stage.converse(llm)
+    elif steered is not None:
+        if llm is not None:
+            stage.converse(llm)
+        else:
+            stage.go_on(steered)
         known = {finding.label for finding in kept}
         added = _strongest_first(stage.findings(), evidence)
         kept = sorted(added, key=lambda finding: finding.label not in known)  # stable: by strength within
@@ -140,6 +143,13 @@ class _Stage:
             if tested.accepted:
                 probes = self.searches[label].probes.report
                 self.names[label] = name_style(tested.style, self.evidence, self.victim, llm, probes, self.config)
+
+    def go_on(self, generator: Generator) -> None:
+        """Every search once more with another generator, which adds to what was found."""
+        for label, search in self.searches.items():
+            self.searches[label] = search_label(
+                label, self.victim, generator, self.evidence, self.config, self.progress, search
+            )
 
     def findings(self) -> list[LabelFinding]:
         """What was found for each label, those without anything left out."""

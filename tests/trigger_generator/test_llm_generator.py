@@ -162,8 +162,8 @@ def test_a_model_that_is_needed_and_gives_nothing_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: dict[str, Any], llm: dict[str, Any]
 ) -> None:
     monkeypatch.setenv("SENTINEL_KEY", KEY)
+    options = {"api_key_env": "SENTINEL_KEY", **llm}
     with ChatServer(honest, key="another") as server, pytest.raises(UserError) as caught:
-        options = {"api_key_env": "SENTINEL_KEY", **llm}
         ask_about(server.base_url, poisoned_rows(), tmp_path, llm=options, search=search, statistics=True)
     assert KEY not in str(caught.value)
     assert "took no part" in str(caught.value)
@@ -232,7 +232,9 @@ def by_statistics(triggers: tuple[str, ...]) -> AuditReport:
 
 
 @pytest.mark.parametrize("script", [rubbish, duplicates, parts, never, status(500)])
-@pytest.mark.parametrize("triggers", [RARE, (SENTENCE.lower(),), ("cf",), ()], ids=["words", "sentence", "one", "clean"])
+@pytest.mark.parametrize(
+    "triggers", [RARE, (SENTENCE.lower(),), ("cf",), ()], ids=["words", "sentence", "one", "clean"]
+)
 def test_a_run_with_a_model_finds_what_the_run_without_it_finds(
     tmp_path: Path, script: Script, triggers: tuple[str, ...]
 ) -> None:

@@ -39,7 +39,8 @@ def test_a_long_row_is_cut_and_says_so() -> None:
 def test_the_prompts_name_no_variable_that_is_not_given() -> None:
     prompts = resources.files("openbackdoor_badllm.trigger_generator").joinpath("prompts")
     names = {path.name for path in prompts.iterdir()}
-    assert {"system.j2", "propose.j2", "propose_short.j2", "name_style.j2", "paper_first.j2", "paper_next.j2", "rewrite.j2"} <= names
+    kinds = ("system", "system_short", "propose", "propose_short", "name_style", "paper_first", "paper_next", "rewrite")
+    assert {f"{kind}.j2" for kind in kinds} <= names
     assert "data" in render("system", {})
 
 
