@@ -11,10 +11,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.llm.config import LLMConfig
 from openbackdoor_badllm.llm.types import REPEATED_KINDS, ChatRequest, Failed, Ok, Outcome, Usage, usage_of
 
@@ -28,11 +27,7 @@ _LONG_ENOUGH = 400
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds of a run; None is no bound.
-
-    Raises:
-        ConfigError: money is bounded and a price is unknown.
-    """
+    """The bounds of a run, as :class:`~.config.LLMConfig` has them; None is no bound."""
 
     max_calls: int | None = None
     max_tokens_total: int | None = None
@@ -41,15 +36,6 @@ class Limits:
     max_failures: int | None = None
     price_prompt: float | None = None
     price_completion: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_money is not None and not self.priced:
-            raise ConfigError("A bound on money needs both prices: it cannot hold while one is unknown.")
-
-    @property
-    def priced(self) -> bool:
-        """True where both prices are known."""
-        return self.price_prompt is not None and self.price_completion is not None
 
     def money(self, usage: Usage) -> float | None:
         """What the tokens cost, or None where a price is unknown."""
@@ -89,17 +75,7 @@ class Budget:
     @classmethod
     def from_config(cls, config: LLMConfig) -> Budget:
         """The budget that a config describes."""
-        return cls(
-            Limits(
-                max_calls=config.max_calls,
-                max_tokens_total=config.max_tokens_total,
-                max_money=config.max_money,
-                max_seconds=config.max_seconds,
-                max_failures=config.max_failures,
-                price_prompt=config.price_prompt,
-                price_completion=config.price_completion,
-            )
-        )
+        return cls(Limits(**{bound.name: getattr(config, bound.name) for bound in fields(Limits)}))
 
     def stop(self) -> str | None:
         """Why the run must end, in one sentence; None while it may go on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -16,7 +15,7 @@ from openbackdoor_badllm.llm.keys import (
     clean_url,
     looks_like_key,
 )
-from openbackdoor_badllm.section import Count, NotNegative, Positive, Section, Whole, read
+from openbackdoor_badllm.section import Count, NotNegative, Positive, Section, Whole
 
 if TYPE_CHECKING:
     from typing import Self
@@ -170,22 +169,6 @@ class LLMConfig(Section):
                 "'{here}' needs a bound: give 'max_calls', 'max_tokens_total', 'max_money' or 'max_seconds'."
             )
         return self
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> LLMConfig:
-        """Reads the ``"llm"`` block of a config.
-
-        ``replay`` may be one path or a list of them.
-
-        Raises:
-            ConfigError: a key is unknown (the nearest one is suggested), holds a literal API key, or
-                has a wrong value.
-        """
-        return read(cls, mapping, cls.place)
-
-    def to_mapping(self) -> dict[str, Any]:
-        """The config as JSON values; it never holds a key."""
-        return {**self.model_dump(), "replay": list(self.replay)}
 
 
 def _refuse_literal_keys(where: str, value: Any) -> None:

@@ -28,13 +28,7 @@ from openbackdoor_badllm.llm.keys import is_loopback, read_key
 from openbackdoor_badllm.llm.provider import Answer, Halted, OnAnswer
 from openbackdoor_badllm.llm.redact import Redactor, guard_loggers
 from openbackdoor_badllm.llm.reply import Completion, judge, read_body
-from openbackdoor_badllm.llm.retry import (
-    AttemptError,
-    Course,
-    RetryPolicy,
-    Verdict,
-    classify,
-)
+from openbackdoor_badllm.llm.retry import AttemptError, Course, RetryPolicy, Verdict, classify
 from openbackdoor_badllm.llm.types import ChatRequest, Failed, Filtered, Outcome
 
 logger = logging.getLogger(__name__)
@@ -44,13 +38,7 @@ _SETTLE_SECONDS = 2.0
 MOST_FORMS = 6
 """Forms of one attempt that a server may refuse."""
 _ABOUT_THE_ADDRESS = frozenset({"connection", "tls", "timeout", "not_found"})
-
-
-_TOO_LATE = Verdict(
-    "fatal",
-    "rate_limit",
-    "The server limits the rate of requests, and this one's turn did not come in time (llm.deadline).",
-)
+_TOO_LATE = "The server limits the rate of requests, and this one's turn did not come in time (llm.deadline)."
 
 
 _UNVERSIONED = re.compile(r"(?!.*/v\d)")
@@ -179,7 +167,7 @@ class OpenAIProvider:
                 else:
                     course.begin()
                     if course.left() <= 0:
-                        raise AttemptError(_TOO_LATE)
+                        raise AttemptError(Verdict("fatal", "rate_limit", _TOO_LATE))
                     begun = time.monotonic()
                     completion = await self._send(request, course)
                     outcome, latency = judge(completion, request), time.monotonic() - begun
