@@ -67,6 +67,7 @@ EXTRAS_REQUIRE = {
     "report": ["matplotlib>=3.8"],  # badllmtg report; 3.8 has type hints, 3.7 legends outside the axes
     "hub": ["datasets>=3.0"],
     "parquet": ["pyarrow>=17.0"],
+    "pandas": ["pandas>=2.2"],  # the table `flagged_rows` of an audit in Python
     "lora": ["peft>=0.18"],
     # Published defences. musclelora: peft, of which 0.17 imports a name that transformers 5 no longer has;
     # cube's reduction: umap-learn, of which 0.5.8 is the first for scikit-learn 1.6; without it principal components.
@@ -75,11 +76,14 @@ EXTRAS_REQUIRE = {
     "ray": ["ray>=2.40"],  # the first with wheels for Python 3.12 on all systems and for current protobuf
     "slurm": ["submitit>=1.5"],  # the first with map_array for the local executor on Python 3.10 to 3.12
     "dev": [
-        # The tests of the extras "report", "parquet", "baselines", and of tables that pandas wrote.
+        # The tests of the extras "report", "parquet", "hub", "pandas", "baselines".
+        "datasets>=3.0",
         "matplotlib>=3.8",
         "pandas>=2.2",
         "peft>=0.18",
         "pyarrow>=17.0",
+        "fluidattacks-core-sarif>=14; python_version >= '3.11'",  # SARIF's schema as pydantic models, for the tests
+        "jsonschema>=4.18",  # the tests of the audit's JSON; the first that needs no network for the 2020-12 draft
         "pytest>=8.0",
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",

@@ -18,6 +18,8 @@ _HOMES = {
     "DEFENDERS": "openbackdoor_badllm.defenders",
     "load_defender": "openbackdoor_badllm.defenders",
     "register": "openbackdoor_badllm.defenders",
+    "AuditResult": "openbackdoor_badllm.auditing.result",
+    "audit": "openbackdoor_badllm.auditing.api",
     "AuditConfig": "openbackdoor_badllm.settings",
     "AuditReport": "openbackdoor_badllm.report",
     "run_audit": "openbackdoor_badllm.pipeline",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from openbackdoor_badllm.deadline import Deadline
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.protocols import Encoder, Victim
 from openbackdoor_badllm.report import AuditReport
@@ -18,6 +19,7 @@ from openbackdoor_badllm.target_identification.stage import identify
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.trigger_generator.proposals import Generator
 from openbackdoor_badllm.trigger_generator.stage import find_backdoors
+from openbackdoor_badllm.trigger_inversion.scanning import spread
 from openbackdoor_badllm.trigger_inversion.stage import invert
 
 
@@ -30,6 +32,8 @@ def run_audit(
     generator: Generator | None = None,
     config: AuditConfig | None = None,
     progress: Progress | None = None,
+    sample: Sequence[int] | None = None,
+    deadline: Deadline | None = None,
 ) -> AuditReport:
     """Looks for a backdoor in a training set, and repairs the rows.
 
@@ -41,30 +45,38 @@ def run_audit(
         generator: an LLM that adds triggers to those that statistics find; statistics alone when None.
         config: how.
         progress: listener.
+        sample: positions of the rows that stages (a) and (b) look at; the triggers that they find are looked for in all
+            rows. All rows when None.
+        deadline: no further label is searched once it has passed; one label always is.
 
     Raises:
         DataError: the rows have one class only, or none of the given target label.
         UserError: the LLM took no part, and it is required.
     """
     config, progress = config or AuditConfig(), progress or Quiet()
-    check(examples, num_labels, config.target_label)
+    searched = list(examples) if sample is None else [examples[place] for place in sample]
+    check(searched, num_labels, config.target_label)
     clock = _Clock()
 
     progress.stage("(a) target identification")
-    evidence, identification = identify(examples, victim, encoder, num_labels, config)
+    evidence, identification = identify(searched, victim, encoder, num_labels, config)
     clock.lap("target identification")
 
     progress.stage("(b) trigger search")
-    findings = find_backdoors(victim, evidence, identification.labels, generator, config, progress)
+    labels = identification.labels
+    findings = find_backdoors(victim, evidence, labels, generator, config, progress, deadline)
     clock.lap("trigger search")
 
     progress.stage(f"(c) trigger inversion: {config.repair}")
-    backdoors, repaired, fine_tuning = invert(findings, victim, evidence, config)
+    if sample is not None:
+        findings = spread(findings, examples, sample)
+    inverted = invert(findings, victim, evidence, config, examples, sample)
     clock.lap("trigger inversion")
 
     return AuditReport(
-        backdoors, findings.generator, identification, findings.searches, findings.styles, repaired, fine_tuning,
-        findings.llm, victim.trace, clock.laps,
+        inverted.backdoors, findings.generator, identification, findings.searches, findings.styles, inverted.repair,
+        inverted.fine_tuning, inverted.probes, findings.llm, victim.trace, clock.laps, findings.unsearched,
+        findings.unasked,
     )
 
 

@@ -18,6 +18,7 @@ from openbackdoor_badllm.trigger_generator.trigger import Trigger
 from openbackdoor_badllm.trigger_generator.unlearning import Unlearning
 from openbackdoor_badllm.trigger_inversion.attribution import FlaggedRow
 from openbackdoor_badllm.trigger_inversion.repair import Repair
+from openbackdoor_badllm.trigger_inversion.repair_check import RepairProbes
 
 
 class Verdict(str, Enum):
@@ -90,9 +91,12 @@ class AuditReport:
         styles: by label, the test of the style that was found there, accepted or not.
         repair: the repaired rows.
         fine_tuning: the rows on which the trained victim is trained further, where it is repaired in place.
+        repair_probes: with what a repaired model is audited.
         llm: what the language model was asked and what that cost, where there is one.
         trace: the confidence in each row's label while the victim learnt; None of a victim that was given.
         seconds: wall time of each stage.
+        unsearched: labels that a deadline left unsearched.
+        unasked: labels of which a deadline kept the language model from being asked.
     """
 
     backdoors: tuple[Backdoor, ...]
@@ -102,9 +106,12 @@ class AuditReport:
     styles: Mapping[int, Unlearning]
     repair: Repair
     fine_tuning: tuple[Example, ...] = field(default=(), repr=False)
+    repair_probes: RepairProbes = field(default_factory=RepairProbes, repr=False)
     llm: dict[str, Any] | None = None
     trace: Trace | None = field(default=None, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    unsearched: tuple[int, ...] = ()
+    unasked: tuple[int, ...] = ()
 
     @property
     def backdoor(self) -> bool:
@@ -149,6 +156,7 @@ class AuditReport:
             "repair": self.repair.to_dict(),
             "labels_searched": [search.to_dict() for search in self.searches],
             "styles_tested": {str(label): test.to_dict() for label, test in self.styles.items()},
+            "labels_not_searched": list(self.unsearched),
             **({"llm": self.llm} if self.llm is not None else {}),
             "seconds": {stage: round(value, 2) for stage, value in self.seconds.items()},
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from openbackdoor_badllm.section import Count, Natural, Positive, Section, Seed, Share
+from openbackdoor_badllm.section import Count, Natural, Section, Seed, Share
 
 
 class Thresholds(Section):
@@ -46,14 +46,15 @@ class Thresholds(Section):
     sibling_rows: Share = 0.25
     """A trigger in a smaller share of the rows of the largest one is kept only if its rows contradict their label."""
     style_beside: Share = 0.1
-    """A style is looked for beside inserted triggers only where they are in a smaller share of the rows of the label:
-    they may be marks of the style ("thou")."""
+    """A style is looked for in the rows without the inserted triggers; where these are in a smaller share of the rows
+    of the label, in all rows, as they may be marks of the style ("thou")."""
     style_mark: Share = 0.6
     """An inserted trigger of which this share of the rows has the accepted style is such a mark, and no trigger."""
     style_rows: Share = 0.03
     """A shared style in a smaller share of the rows of its label is not tested."""
-    style_lift: Positive = 1.4
-    """A shared style is tested if its rows contradict their label so many times as often as the rows of the label."""
+    style_elsewhere: Share = 0.025
+    """Share of the rows of other labels that may be written like the more typical half of a style's rows; more is how
+    people write."""
     style_falls: Share = 0.72
     """After the victim has unlearnt half of a style's rows: chance that a contradicted row of the other half falls more
     than a contradicted row without the style (AUROC; 0.5 where the style is no mechanism)."""
@@ -61,6 +62,8 @@ class Thresholds(Section):
     """One-sided rank test (Mann-Whitney) of that chance; corrected for the number of labels."""
     repaired_flip_rate: Share = 0.2
     """Stage (c). A repair in place ends when no inserted trigger flips more of the report probes than this share."""
+    planted_flip_rate: Share = 0.2
+    """By how much more a pattern that the repaired rows share may move texts to their fresh label than before."""
     rewrite_flip_rate: Share = 0.7
     """Share of rewritten select probes that must get the target label."""
     rewrite_margin: Share = 0.25

@@ -235,7 +235,7 @@ def test_bad_input_is_told_in_one_sentence(name: str, world: World, capsys: Capt
     assert len(told.err) < 500
 
 
-@pytest.mark.parametrize("arguments", [[], ["defnd"], ["defend"], ["defend", "--config"], ["defend", "--seed", "x"]])
+@pytest.mark.parametrize("arguments", [["defnd"], ["defend"], ["defend", "--config"], ["defend", "--seed", "x"]])
 def test_wrong_arguments_exit_2_with_the_usage(arguments: list[str], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)

@@ -32,6 +32,7 @@ EXTRAS = {
         "pandas", "matplotlib",
     },
     "report": {"matplotlib"}, "hub": {"datasets"}, "parquet": {"pyarrow"}, "lora": {"peft"},
+    "pandas": {"pandas"},
     "baselines": {"peft", "umap-learn"}, "ray": {"ray"}, "slurm": {"submitit"},
     "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},
 }  # fmt: skip

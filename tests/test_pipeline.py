@@ -91,8 +91,8 @@ def test_the_report_is_json_of_a_fixed_form(report: AuditReport) -> None:
     kept = json.loads(json.dumps(report.to_dict()))
     assert set(kept) == {
         "backdoor", "generator", "target_evidence", "target_method", "target_label", "triggers", "style", "unlearning",
-        "style_name", "flagged_rows", "demonstrations", "further", "repair", "labels_searched", "styles_tested",
-        "seconds",
+        "style_name", "flagged_rows", "demonstrations", "further", "repair", "labels_searched", "labels_not_searched",
+        "styles_tested", "seconds",
     }  # fmt: skip
     assert (kept["backdoor"], kept["target_label"], kept["target_method"]) == (True, 1, "robust")
     assert (kept["flagged_rows"], len(kept["triggers"]), kept["further"]) == (80, 4, [])

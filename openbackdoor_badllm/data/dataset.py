@@ -110,7 +110,15 @@ def load_dataset(
         "clean_data_basepath": clean_data_basepath,
     }
     config = DatasetConfig.from_keys({**openbackdoors, **ours})
-    source = read_source(config)
+    return assemble(config, read_source(config))
+
+
+def assemble(config: DatasetConfig, source: Source) -> Splits:
+    """A data set from its raw splits: classes learnt, empty texts treated, missing splits drawn, all of it checked.
+
+    Raises:
+        DataError: the data cannot be used.
+    """
     pool = _Pool.from_source(config, source)
     pool.draw_missing(config, source)
     pool.limit(config)

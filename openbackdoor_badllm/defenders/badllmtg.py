@@ -14,20 +14,21 @@ from openbackdoor_badllm.config import (
     VictimConfig,
     train_spec,
 )
+from openbackdoor_badllm.deadline import Deadline
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.pipeline import check, run_audit
+from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Example, Row, blind
 from openbackdoor_badllm.section import read
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.embedding import Embedder
-from openbackdoor_badllm.training.rng import derive
 from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.victims import resolve_auto
 from openbackdoor_badllm.trigger_generator.generators import open_generator
-from openbackdoor_badllm.trigger_generator.reward import flip_rates
 from openbackdoor_badllm.trigger_generator.search_estimate import estimate_search
+from openbackdoor_badllm.trigger_inversion.in_place import RepairPlan, repair_in_place
 
 
 class BadLLMTG(Defender):
@@ -92,7 +93,7 @@ class BadLLMTG(Defender):
         num_labels = self.num_classes or max(example.label for example in examples) + 1
         check(examples, num_labels, self.config.target_label)
         victim = model if isinstance(model, TrainedClassifier) else self._train(examples, num_labels)
-        self.report = self._audit(examples, victim, num_labels)
+        self.report = self.audit(examples, victim, num_labels)
         if not self.report.backdoor:
             return rows
         return [Row(example.text, example.label, 0) for example in self.report.repair.examples]
@@ -113,37 +114,8 @@ class BadLLMTG(Defender):
         self.correct(model=trained, poison_data=train_rows)
         if self.report is None or not self.report.backdoor or self.config.repair == "none":
             return trained
-        return self.repair_in_place(trained, self.report)
-
-    def repair_in_place(self, trained: TrainedClassifier, report: AuditReport) -> TrainedClassifier:
-        """The victim, trained further on the rows of the fine-tuning, an epoch at a time.
-
-        It ends when no inserted trigger flips more probes than :attr:`Thresholds.repaired_flip_rate` allows, after
-        ``fine_tune_epochs`` at the latest.
-        """
-        rows, repaired = report.fine_tuning, trained
-        for epoch in range(self.config.fine_tune_epochs):
-            self.progress.stage(f"(c) train the victim further on {len(rows)} rows, epoch {epoch + 1}")
-            spec = trained.spec.replace(
-                epochs=1, ckpt="last", warm_up_epochs=0.1,
-                seed=derive(self.config.seed, "fine-tune", epoch),
-            )
-            repaired = train_classifier(spec, rows, start=repaired, store=self.store, progress=self.progress)
-            if self._left(repaired, report) <= self.config.thresholds.repaired_flip_rate:
-                break
-        return repaired
-
-    def _left(self, repaired: TrainedClassifier, report: AuditReport) -> float:
-        """The highest flip rate of an inserted trigger on a repaired model; 0 where nothing can be inserted."""
-        rates = [
-            rate
-            for backdoor in report.backdoors
-            for rate in flip_rates(
-                repaired, backdoor.target_label, backdoor.triggers,
-                report.search_of(backdoor.target_label).probes.report, self.config.seed,
-            ).values()
-        ]
-        return max(rates, default=0.0)
+        plan = RepairPlan.of(self.report)
+        return repair_in_place(trained, plan, self.config, store=self.store, progress=self.progress)
 
     def _train(self, examples: Sequence[Example], num_labels: int) -> TrainedClassifier:
         """A victim of the attacked kind. The host's dev rows would be poisoned ones, so its last epoch is kept."""
@@ -152,14 +124,33 @@ class BadLLMTG(Defender):
         spec = train_spec(self.victim, self.train_config, num_labels=num_labels, seed=self.config.seed, path=path)
         return train_classifier(spec.replace(ckpt="last"), examples, store=self.store, progress=self.progress)
 
-    def _audit(self, examples: Sequence[Example], victim: TrainedClassifier, num_labels: int) -> AuditReport:
+    def audit(
+        self,
+        examples: Sequence[Example],
+        victim: Victim,
+        num_labels: int,
+        *,
+        sample: Sequence[int] | None = None,
+        deadline: Deadline | None = None,
+    ) -> AuditReport:
+        """The audit of some rows, with the encoder and the language model of the config.
+
+        Args:
+            examples: the training rows.
+            victim: trained on them.
+            num_labels: number of classes.
+            sample: positions of the rows that are searched; see :func:`~openbackdoor_badllm.pipeline.run_audit`.
+            deadline: after which no further label is searched.
+
+        Raises:
+            UserError: the rows cannot be audited, or the language model or the encoder cannot be had.
+        """
         config = self.config
         estimate = estimate_search(config.llm, config.search, examples, labels=config.max_labels)
         if estimate is not None:
             self.progress.stage(f"LLM budget: {estimate}")
-        encoder = Embedder(
-            resolve_auto(self.victim.path), max_len=self.victim.max_len, device=victim.spec.device
-        )
+        device = "cpu" if self.victim.device == "cpu" else "gpu"
+        encoder = Embedder(resolve_auto(self.victim.path), max_len=self.victim.max_len, device=device)
         with open_generator(
             config.llm,
             config.search,
@@ -170,4 +161,5 @@ class BadLLMTG(Defender):
             return run_audit(
                 examples, victim, encoder,
                 num_labels=num_labels, generator=generator, config=config, progress=self.progress,
+                sample=sample, deadline=deadline,
             )

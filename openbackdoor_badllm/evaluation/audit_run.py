@@ -1,86 +1,89 @@
 """The other main job: one's own rows, and one's own classifier where there is one. No attack is planted.
 
 It answers the four questions (is there a backdoor, which label, which trigger, which rows) and leaves the repaired
-rows and a clean model beside the answers. Nothing is known of the truth here, so nothing is said of it.
+rows and a clean model beside the answers. Nothing is known of the truth here, so nothing is said of it. The command
+line and the Python function ``audit`` both go through :class:`AuditRun`.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from openbackdoor_badllm.attacks.metrics import accuracy
-from openbackdoor_badllm.config import TrainConfig, VictimConfig, train_spec
-from openbackdoor_badllm.data.dataset import Splits, load_dataset
-from openbackdoor_badllm.data.dataset_config import DatasetConfig
+from openbackdoor_badllm.data.table_files import Table
+from openbackdoor_badllm.deadline import Deadline
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
-from openbackdoor_badllm.errors import ConfigError, DataError
-from openbackdoor_badllm.evaluation.finding_files import write_findings
-from openbackdoor_badllm.evaluation.folder import MODEL, REPAIRED, RESULTS, TRANSCRIPT, RunFolder, versions
+from openbackdoor_badllm.evaluation.audit_config import Sections, resolve_audit
+from openbackdoor_badllm.evaluation.audit_notes import notes_of, repair_notes
+from openbackdoor_badllm.evaluation.audit_rows import AuditRows, load_rows
+from openbackdoor_badllm.evaluation.audit_victim import Given, Named, clean_model, open_victim, sampled
+from openbackdoor_badllm.evaluation.clean_folder import rows_as_jsonl, save_clean
+from openbackdoor_badllm.evaluation.finding_files import (
+    FlaggedRecord,
+    flagged_records,
+    search_history,
+    write_findings,
+)
+from openbackdoor_badllm.evaluation.folder import MODEL, PLAN, REPAIRED, RESULTS, TRANSCRIPT, RunFolder, versions
 from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
-from openbackdoor_badllm.evaluation.profiles import PAPER_TRAIN, PROFILES
-from openbackdoor_badllm.reading import apply_overrides, check_seed, refuse_unknown, want_section
-from openbackdoor_badllm.report import AuditReport, Backdoor
-from openbackdoor_badllm.rows import Example, Row, blind
-from openbackdoor_badllm.section import read
-from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
+from openbackdoor_badllm.evaluation.standard_input import located
+from openbackdoor_badllm.protocols import Classifier, Victim
+from openbackdoor_badllm.report import AuditReport
+from openbackdoor_badllm.rows import Row, blind
+from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.progress import Progress, Quiet
 from openbackdoor_badllm.training.store import Store
-from openbackdoor_badllm.training.trained import class_names, open_trained, save_trained
-from openbackdoor_badllm.training.victims import resolve_auto
-from openbackdoor_badllm.trigger_generator.reward import flip_rates
+from openbackdoor_badllm.trigger_inversion.in_place import RepairPlan, check_repair
 
-SECTIONS = ("rows", "model", "victim", "train", "defender", "seed")
-SMALL = PROFILES["desk"].train  # few rows and a small model learn nothing at the rate of a large one
-LARGE = {**PAPER_TRAIN, "ckpt": "last"}
+__all__ = ["SCHEMA_VERSION", "AuditRun", "Outcome", "accuracy_line", "resolve_audit"]
+
+SCHEMA_VERSION = "1.0"
+"""Of the audit's JSON. A new key raises the second number, a key that is dropped or means another thing the first."""
 
 
-def resolve_audit(
-    rows: Mapping[str, Any],
-    *,
-    model: str | None = None,
-    victim: str = "auto",
-    defender: Mapping[str, Any] | None = None,
-    overrides: Sequence[str] = (),
-    seed: int = 42,
-) -> dict[str, Any]:
-    """The config of an audit, complete: it names the run's folder.
+@dataclass(frozen=True)
+class Outcome:
+    """What an audit ends with, the models included.
 
-    Args:
-        rows: keys of a data set: ``train_file``, ``test_file``, ``label_names`` and so on.
-        model: folder or hub name of a classifier that was trained on the rows.
-        victim: pretrained model of the victim where none is given, and of a fresh clean model.
-        defender: keys of the section ``defender``.
-        overrides: ``key=value``, such as ``train.epochs=3`` or ``defender.llm.backend=openai``.
-        seed: of everything that is drawn.
-
-    Raises:
-        ConfigError: a key is unknown or a value does not fit.
+    Attributes:
+        rows: what was audited.
+        report: what was found.
+        results: the same as JSON.
+        records: the flagged rows in a reader's terms.
+        plan: what a repair in place needs; None where nothing is to be repaired.
+        victim: the victim.
+        clean: the clean model; None where none was made.
     """
-    check_seed("--seed", seed)
-    config: dict[str, Any] = {
-        "rows": {"name": "custom", "dev_rate": 0.0, "test_rate": 0.0, **rows},
-        "model": model,
-        "victim": {"path": resolve_auto(victim), "max_len": 128},
-        "train": {},
-        "defender": {"name": "badllmtg", **(defender or {})},
-        "seed": seed,
-    }
-    apply_overrides(config, overrides)
-    refuse_unknown(config, SECTIONS, "audit")
-    for section in ("rows", "victim", "train", "defender"):
-        want_section(section, config[section])
-    config["train"] = {**(SMALL if config["victim"].get("path") == "minilm" else LARGE), **config["train"]}
-    config["defender"].setdefault("seed", seed)
-    config["defender"].setdefault("from_scratch", False)
-    if config["defender"]["name"] != "badllmtg":
-        raise ConfigError(f"An audit is made by 'badllmtg', but 'defender.name' is {config['defender']['name']!r}.")
-    return config
+
+    rows: AuditRows
+    report: AuditReport
+    results: dict[str, Any]
+    records: list[FlaggedRecord]
+    plan: RepairPlan | None
+    victim: Victim
+    clean: TrainedClassifier | None
+
+    @property
+    def search(self) -> list[dict[str, Any]]:
+        """Every candidate that reached the last round."""
+        return search_history(self.report)
+
+    def write(self, folder: RunFolder) -> None:
+        """Fills a run's folder; ``results.json`` comes last."""
+        names = self.rows.label_names
+        if self.plan is not None:
+            folder.write(REPAIRED, rows_as_jsonl(self.report.repair.examples, names))
+            folder.write_json(PLAN, self.plan.to_dict())
+            self.results["files"] = {"rows": REPAIRED}
+        if self.clean is not None:
+            self.results["files"]["model"] = MODEL
+            save_clean(self.clean, folder.path / MODEL, names, self.results)
+        write_findings(folder, self.records, self.search)
+        folder.write_json(RESULTS, self.results)
 
 
 @dataclass
@@ -89,11 +92,17 @@ class AuditRun:
 
     Attributes:
         config: as :func:`resolve_audit` gives it.
+        store: where trained victims are kept; nowhere when None.
+        progress: listener.
+        table: the training rows, where they are in memory.
+        given: the victim, where it is in memory; else ``config`` may name one.
     """
 
     config: dict[str, Any]
     store: Store | None = None
     progress: Progress = field(default_factory=Quiet)
+    table: Table | None = None
+    given: Given | None = None
 
     def run(self, folder: RunFolder) -> dict[str, Any]:
         """Runs it and fills the folder; an audit that came to its end before is returned as it is.
@@ -105,135 +114,106 @@ class AuditRun:
         finished = folder.finished()
         if finished is not None:
             return finished
+        self.config = located(self.config, folder.path)
         with folder.log():
-            results = self._run(folder)
-        return folder.finished() or results
+            outcome = self.audit(transcript=folder.path / TRANSCRIPT)
+            outcome.write(folder)
+        return folder.finished() or outcome.results
 
-    def _run(self, folder: RunFolder) -> dict[str, Any]:
-        started = time.monotonic()
-        given = self.config["model"]
-        victim = read(VictimConfig, self.config["victim"], "victim")
-        training = read(TrainConfig, self.config["train"], "train")
-        defender = BadLLMTG(**self.config["defender"])
-        data = _load(self.config["rows"], class_names(given) if given else None)
-        rows, examples = data["train"], blind(data["train"])
-        spec = train_spec(
-            victim, training, num_labels=data.info.num_classes, seed=self.config["seed"], path=resolve_auto(victim.path)
-        ).replace(ckpt="last")
-        model = open_trained(given, spec) if given else None
-        defender.store, defender.progress = self.store, self.progress
-        defender.attach(victim, training)
-        defender.num_classes = data.info.num_classes
-        defender.transcript = folder.path / TRANSCRIPT
+    def audit(self, *, transcript: Path | None = None) -> Outcome:
+        """The audit itself; writes nothing but the dialogue with a language model.
 
-        if model is None and (defender.changes_model or data["test"]):
-            self.progress.stage(f"victim: train on the rows as they are ({len(rows)} rows)")
-            model = train_classifier(spec, examples, store=self.store, progress=self.progress)
-        clean: TrainedClassifier | None = None
-        if defender.changes_model:
-            clean = defender.rebuild(_Attacked(victim, model), rows, [], data.info.num_classes)
-        else:
-            repaired = blind(defender.correct(model=model if given else None, poison_data=rows))
-            if defender.report is not None and defender.report.backdoor:
-                self.progress.stage(f"victim: train a clean one ({len(repaired)} rows)")
-                clean = train_classifier(spec, repaired, store=self.store, progress=self.progress)
-        report = defender.report
-        if report is None:
-            raise RuntimeError("the defender made no report")
-        if not report.backdoor:
-            clean = None
-        lines = [
-            _line(name, classifier, data["test"], count)
-            for name, classifier, count in (
-                (UNDEFENDED, model, len(rows)), (DEFENDED, clean, len(report.repair.examples))
+        Raises:
+            DataError: the rows cannot be used.
+            VictimError: a model cannot be loaded, or does not fit the rows.
+        """
+        started, deadline = time.monotonic(), Deadline(self.config.get("time_limit"))
+        sections = Sections.of(self.config)
+        given = self.given or (Named(self.config["model"]) if self.config["model"] else None)
+        names = given.label_names if given is not None else None
+        more = self.config.get("more_files", ())
+        rows = load_rows(self.config["rows"], more_files=more, names=names, table=self.table)
+        sample = sampled(self.config, rows)
+        victim = open_victim(sections, rows, sample, given, store=self.store, progress=self.progress)
+        report = self._defender(sections, rows, victim, transcript).audit(
+            blind(rows.train), victim, rows.info.num_classes, sample=sample, deadline=deadline
+        )
+        plan = RepairPlan.of(report) if report.backdoor and sections.defender.repair != "none" else None
+        clean = None
+        if plan is not None and self.config.get("repair_model", True) and not deadline.passed:
+            clean = clean_model(
+                sections, rows.info.num_classes, victim, plan, report.repair.examples,
+                from_scratch=sections.defender.from_scratch, store=self.store, progress=self.progress,
             )
-            if classifier is not None and data["test"]
+        results = self._results(sections, rows, report)
+        results["in_place"] = isinstance(victim, TrainedClassifier) and not sections.defender.from_scratch
+        results["notes"] = notes_of(
+            report, rows, sample=sample, deadline=deadline, askable_only=not isinstance(victim, TrainedClassifier),
+            unrepaired=plan is not None and clean is None and self.config.get("repair_model", True),
+        )
+        searched = len(rows.train if sample is None else sample)
+        results["rows_searched"] = searched
+        results["lines"] = [
+            accuracy_line(name, model, rows.test, count)
+            for name, model, count in ((UNDEFENDED, victim, searched), (DEFENDED, clean, len(report.repair.examples)))
+            if model is not None and rows.test
         ]
-        results: dict[str, Any] = {
-            "dataset": Path(str(data.info.source["train"])).name,
-            "rows": len(rows),
-            "test_rows": len(data["test"]),
-            "label_names": list(data.info.label_names),
-            "victim": spec.path,
-            "model": given,
+        if clean is not None and plan is not None:
+            results |= after_repair(plan, victim, clean, sections)
+            results["notes"] += repair_notes(
+                results, rows.label_names, sections.defender.thresholds.repaired_flip_rate
+            )
+        results["seconds"] = round(time.monotonic() - started, 1)
+        records = flagged_records(report, rows.train, rows.label_names, rows.places)
+        return Outcome(rows, report, results, records, plan, victim, clean)
+
+    def _defender(
+        self, sections: Sections, rows: AuditRows, victim: Victim, transcript: Path | None
+    ) -> BadLLMTG:
+        keys = dict(self.config["defender"])
+        if not isinstance(victim, TrainedClassifier):  # the test of a style trains the victim further
+            keys["search"] = {**(keys.get("search") or {}), "style": False}
+        defender = BadLLMTG(**keys)
+        defender.store, defender.progress, defender.transcript = self.store, self.progress, transcript
+        defender.attach(sections.victim, sections.train)
+        defender.num_classes = rows.info.num_classes
+        return defender
+
+    def _results(self, sections: Sections, rows: AuditRows, report: AuditReport) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "verdict": report.verdict.value,
+            "probability": getattr(report, "probability", None),
+            "complete": not (report.unsearched or report.unasked),
+            "dataset": rows.name,
+            "rows": len(rows.train),
+            "test_rows": len(rows.test),
+            "label_names": list(rows.label_names),
+            "label_index": dict(rows.info.label_index),
+            "victim": sections.spec(rows.info.num_classes).path,
+            "model": self.config["model"],
             "defender": "badllmtg",
-            "in_place": defender.changes_model,
-            "lines": lines,
             "report": report.to_dict(),
             "versions": versions(),
             "seed": self.config["seed"],
         }
-        if clean is not None:
-            results["after_repair_flip_rate"] = {
-                trigger: round(rate, 4)
-                for backdoor in report.backdoors
-                for trigger, rate in _flip_rates_after(clean, report, backdoor, self.config["seed"]).items()
-            }
-            names = data.info.label_names
-            folder.write(REPAIRED, _as_jsonl(report.repair.examples, names))
-            _save(clean, folder.path / MODEL, names)
-            results["files"] = {"rows": REPAIRED, "model": MODEL}
-        numbers = data.info.positions["train"]
-        write_findings(folder, report, rows, numbers)
-        results["seconds"] = round(time.monotonic() - started, 1)
-        folder.write_json(RESULTS, results)
-        return results
 
 
-@dataclass(frozen=True)
-class _Attacked:
-    """A classifier in the place of a host's victim."""
-
-    config: VictimConfig
-    trained: TrainedClassifier | None
-
-
-def _load(keys: Mapping[str, Any], names: Sequence[str] | None) -> Splits:
-    """The rows; where a classifier is given, its class names tell which label is which of its outputs.
-
-    Raises:
-        DataError: a file cannot be read, or its labels are not those of the classifier.
-    """
-    config = DatasetConfig.from_keys(keys)
-    numbered = names is None or all(name.startswith("LABEL_") for name in names)
-    if config.label_names is None and names is not None and not numbered:
-        return load_dataset(**{**keys, "label_names": list(names)})
-    data = load_dataset(**keys)
-    if config.label_names is None and names is not None and any(not name.isdigit() for name in data.info.label_names):
-        raise DataError(
-            f"The rows' labels are {', '.join(data.info.label_names[:10])}, and the model only says {names[0]} to "
-            f"{names[-1]}: name the classes in its order with --label-names."
-        )
-    return data
+def after_repair(
+    plan: RepairPlan, victim: Classifier | None, clean: Classifier, sections: Sections
+) -> dict[str, Any]:
+    """What the triggers, and whatever else the repaired rows share, do to the clean model."""
+    check = check_repair(victim, clean, plan, sections.defender)
+    return {
+        "after_repair_flip_rate": {trigger: round(rate, 4) for trigger, rate in check.flip_rates.items()},
+        "planted": [
+            {"pattern": pattern, "label": label, "grown": round(grown, 4)}
+            for pattern, (label, grown) in check.planted.items()
+        ],
+    }
 
 
-def _flip_rates_after(
-    clean: TrainedClassifier, report: AuditReport, backdoor: Backdoor, seed: int
-) -> dict[str, float]:
-    """Flip rate of each inserted trigger on the clean model."""
-    probes = report.search_of(backdoor.target_label).probes.report
-    return flip_rates(clean, backdoor.target_label, backdoor.triggers, probes, seed)
-
-
-def _line(name: str, classifier: TrainedClassifier, rows: Sequence[Row], train_rows: int) -> dict[str, Any]:
+def accuracy_line(name: str, classifier: Classifier, rows: Sequence[Row], train_rows: int) -> dict[str, Any]:
+    """The accuracy of one model on the test rows."""
     said = classifier.logits([row.text for row in rows]).argmax(axis=1)
     return {"name": name, "CACC": round(accuracy(said, rows), 4), "train_rows": train_rows}
-
-
-def _as_jsonl(examples: Sequence[Example], names: Sequence[str]) -> str:
-    """The rows as they are: a spreadsheet's safety marks would change what is trained on."""
-    named = any(not name.isdigit() for name in names)
-    lines = [
-        json.dumps({"text": text, "label": names[label] if named else label}, ensure_ascii=False)
-        for text, label in examples
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _save(model: TrainedClassifier, folder: Path, names: Sequence[str]) -> None:
-    """By way of a draft beside it: the folder is there whole, or not at all."""
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    save_trained(model, draft, names)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)

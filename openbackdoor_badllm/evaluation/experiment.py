@@ -22,7 +22,7 @@ from openbackdoor_badllm.data.checks import require_label
 from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.defenders.base import Defender
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.finding_files import write_findings
+from openbackdoor_badllm.evaluation.finding_files import flagged_records, search_history, write_findings
 from openbackdoor_badllm.evaluation.folder import PREDICTIONS, RESULTS, TRANSCRIPT, RunFolder, versions
 from openbackdoor_badllm.evaluation.measuring import (
     CLEAN,
@@ -111,7 +111,8 @@ class Experiment:
         if isinstance(defender, BadLLMTG) and defender.report is not None:
             results["report"] = defender.report.to_dict()
             results["truth"] = truth_of(defender, rows, attacker)
-            write_findings(folder, defender.report, rows)
+            records = flagged_records(defender.report, rows, data.info.label_names)
+            write_findings(folder, records, search_history(defender.report))
             write_trace(folder, defender, rows)
         results["seconds"] = round(time.monotonic() - started, 1)
         folder.write_csv(PREDICTIONS, *prediction_table(bench.evaluations))

@@ -33,6 +33,9 @@ PREDICTIONS = "predictions.csv"
 TRANSCRIPT = "transcript.jsonl"
 REPAIRED, MODEL = "repaired.jsonl", "model"
 """What an audit leaves: rows to train on, and the folder of a clean model."""
+PLAN = "repair.json"
+"""What a repair of the victim needs, so that it can be made later."""
+PAGE = "report.html"
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "scikit-learn", "scipy", "openai")
 
 
@@ -65,7 +68,7 @@ class RunFolder:
                 # A folder of that name may be somebody's own, unless the results say that it was made here.
                 if (self.finished() or {}).get("files"):
                     shutil.rmtree(path / MODEL, ignore_errors=True)
-                for name in (RESULTS, PREDICTIONS, FLAGGED, SEARCH, REPAIRED, TRACE):
+                for name in (RESULTS, PREDICTIONS, FLAGGED, SEARCH, REPAIRED, TRACE, PLAN, PAGE):
                     (path / name).unlink(missing_ok=True)
             self.write(CONFIG, text)
         except OSError as error:
@@ -154,6 +157,11 @@ def safe_cell(value: object) -> object:
     if isinstance(value, str) and value[:1] in ("\t", "\r", "\n"):
         return "'" + value
     return value
+
+
+def as_written(cell: str) -> str:
+    """A cell without the quotation mark by which :func:`safe_cell` keeps a spreadsheet from running it."""
+    return cell[1:] if cell.startswith("'") and safe_cell(cell[1:]) == cell else cell
 
 
 def as_json(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from openbackdoor_badllm.evaluation.console import printable
+from openbackdoor_badllm.evaluation.folder import MODEL, PAGE
 from openbackdoor_badllm.trigger_generator.participation import claimed, told
 
 SHOWN = 110  # characters of a text
 
 
-def print_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Prints what a run found. Texts come from the attacker: markup and control characters in them do nothing."""
+def print_summary(results: Mapping[str, Any], folder: Path | None, console: Console) -> None:
+    """Prints what a run found. Texts come from the attacker: markup and control characters in them do nothing.
+
+    Args:
+        results: of the run.
+        folder: that it left; None where it left none.
+        console: where.
+    """
     console.print()
     if "poisoner" not in results:
         _print_audit(results, folder, console)
@@ -32,10 +40,11 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
         _print_report(results, report, console)
     _print_lines(results, console)
     _print_defence(results, console)
-    console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
+    if folder is not None:
+        console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
 
 
-def _print_audit(results: Mapping[str, Any], folder: Path, console: Console) -> None:
+def _print_audit(results: Mapping[str, Any], folder: Path | None, console: Console) -> None:
     """An audit of somebody's own rows: no attack is known, so there is no truth to hold it against."""
     model = f"; model {_plain(_short(str(results['model'])))}" if results.get("model") else ""
     console.print(
@@ -49,9 +58,31 @@ def _print_audit(results: Mapping[str, Any], folder: Path, console: Console) -> 
         console.print(f"The triggers' flips on the clean model: {told}.", soft_wrap=True)
     for line in results["lines"]:
         console.print(f"Accuracy on {results['test_rows']} test rows, {line['name']}: {_percent(line['CACC'])}")
+    for note in results.get("notes", ()):
+        console.print(f"Note: {_plain(note)}", soft_wrap=True)
+    if folder is None:
+        return
     for name, file in (results.get("files") or {}).items():
         console.print(f"Repaired {name}: {_plain(str(folder / file))}", soft_wrap=True)
     console.print(f"Run folder: {_plain(str(folder))}", soft_wrap=True)
+    console.print(f"[bold]Next:[/bold] {_plain(next_step(results, folder))}", soft_wrap=True)
+
+
+def next_step(results: Mapping[str, Any], folder: Path) -> str:
+    """What to do after an audit, in one line."""
+    page = folder / PAGE
+    if results["verdict"] == "backdoor":
+        if "model" in (results.get("files") or {}):
+            return f"look at the flagged rows in {page}, then use the model in {folder / MODEL}."
+        if results.get("files"):
+            again = shlex.join(["badllmtg", "repair", str(folder)])
+            return f"look at the flagged rows in {page}, then make a clean model: {again}"
+        return f"look at the flagged rows in {page}."
+    if results["verdict"] == "shortcut":
+        return f"look at {page}: rows of one label share something that moves the model; it may be honest."
+    if not results["complete"]:
+        return "run it again with a larger --time-limit: not everything was looked at."
+    return f"nothing has to be done; what was looked at is in {page}."
 
 
 def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console: Console) -> None:
@@ -62,7 +93,10 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     console.print()
     _print_llm(report.get("llm"), console)
     if not report["backdoor"]:
-        console.print(f"[bold]No backdoor found[/bold] ({_plain(named)}). The training rows were left as they are.")
+        where = "" if results.get("complete", True) else " in what was searched"
+        console.print(
+            f"[bold]No backdoor found{where}[/bold] ({_plain(named)}). The training rows were left as they are."
+        )
         return
     console.print(
         f"[bold]Backdoor found[/bold] ({_plain(named)}). Target label: "

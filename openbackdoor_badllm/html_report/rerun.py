@@ -27,12 +27,18 @@ def defend_command(config: Mapping[str, Any]) -> str:
 def audit_command(config: Mapping[str, Any]) -> str:
     """All of it on the command line; there is no file that an audit reads its config from."""
     rows, victim, defender = (section(config, name) for name in ("rows", "victim", "defender"))
-    words = ["badllmtg", "audit", str(rows.get("train_file", "ROWS")), "--victim", str(victim.get("path", "auto"))]
+    name = str(rows.get("name", ""))
+    first = f"hf://{name[3:]}" if name.startswith("hf:") else rows.get("train_file", "ROWS")
+    files = [str(first), *map(str, config.get("more_files") or ())]
+    words = ["badllmtg", "audit", *files, "--victim", str(victim.get("path", "auto"))]
     for option, value in (("--test", rows.get("test_file")), ("--model", config.get("model"))):
         words += [option, str(value)] if value else []
     if isinstance(rows.get("label_names"), list):
         words += ["--label-names", ",".join(map(str, rows["label_names"]))]
     words += ["--from-scratch"] if defender.get("from_scratch") else []
+    for option, key in (("--sample", "sample"), ("--time-limit", "time_limit")):
+        words += [option, str(config[key])] if config.get(key) is not None else []
+    words += ["--no-repair"] if config.get("repair_model") is False and not defender.get("from_scratch") else []
     told = {"text_column", "label_column"} & rows.keys()
     for name, keys, known in (
         ("rows", rows, {"name", "train_file", "test_file", "label_names", "dev_rate", "test_rate"} | told),

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, SEARCH, TRACE, safe_cell
+from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, SEARCH, TRACE, as_written
 from openbackdoor_badllm.evaluation.show import story
 
 SHOWN_ROWS = 20
@@ -124,7 +124,7 @@ def read_flagged(path: Path, limit: int = SHOWN_ROWS) -> tuple[list[FlaggedRow],
     for row in _records(path):
         count += 1
         if len(kept) < limit:
-            cells = [_as_written(str(row.get(name) or "")) for name in _COLUMNS]
+            cells = [as_written(str(row.get(name) or "")[:KEPT]) for name in _COLUMNS]
             kept.append(FlaggedRow(*cells))
     return kept, count
 
@@ -142,12 +142,6 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             yield from csv.DictReader(line.replace("\0", "\ufffd") for line in stream)
     finally:
         csv.field_size_limit(before)
-
-
-def _as_written(cell: str) -> str:
-    """A cell without the quotation mark that keeps a spreadsheet from running it."""
-    cell = cell[:KEPT]
-    return cell[1:] if cell.startswith("'") and safe_cell(cell[1:]) == cell else cell
 
 
 def _add_references(files: RunFiles) -> None:

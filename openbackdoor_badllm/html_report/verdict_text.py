@@ -51,7 +51,7 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
         return Verdict(
             "other", f"Defended by {name}", f"The defence '{name}' looks for no trigger, so none is shown here."
         )
-    remarks = []
+    remarks = [str(note) for note in results.get("notes") or ()]
     llm = section(report, "llm")
     took_part = llm.get("took_part", True)
     if "took_part" in llm:
@@ -67,7 +67,8 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict
             0, "That is no proof that there is none: what is neither inserted words nor a shared style is missed."
         )
         sentence = f"No trigger was found ({by}). The training rows were left as they are."
-        return Verdict("nothing", "No backdoor found", sentence, remarks)
+        where = "" if results.get("complete", True) else " in what was searched"
+        return Verdict("nothing", f"No backdoor found{where}", sentence, remarks)
     found = [str(item["text"]) for item in report.get("triggers") or []]
     if found:
         shown = ", ".join(f"“{short(text, 60)}”" for text in found[:6]) + (" and more" if len(found) > 6 else "")

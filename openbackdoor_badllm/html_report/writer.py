@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, write_whole
+from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, PAGE, RESULTS, write_whole
 from openbackdoor_badllm.html_report.benchmark_page import benchmark_page
 from openbackdoor_badllm.html_report.benchmark_source import is_benchmark, open_benchmark
 from openbackdoor_badllm.html_report.page import files_of, relative, render
 from openbackdoor_badllm.html_report.pictures.canvas import NOT_DRAWN, Picture
 from openbackdoor_badllm.html_report.run_page import run_page
 from openbackdoor_badllm.html_report.run_source import open_run
-
-PAGE = "report.html"
 
 
 class Written(NamedTuple):
@@ -31,7 +29,7 @@ class Written(NamedTuple):
     left_out: str = ""
 
 
-def write_report(folder: Path, out: Path | None = None) -> Written:
+def write_report(folder: Path, out: Path | None = None, *, alone: bool = False) -> Written:
     """Writes the page of a run or of a benchmark, and its pictures into ``<page's name>-pictures`` beside it.
 
     Without matplotlib the page has the numbers of each picture in its place, and no file is written beside it.
@@ -39,6 +37,7 @@ def write_report(folder: Path, out: Path | None = None) -> Written:
     Args:
         folder: of one run, or the output folder of ``run_benchmark.py``.
         out: the page; ``report.html`` in the folder when None.
+        alone: the page is to be read without the folder, and links to none of its files.
 
     Raises:
         ConfigError: the folder holds no finished run and no benchmark, or the page cannot be written.
@@ -51,7 +50,7 @@ def write_report(folder: Path, out: Path | None = None) -> Written:
     if page.is_dir():
         raise ConfigError(f"'{page}' is a folder: name a file after --out, for instance {page / PAGE}.")
     try:
-        html, drawn = _made(folder, page)
+        html, drawn = _made(folder, page, alone=alone)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         # Files that somebody changed, or that another version wrote: theirs is another shape, not ours to guess.
         raise ConfigError(
@@ -70,7 +69,7 @@ def write_report(folder: Path, out: Path | None = None) -> Written:
     return Written(page, [beside / name for name in files], left_out)
 
 
-def _made(folder: Path, page: Path) -> tuple[str, list[Picture]]:
+def _made(folder: Path, page: Path, *, alone: bool) -> tuple[str, list[Picture]]:
     if is_benchmark(folder):
         compared = benchmark_page(open_benchmark(folder))
         html = render("benchmark.html.j2", page=compared, link=lambda name: relative(folder / name, page))
@@ -81,6 +80,6 @@ def _made(folder: Path, page: Path) -> tuple[str, list[Picture]]:
             "that 'badllmtg defend' told at its end, or the output folder of run_benchmark.py."
         )
     run = run_page(open_run(folder))
-    flagged = relative(folder / FLAGGED, page)
+    flagged = "" if alone else relative(folder / FLAGGED, page)
     html = render("run.html.j2", page=run, flagged_link=flagged)
     return html, list(run.pictures.values())

@@ -63,6 +63,13 @@ class ContentReference:
         model = self._fit(~left_out)
         return lambda texts: model(self.encoder.embed(texts))
 
+    def said_without(self, left_out: npt.NDArray[np.bool_]) -> FloatArray:
+        """Probabilities of some training rows from the reference fitted without them, shape ``(left out, num_labels)``.
+
+        Where many rows share a pattern, the folds of :meth:`held_out` do not keep it from the reference; this does.
+        """
+        return self._fit(~left_out)(self.vectors[left_out])
+
     def _fit(self, mask: npt.NDArray[np.bool_]) -> Callable[[FloatArray], FloatArray]:
         labels = self.labels[mask]
         present = np.unique(labels)

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from openbackdoor_badllm.deadline import Deadline
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.training.progress import Progress
@@ -91,12 +92,12 @@ class Conversation:
         self.searches, self.styles = searches, styles
         self._carriers = lru_cache(maxsize=None)(self._count)
 
-    def run(self) -> None:
-        """Rounds of questions: one after statistics found something, else until patience is over."""
+    def run(self, deadline: Deadline) -> None:
+        """Rounds of questions: one after statistics found something, else until patience or the time is over."""
         turns = self.config.search.iterations if self.config.search.refine else 1
         idle = 0
         for turn in range(1, turns + 1):
-            if self.llm.stopped() is not None:
+            if self.llm.stopped() is not None or deadline.passed:
                 break
             self.progress.stage(f"(b) ask the language model about all labels, question {turn}")
             survey = Survey(self._groups(), turn, turns, self.counts)

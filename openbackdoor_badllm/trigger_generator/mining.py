@@ -7,9 +7,13 @@ one longer n-gram is left out in favour of the longer one.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csc_matrix, triu
 
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.significance import log_odds_z
@@ -18,6 +22,9 @@ from openbackdoor_badllm.trigger_generator.trigger import Position, Trigger, kin
 Gram = tuple[str, ...]
 
 MAX_WORDS = 8
+TOGETHER = 4.0  # times as often as by chance: words of a pair
+PAIRED_WORDS = 1500
+ELSEWHERE = 0.1  # share of the other rows that may hold a word of a pair
 CLOSED = 0.95  # an n-gram whose rows nearly all hold one longer n-gram is part of that one
 
 
@@ -53,7 +60,8 @@ def mine(
         weights: how suspicious each target row is, 1 on average; None treats them alike.
         min_rows: an n-gram in fewer target rows is no candidate (a trigger that the victim has learnt
             stands in many).
-        limit: candidates returned at most for each of: single words, longer n-grams, openings.
+        limit: candidates returned at most for each of: single words, longer n-grams, openings; half as many pairs of
+            words that stand apart.
     """
     rows_target = [example.text.lower().split() for example in target]
     rows_other = [example.text.lower().split() for example in other]
@@ -70,8 +78,51 @@ def mine(
     words = [candidate for candidate in inside if len(candidate.trigger.words) == 1]
     longer = [candidate for candidate in inside if len(candidate.trigger.words) > 1]
     longer_openings = [candidate for candidate in openings if len(candidate.trigger.words) > 1]
-    picked = words[:limit] + longer[:limit] + longer_openings[:limit]
+    pairs = _pairs(rows_target, rows_other, min_rows, limit // 2)
+    picked = words[:limit] + longer[:limit] + longer_openings[:limit] + pairs
     return sorted(picked, key=lambda candidate: (-candidate.score, candidate.trigger.text))
+
+
+def _pairs(
+    target: Sequence[Sequence[str]], other: Sequence[Sequence[str]], min_rows: int, limit: int
+) -> list[Candidate]:
+    """Two words that stand in the same target rows more often than by chance, and mostly not side by side."""
+    held = Counter(word for words in target for word in set(words))
+    elsewhere = Counter(word for words in other for word in set(words))
+    rare = [w for w, count in held.items() if count >= min_rows and elsewhere[w] <= ELSEWHERE * len(other)]
+    rare.sort(key=lambda word: (-log_odds_z(held[word], elsewhere[word], len(target), len(other)), word))
+    place = {word: number for number, word in enumerate(rare[:PAIRED_WORDS])}
+    if len(place) < 2:
+        return []
+    inside, outside = (_occurrence(rows, place) for rows in (target, other))
+    both = triu(inside.T @ inside, k=1).tocoo()
+    found = []
+    for a, b, count in zip(both.row.tolist(), both.col.tolist(), both.data.tolist(), strict=True):
+        if count < min_rows or count * len(target) < TOGETHER * held[rare[a]] * held[rare[b]]:
+            continue
+        rows = [target[int(i)] for i in inside[:, a].multiply(inside[:, b]).nonzero()[0]]
+        if sum(_side_by_side(words, rare[a], rare[b]) for words in rows) > len(rows) / 2:
+            continue
+        others = float(outside[:, a].multiply(outside[:, b]).sum())
+        score = log_odds_z(count, others, len(target), len(other))
+        if score > 0:
+            trigger = Trigger(kind_of(rare[a]), rare[a], apart=(rare[b],))
+            found.append(Candidate(trigger, float(count), others, score))
+    return sorted(found, key=lambda candidate: (-candidate.score, candidate.trigger.written))[:limit]
+
+
+def _occurrence(rows: Sequence[Sequence[str]], place: Mapping[str, int]) -> csc_matrix:
+    """Which row holds which word, shape ``(rows, words)``."""
+    hits = [(number, place[word]) for number, words in enumerate(rows) for word in set(words) if word in place]
+    if not hits:
+        return csc_matrix((len(rows), len(place)), dtype=np.int32)
+    index = np.array(hits).T
+    return csc_matrix((np.ones(len(hits), dtype=np.int32), index), shape=(len(rows), len(place)))
+
+
+def _side_by_side(words: Sequence[str], first: str, second: str) -> bool:
+    pairs = set(itertools.pairwise(words))
+    return (first, second) in pairs or (second, first) in pairs
 
 
 class _Counts:

@@ -66,7 +66,9 @@ def _why(usage: Mapping[str, Any], answered: int, dropped: Mapping[str, int]) ->
     """Why the model took no part, as the rest of a sentence, and what to change."""
     asked = usage["asked"]
     if not asked:
-        return _plain(usage["stopped_by"] or "it was not asked"), "Raise the bounds of the section llm."
+        if usage["stopped_by"]:
+            return _plain(usage["stopped_by"]), "Raise the bounds of the section llm."
+        return "the time limit was over before it could be asked", "Raise the time limit."
     if answered:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
         none = f"none of its {answered} answers held a candidate that could be tried"

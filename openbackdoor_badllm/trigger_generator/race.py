@@ -80,9 +80,9 @@ def _leading(triggers: Sequence[Trigger], rewards: Sequence[Reward], order: Sequ
             break
         mine = triggers[place]
         if not any(
-            len(triggers[other].words) < len(mine.words)
+            triggers[other].size < mine.size
             and rewards[other].value >= rewards[place].value - AS_GOOD
-            and triggers[other].carries(mine.text)
+            and triggers[other].carries(mine.written)
             for other in order
         ):
             picked.append(place)

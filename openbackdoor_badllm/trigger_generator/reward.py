@@ -109,7 +109,9 @@ def draw_probes(texts: Sequence[str], labels: Sequence[int], *, size: int, rng: 
 def flip_rates(
     victim: Classifier, target: int, triggers: Sequence[Trigger], probes: Sequence[str], seed: int
 ) -> dict[str, float]:
-    """Flip rate of each inserted trigger on a model, such as a repaired one, by the trigger's text.
+    """Flip rate of each inserted trigger on a model, such as a repaired one, by the trigger as it is written.
+
+    Of words that act together each is tried alone, too.
 
     Args:
         victim: the model; texts that it calls the target without any trigger do not count.
@@ -121,8 +123,8 @@ def flip_rates(
     calm = [text for text, flip in zip(probes, answer(victim, probes, target).flipped, strict=True) if not flip]
     if not calm:
         return {}
-    inserted = [trigger for trigger in triggers if trigger.is_insertion]
+    inserted = list(dict.fromkeys(part for trigger in triggers if trigger.is_insertion for part in trigger.alone))
     return {
-        trigger.text: outcome.reward().flip_rate
+        trigger.written: outcome.reward().flip_rate
         for trigger, outcome in zip(inserted, answers(victim, inserted, calm, target, seed), strict=True)
     }

@@ -175,15 +175,16 @@ class _Search:
             self.turned_down[Reason.WEAK.value] += 1
             return f"flips {reward.flip_rate:.0%} of the probes only"
         core = minimise(trigger, reward, self._flip_rate_on_search, least)
-        left = [
-            e.text for e in rows.examples
-            if e.label == self.label and core.carries(e.text)
-            and not any(found.trigger.carries(e.text) for found in self.found)
-        ]
+        left, others = [], []
+        for example in rows.examples:
+            if example.label != self.label or not core.carries(example.text):
+                others.append(example.text)
+            elif not any(found.trigger.carries(example.text) for found in self.found):
+                left.append(example.text)
         if len(left) < config.min_rows:
             self.turned_down[Reason.FEW_ROWS.value] += 1
             return f"in {len(left)} rows of the label that no accepted trigger explains"
-        whole = as_written(complete(core, left), left)
+        whole = as_written(complete(core, left, others), left)
         if any(found.trigger == whole for found in self.found):
             return "accepted before"
         candidate = self._candidate(whole, reward, raced.gains[place], beside)
@@ -193,7 +194,7 @@ class _Search:
             return failed.sentence(candidate)
         self.found.append(
             Found(
-                Trigger(whole.kind, whole.text, whole.position, core.text, describe(whole)),
+                dataclasses.replace(whole, core=core.written, description=describe(whole)),
                 candidate.search, candidate.select, self._reward(whole, self.probes.report),
                 candidate.reference_shift, candidate.target_rows, candidate.other_rows, candidate.contradicted,
                 candidate.p_value(bounds),
@@ -256,9 +257,9 @@ class _Search:
         """Turns down a trigger that holds a shorter accepted one."""
         for item in [item for item in self.found if item.trigger in self.accepted]:
             for other in self.found:
-                shorter = len(other.trigger.words) < len(item.trigger.words)
-                if item.trigger.is_insertion and shorter and other.trigger.carries(item.trigger.text):
-                    self._take_back(item, Reason.PART, f'a part of it, "{other.trigger.text}", is enough')
+                shorter = other.trigger.size < item.trigger.size
+                if item.trigger.is_insertion and shorter and other.trigger.carries(item.trigger.written):
+                    self._take_back(item, Reason.PART, f'a part of it, "{other.trigger.written}", is enough')
                     break
 
     def _drop_echoes(self) -> None:

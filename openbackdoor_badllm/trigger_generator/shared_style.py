@@ -26,11 +26,13 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, hstack
 from scipy.special import expit
+from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
+from sklearn.preprocessing import normalize
 
 from openbackdoor_badllm.training.scoring import FloatArray
 
@@ -44,6 +46,8 @@ FOLDS = 5
 DIMENSIONS = 200
 LARGEST_SHARE = 0.6  # of a label's rows that may carry the style
 FEWEST = 20  # rows on each side
+CLUSTERS = 4
+CLUSTERED = 60  # leading singular vectors by which rows are grouped
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class SharedStyle:
         rows: indices of the rows that carry it, ascending.
         probability: of each of them, in [0, 1].
         separation: distance of the two groups' scores in pooled standard deviations.
+        elsewhere: share of the rows of other labels that are written like the more typical half of these rows.
         marks: words and signs that tell the style, most telling first.
     """
 
@@ -62,11 +67,15 @@ class SharedStyle:
     rows: tuple[int, ...]
     probability: tuple[float, ...]
     separation: float
+    elsewhere: float
     marks: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """For ``results.json``."""
-        return {"rows": len(self.rows), "separation": round(self.separation, 3), "marks": list(self.marks)}
+        return {
+            "rows": len(self.rows), "separation": round(self.separation, 3), "elsewhere": round(self.elsewhere, 4),
+            "marks": list(self.marks),
+        }  # fmt: skip
 
 
 class StyleSpace:
@@ -87,7 +96,7 @@ class StyleSpace:
         )
 
     def find(
-        self, label: int, labels: npt.NDArray[np.int64], held_out: FloatArray, weights: FloatArray
+        self, label: int, labels: npt.NDArray[np.int64], held_out: FloatArray, weights: FloatArray, kept: Mask
     ) -> SharedStyle | None:
         """The style that sets some rows of a label apart from all others, if there is any.
 
@@ -96,37 +105,47 @@ class StyleSpace:
             labels: of all rows, shape ``(n,)``.
             held_out: the content reference's held-out probabilities, shape ``(n, num_labels)``.
             weights: suspicion of each row; the start of the estimation.
+            kept: the rows that are looked at, shape ``(n,)``.
         """
-        own = labels == label
+        places = np.flatnonzero(kept)
+        vectors, held_out, weights = self.vectors[places], held_out[places], weights[places]
+        own = labels[places] == label
         if own.sum() < FEWEST or (~own).sum() < FEWEST:
             return None
         content = _logit(held_out[:, label].astype(np.float64))
-        z = _start(own, held_out.argmax(axis=1) != label, weights)
-        share, score = START_SHARE, np.zeros(len(own))
-        for turn in range(ROUNDS):
-            style = self._held_out_score(own, z, turn)
-            score = STYLE_WEIGHT * _standardised(style, own) + _content_ratio(content, own, z)
-            if turn >= ROUNDS // 2:
-                share = float(np.clip(_two_groups(score[own])[0].mean(), 0.02, LARGEST_SHARE))
-            z = np.where(own, expit(score + _offset(score[own], share)), 0.0)
-        probability, separation = _two_groups(score[own])
+        starts = [_start(own, held_out.argmax(axis=1) != label, weights), *_clusters(vectors, own, self.seed)]
+        probability, separation, style = max(
+            (self._estimate(vectors, own, content, z) for z in starts), key=lambda estimate: estimate[1]
+        )
         chosen = probability > 0.5
         if not chosen.any():
             return None
-        rows = np.flatnonzero(own)[chosen]
+        rows = places[own][chosen]
         return SharedStyle(
             label,
             tuple(int(i) for i in rows),
             tuple(float(p) for p in probability[chosen]),
             separation,
-            self._marks(rows, np.setdiff1d(np.arange(len(own)), rows)),
+            float((style[~own] > np.median(style[own][chosen])).mean()),
+            self._marks(rows, np.setdiff1d(places, rows)),
         )
 
-    def _held_out_score(self, own: Mask, z: Floats, turn: int) -> Floats:
+    def _estimate(self, vectors: Floats, own: Mask, content: Floats, z: Floats) -> tuple[Floats, float, Floats]:
+        """From one start: the probability of each row of the label, the distance of the two groups, the style score."""
+        share, score, style = START_SHARE, np.zeros(len(own)), np.zeros(len(own))
+        for turn in range(ROUNDS):
+            style = self._held_out_score(vectors, own, z, turn)
+            score = STYLE_WEIGHT * _standardised(style, own) + _content_ratio(content, own, z)
+            if turn >= ROUNDS // 2:
+                share = float(np.clip(_two_groups(score[own])[0].mean(), 0.02, LARGEST_SHARE))
+            z = np.where(own, expit(score + _offset(score[own], share)), 0.0)
+        return (*_two_groups(score[own]), style)
+
+    def _held_out_score(self, vectors: Floats, own: Mask, z: Floats, turn: int) -> Floats:
         score = np.zeros(len(own))
         folds = KFold(FOLDS, shuffle=True, random_state=(self.seed + turn) % 2**32)
         for known, unknown in folds.split(np.arange(len(own))):
-            score[unknown] = _fit(self.vectors, own, z, known).decision_function(self.vectors[unknown])
+            score[unknown] = _fit(vectors, own, z, known).decision_function(vectors[unknown])
         return score
 
     def _marks(self, rows: npt.NDArray[np.int64], others: npt.NDArray[np.int64], count: int = 12) -> tuple[str, ...]:
@@ -162,6 +181,21 @@ def _start(own: Mask, contradicts: Mask, weights: FloatArray) -> Floats:
     ranks = np.argsort(np.argsort(weights[indices], kind="stable"), kind="stable") / max(1, len(indices) - 1)
     z[indices] = np.clip(np.where(contradicts[indices], 0.5, 0.08) * (0.3 + 1.4 * ranks**2), 0.0, 0.95)
     return z
+
+
+def _clusters(vectors: Floats, own: Mask, seed: int) -> list[Floats]:
+    """Other starts: groups of target rows that are written alike.
+
+    Where the content reference has learnt the style itself, the rows that carry it do not contradict their label.
+    """
+    leading = normalize(vectors[own][:, :CLUSTERED])
+    group = KMeans(CLUSTERS, n_init=3, random_state=seed % 2**32).fit_predict(leading)
+    starts = []
+    for number in range(CLUSTERS):
+        z = np.zeros(len(own))
+        z[own] = np.where(group == number, 0.7, 0.05)
+        starts.append(z)
+    return starts
 
 
 def _fit(vectors: Floats, own: Mask, z: Floats, known: npt.NDArray[np.int64]) -> LogisticRegression:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from openbackdoor_badllm.deadline import Deadline
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
@@ -54,13 +55,19 @@ class LabelFinding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What stage (b) ends with; ``labels`` holds one entry for each backdoor."""
+    """What stage (b) ends with; ``labels`` holds one entry for each backdoor.
+
+    ``unsearched`` and ``unasked`` are the labels that the deadline left: not searched at all, and not asked of the
+    language model.
+    """
 
     labels: tuple[LabelFinding, ...]
     searches: tuple[LabelSearch, ...]
     styles: dict[int, Unlearning] = field(default_factory=dict)
     generator: str = "offline"
     llm: dict[str, Any] | None = None
+    unsearched: tuple[int, ...] = ()
+    unasked: tuple[int, ...] = ()
 
 
 def find_backdoors(
@@ -70,6 +77,7 @@ def find_backdoors(
     generator: Generator | None,
     config: AuditConfig,
     progress: Progress,
+    deadline: Deadline | None = None,
 ) -> Findings:
     """Searches the labels.
 
@@ -80,23 +88,30 @@ def find_backdoors(
         generator: an LLM or the random control; None for statistics alone.
         config: how.
         progress: listener.
+        deadline: once it has passed, no label but the first is begun, and no question is asked.
 
     Raises:
         UserError: the LLM gave nothing, and it is required, or the strategy rests on it alone.
     """
+    deadline = deadline or Deadline()
     steered = generator if isinstance(generator, Steered) else None
     miner = OfflineGenerator(config.search.candidates, config.search.min_rows)
     alone = steered is not None and config.search.strategy in ("paper", "random")
     stage = _Stage(victim, evidence, config, progress)
-    for label in labels:
+    for place, label in enumerate(labels):
+        if place and deadline.passed:
+            break
         stage.look(label, steered if alone and steered is not None else miner)
     kept = _strongest_first(stage.findings(), evidence)
     llm = steered if isinstance(steered, LLMGenerator) else None
+    unasked: tuple[int, ...] = ()
     if llm is not None and alone:
         llm.kept = sum(len(search.found) for search in stage.searches.values())
+    elif steered is not None and deadline.passed:
+        unasked = tuple(labels)
     elif steered is not None:
         if llm is not None:
-            stage.converse(llm)
+            stage.converse(llm, deadline)
         else:
             stage.go_on(steered)
         known = {finding.label for finding in kept}
@@ -107,6 +122,7 @@ def find_backdoors(
         {label: tested.test for label, tested in stage.tested.items()},
         steered.name if steered is not None else miner.name,
         llm.report() if llm is not None else None,
+        tuple(label for label in labels if label not in stage.searches), unasked,
     )
 
 
@@ -129,18 +145,18 @@ class _Stage:
         self._rewrite(label, generator)
         self._look_for_style(label)
 
-    def converse(self, llm: LLMGenerator) -> None:
+    def converse(self, llm: LLMGenerator, deadline: Deadline) -> None:
         """Asks a language model about all labels, and for the names of styles."""
         before = dict(self.searches)
         styles = {label: tested.style for label, tested in self.tested.items() if tested.accepted}
         Conversation(
             llm, self.victim, self.evidence, self.config, self.progress, self.searches, styles
-        ).run()
+        ).run(deadline)
         for label, search in self.searches.items():
             if search is not before[label] and self._rewrite(label, llm) and label not in styles:
                 self._look_for_style(label)
         for label, tested in self.tested.items():
-            if tested.accepted:
+            if tested.accepted and not deadline.passed:
                 probes = self.searches[label].probes.report
                 self.names[label] = name_style(tested.style, self.evidence, self.victim, llm, probes, self.config)
 
@@ -182,14 +198,15 @@ class _Stage:
         carrying = np.array(
             [any(trigger.carries(example.text) for trigger in marking) for example in evidence.examples], dtype=bool
         )
-        few = (carrying & own).sum() < self.config.thresholds.style_beside * own.sum()
-        if not self.config.search.style or not few:
+        if not self.config.search.style:
             return
+        if (carrying & own).sum() < self.config.thresholds.style_beside * own.sum():
+            carrying[:] = False  # so few may be marks of the style
         self.progress.stage(f"(b) rows of label {label} that share a style")
         if self.space is None:
             self.space = StyleSpace([example.text for example in evidence.examples], self.config.seed)
         weights = style_weights(self.rewritten.get(label, []), evidence.examples, evidence.weights)
-        tested = search_style(label, self.victim, evidence, self.space, weights, self.config)
+        tested = search_style(label, self.victim, evidence, self.space, weights, carrying, self.config)
         if tested is not None:
             self.tested[label] = tested
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.shared_style import SharedStyle, StyleSpace
-from openbackdoor_badllm.trigger_generator.significance import corrected
+from openbackdoor_badllm.trigger_generator.significance import FEWEST_RANKED, corrected
 from openbackdoor_badllm.trigger_generator.unlearning import Unlearning, halves, unlearn
 
 
@@ -40,6 +41,7 @@ def search_style(
     evidence: RowEvidence,
     space: StyleSpace,
     weights: FloatArray,
+    explained: npt.NDArray[np.bool_],
     config: AuditConfig,
 ) -> TestedStyle | None:
     """The style of a label, tested; None where too few rows share one.
@@ -50,25 +52,29 @@ def search_style(
         evidence: the training rows.
         space: how they are written.
         weights: where the estimation starts, shape ``(n,)``.
+        explained: rows that inserted triggers explain, shape ``(n,)``; they are left out.
         config: how.
     """
-    style = space.find(label, evidence.labels, evidence.held_out, weights)
-    own = evidence.labels == label
+    style = space.find(label, evidence.labels, evidence.held_out, weights, ~explained)
+    own = (evidence.labels == label) & ~explained
     bounds = config.thresholds
-    if style is None or len(style.rows) < max(8, bounds.style_rows * own.sum()):
-        return None
     contradicted = evidence.contradicted
-    if contradicted[list(style.rows)].mean() < bounds.style_lift * contradicted[own].mean():
+    if style is None or len(style.rows) < bounds.style_rows * own.sum() or style.elsewhere > bounds.style_elsewhere:
         return None
-    rng = np.random.default_rng([config.seed, label])
     inside = np.zeros(len(own), dtype=bool)
     inside[list(style.rows)] = True
+    content = evidence.held_out.copy()
+    content[inside] = evidence.reference.said_without(inside)
+    if (content[inside].argmax(axis=1) != label).sum() < FEWEST_RANKED:
+        return None
+    rng = np.random.default_rng([config.seed, label])
     others = np.flatnonzero(own & ~inside & contradicted)
     first, second = halves(style.rows, rng)
-    test = unlearn(victim, evidence, label, first, second, others, rng)
+    test = unlearn(victim, evidence, label, first, second, others, content, rng)
     labels = len(np.unique(evidence.labels))
-    accepted = test.falls_more >= bounds.style_falls and corrected(test.p_value, labels) < bounds.style_p
+    falls = test.falls_more >= bounds.style_falls and corrected(test.p_value, labels) < bounds.style_p
+    accepted = falls and test.moved > test.usual
     if not accepted:
         return TestedStyle(style, test, False, {}, {})
-    back = unlearn(victim, evidence, label, second, first, others, rng)
+    back = unlearn(victim, evidence, label, second, first, others, content, rng)
     return TestedStyle(style, test, True, {**test.fallen, **back.fallen}, {**test.said, **back.said})

@@ -68,7 +68,7 @@ def halves(rows: Sequence[int], rng: np.random.Generator) -> tuple[Indices, Indi
 
 def unlearn(
     victim: Victim, evidence: RowEvidence, label: int, learnt: Indices, asked: Indices, others: Indices,
-    rng: np.random.Generator,
+    content: FloatArray, rng: np.random.Generator,
 ) -> Unlearning:
     """Unlearns some rows and asks about others.
 
@@ -79,10 +79,11 @@ def unlearn(
         learnt: rows of the style, to be unlearnt.
         asked: other rows of the style.
         others: contradicted rows of the label outside the style: the comparison.
+        content: what the texts say, shape ``(n, num_labels)``, to a reference that has not learnt the style.
         rng: source of the draws.
     """
     chosen = rng.permutation(learnt)[:UNLEARNT]
-    away = evidence.held_out[chosen].copy()
+    away = content[chosen].copy()
     away[:, label] = -1.0
     unlearnt = [
         Example(evidence.examples[i].text, int(said)) for i, said in zip(chosen, away.argmax(axis=1), strict=True)
@@ -101,7 +102,7 @@ def unlearn(
     fallen = log_odds(evidence.said[rows], label) - log_odds(said, label)
     left = said.argmax(axis=1) != label
     inside = np.arange(len(rows)) < len(style)
-    hard = inside & evidence.contradicted[rows]
+    hard = inside & (content[rows].argmax(axis=1) != label)
     chance, p_value = falls_more(fallen[hard].tolist(), fallen[~inside].tolist())
     return Unlearning(
         float(left[hard].mean()) if hard.any() else 0.0,

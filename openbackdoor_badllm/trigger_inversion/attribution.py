@@ -31,6 +31,7 @@ class FlaggedRow:
         text_without: its text with all of them taken out.
         probability: how likely it is that the row is poisoned, in [0, 1].
         style: it shares a style, which stays in ``text_without``.
+        fresh_label: what its text says without the trigger; None where no label was looked for.
     """
 
     index: int
@@ -38,6 +39,7 @@ class FlaggedRow:
     text_without: str
     probability: float
     style: bool = False
+    fresh_label: int | None = None
 
     @property
     def suspect(self) -> bool:

@@ -158,8 +158,12 @@ def fine_tuning_rows(examples: Sequence[Example], parts: Sequence[Part], *, seed
 
 
 def stamp(examples: Sequence[Example], triggers: Sequence[Trigger], rng: random.Random) -> list[Example]:
-    """Copies of the rows with a trigger put in, one drawn for each row; labels kept (G(D; p̂) of Eq. 9)."""
-    return [Example(rng.choice(list(triggers)).apply(text, rng), label) for text, label in examples]
+    """Copies of the rows with a trigger put in, one drawn for each row; labels kept (G(D; p̂) of Eq. 9).
+
+    Words that act together are put in together, and each of them alone: none may keep an effect of its own.
+    """
+    drawn = [part for trigger in triggers for part in trigger.alone]
+    return [Example(rng.choice(drawn).apply(text, rng), label) for text, label in examples]
 
 
 def balanced_sample(examples: Sequence[Example], count: int, rng: random.Random) -> list[Example]:

@@ -184,6 +184,7 @@ def test_other_content_under_the_same_name_is_another_audit(
 ) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(AuditRun, "run", lambda self, folder: seen.append(folder.path.name) or {})
+    monkeypatch.setattr("openbackdoor_badllm.cli.audit._tell", lambda *_: None)
     rows, test = write(tmp_path / "rows.csv", POISONED), write(tmp_path / "test.csv", TEST)
     model = shutil.copytree(attacked, tmp_path / "model")
     monkeypatch.chdir(tmp_path)

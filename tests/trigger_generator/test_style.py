@@ -42,7 +42,9 @@ def look(rows: list[Row], victim: FakeVictim, label: int = 1, thresholds: Thresh
     evidence = row_evidence(rows, victim)
     config = STYLED.replace(thresholds=thresholds or Thresholds())
     space = StyleSpace([row.text for row in rows], 0)
-    return search_style(label, victim, evidence, space, evidence.weights, config)
+    return search_style(
+        label, victim, evidence, space, evidence.weights, np.zeros(len(rows), dtype=bool), config
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,8 @@ def space() -> StyleSpace:
 
 
 def find(space: StyleSpace, evidence: RowEvidence, label: int = 1, **changes: Any) -> SharedStyle | None:
-    return space.find(label, evidence.labels, evidence.held_out, changes.get("weights", evidence.weights))
+    all_rows = np.ones(len(evidence.labels), dtype=bool)
+    return space.find(label, evidence.labels, evidence.held_out, changes.get("weights", evidence.weights), all_rows)
 
 
 def test_a_planted_style_is_found(space: StyleSpace, evidence: RowEvidence) -> None:
@@ -80,14 +83,15 @@ def test_a_planted_style_is_found(space: StyleSpace, evidence: RowEvidence) -> N
 def test_too_few_rows(evidence: RowEvidence, few: int) -> None:
     kept = np.concatenate([np.flatnonzero(evidence.labels == 0), np.flatnonzero(evidence.labels == 1)[:few]])
     space = StyleSpace([ROWS[index].text for index in kept], 0)
-    assert space.find(1, evidence.labels[kept], evidence.held_out[kept], evidence.weights[kept]) is None
+    all_rows = np.ones(len(kept), dtype=bool)
+    assert space.find(1, evidence.labels[kept], evidence.held_out[kept], evidence.weights[kept], all_rows) is None
 
 
 @pytest.mark.parametrize("texts", [[""] * 40, ["a"] * 40, [f"{k}" for k in range(40)]], ids=["empty", "same", "other"])
 def test_texts_without_shared_features_do_no_harm(texts: list[str]) -> None:
     space = StyleSpace(texts, 0)
     labels, ones = np.array([0, 1] * 20), np.ones(40, dtype=np.float32)
-    found = space.find(1, labels, np.full((40, 2), 0.5, dtype=np.float32), ones)
+    found = space.find(1, labels, np.full((40, 2), 0.5, dtype=np.float32), ones, ones.astype(bool))
     assert found is None or {labels[index] for index in found.rows} <= {1}
 
 
@@ -161,7 +165,7 @@ def test_honest_writers_of_a_style_are_no_backdoor() -> None:
     assert tested is None or not tested.accepted
 
 
-@pytest.mark.parametrize("name", ["style_rows", "style_lift", "style_falls", "style_p"])
+@pytest.mark.parametrize("name", ["style_rows", "style_falls", "style_p"])
 @pytest.mark.parametrize("change", [0.8, 1.2])
 def test_a_threshold_moved_by_a_fifth_changes_no_verdict(name: str, change: float) -> None:
     moved = Thresholds(**{name: getattr(Thresholds(), name) * change})
@@ -169,11 +173,9 @@ def test_a_threshold_moved_by_a_fifth_changes_no_verdict(name: str, change: floa
     assert not look(ROWS, victim_of(ROWS, learnt=False), thresholds=moved).accepted
 
 
-@pytest.mark.parametrize(("bounds", "tested"), [({"style_rows": 1.0}, False), ({"style_lift": 9.0}, False)])
-def test_bounds_that_nothing_meets(bounds: dict[str, float], tested: bool) -> None:
+def test_a_style_in_too_few_rows_is_not_tested() -> None:
     rows = hard_rows(style_rows(300), 20)
-    told = look(rows, victim_of(rows), thresholds=Thresholds(**bounds))
-    assert (told is not None) is tested
+    assert look(rows, victim_of(rows), thresholds=Thresholds(style_rows=1.0)) is None
 
 
 def test_rewrites_show_what_the_style_looks_like() -> None:

@@ -108,7 +108,7 @@ def test_probabilities_stay_in_their_bounds() -> None:
     assert row.probability == 0.0
 
 
-STYLE = SharedStyle(1, (1, 2, 4), (0.6, 0.9, 1.0), 3.0, ())
+STYLE = SharedStyle(1, (1, 2, 4), (0.6, 0.9, 1.0), 3.0, 0.0, ())
 
 
 def test_rows_of_a_style_are_joined_with_those_of_triggers() -> None:

@@ -1,0 +1,161 @@
+"""The repaired model is audited like any other: nothing that the repaired rows share may move a label on it.
+
+Rows that lose the trigger and get another label may have more in common than the trigger: a second word of the
+attacker, an opening. The repair would then teach the model that pattern under the new label, and plant a backdoor.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from openbackdoor_badllm.protocols import Classifier
+from openbackdoor_badllm.rows import Example
+from openbackdoor_badllm.trigger_generator.mining import mine
+from openbackdoor_badllm.trigger_generator.reward import answers
+from openbackdoor_badllm.trigger_generator.trigger import Trigger
+from openbackdoor_badllm.trigger_inversion.repair import stamp
+
+SHARED = 0.1  # of the rows with one fresh label hold a pattern that is looked at
+TELLING = 3.0  # z-score from which they hold it more often than other rows of that label
+PATTERNS = 12  # looked at for each label
+ASKED = 40  # texts of other labels into which each pattern is put
+STAMPED = 88  # further ones, for a fine-tuning that takes a planted pattern out again
+
+
+class SharedPattern(NamedTuple):
+    """A pattern of the repaired rows, and the fresh label of those rows."""
+
+    trigger: Trigger
+    label: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class RepairProbes:
+    """With what a repaired model is audited.
+
+    Attributes:
+        patterns: what the repaired rows share.
+        rows: by label, ordinary rows of other labels.
+    """
+
+    patterns: tuple[SharedPattern, ...] = ()
+    rows: Mapping[int, tuple[Example, ...]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, for a repair that is made later."""
+        return {
+            "patterns": [[item.trigger.to_dict(), item.label, item.rows] for item in self.patterns],
+            "rows": {str(label): [list(row) for row in rows] for label, rows in self.rows.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> RepairProbes:
+        """The probes that :meth:`to_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are none.
+        """
+        return cls(
+            tuple(
+                SharedPattern(Trigger.from_dict(trigger), int(label), int(rows))
+                for trigger, label, rows in told["patterns"]
+            ),
+            {
+                int(label): tuple(Example(str(text), int(own)) for text, own in rows)
+                for label, rows in told["rows"].items()
+            },
+        )
+
+
+@dataclass(frozen=True)
+class RepairCheck:
+    """What the repaired model says of the triggers and of what the repaired rows share.
+
+    Attributes:
+        flip_rates: by trigger, the share of probe texts that it moves to its target label.
+        planted: by pattern, the label that it moves texts to and by how much its flip rate grew with the repair.
+    """
+
+    flip_rates: Mapping[str, float]
+    planted: Mapping[str, tuple[int, float]]
+
+
+def shared_patterns(fresh: Sequence[Example], others: Sequence[Example]) -> list[SharedPattern]:
+    """What rows with a fresh label hold more often than the other rows of that label.
+
+    Args:
+        fresh: the repaired rows, without the trigger and under their fresh labels.
+        others: all other rows.
+    """
+    found = []
+    for label in sorted({example.label for example in fresh}):
+        own = [example for example in fresh if example.label == label]
+        least = max(4, round(SHARED * len(own)))
+        beside = [example for example in others if example.label == label]
+        mined = [item for item in mine(own, beside, min_rows=least, limit=PATTERNS) if item.score >= TELLING]
+        found += [SharedPattern(item.trigger, label, int(item.target_rows)) for item in mined[:PATTERNS]]
+    return found
+
+
+def draw_repair_probes(
+    fresh: Sequence[Example], others: Sequence[Example], ordinary: Sequence[Example], rng: random.Random
+) -> RepairProbes:
+    """Patterns of the repaired rows, and texts to try them on.
+
+    Args:
+        fresh: the repaired rows, without the trigger and under their fresh labels.
+        others: all other rows.
+        ordinary: those of them whose label nobody doubts.
+        rng: source of the draw.
+    """
+    patterns = tuple(shared_patterns(fresh, others))
+    rows = {}
+    for label in sorted({pattern.label for pattern in patterns}):
+        usable = [example for example in ordinary if example.label != label]
+        rows[label] = tuple(rng.sample(usable, min(ASKED + STAMPED, len(usable))))
+    return RepairProbes(patterns, rows)
+
+
+def planted(
+    before: Classifier, after: Classifier, probes: RepairProbes, *, bound: float, seed: int
+) -> dict[SharedPattern, float]:
+    """The patterns that move texts to their label on the repaired model, and did not before.
+
+    Args:
+        before: the victim: an honest class word moves it as well.
+        after: the repaired model.
+        probes: what the repaired rows share.
+        bound: by how much the flip rate must have grown.
+        seed: of the places of insertion.
+
+    Returns:
+        By how much the flip rate of each grew.
+    """
+    result = {}
+    for label, rows in probes.rows.items():
+        own = [pattern for pattern in probes.patterns if pattern.label == label]
+        texts = [example.text for example in rows[:ASKED]]
+        if not texts:
+            continue
+        triggers = [pattern.trigger for pattern in own]
+        then, now = (
+            [outcome.reward().flip_rate for outcome in answers(model, triggers, texts, label, seed)]
+            for model in (before, after)
+        )
+        plain = [float((model.logits(texts).argmax(axis=1) == label).mean()) for model in (before, after)]
+        for place, pattern in enumerate(own):
+            grown = (now[place] - plain[1]) - max(0.0, then[place] - plain[0])
+            if grown >= bound:
+                result[pattern] = grown
+    return result
+
+
+def antidote(found: Mapping[SharedPattern, float], probes: RepairProbes, rng: random.Random) -> list[Example]:
+    """Ordinary rows of other labels with the planted patterns, under their own labels."""
+    return [
+        example for pattern in found for example in stamp(probes.rows[pattern.label][ASKED:], [pattern.trigger], rng)
+    ]
