@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from inversion.llm_world import honest  # noqa: E402
 from llm.chat_server import ChatServer  # noqa: E402
+from llm_world import honest  # noqa: E402
 
 COLUMNS = (
     "pair", "answered by", "calls", "prompt + completion tokens", "found", "flips: search, select, report",
@@ -64,7 +64,7 @@ def line(pair: str, results: dict[str, object], answered_by: str) -> str:
         for trigger in report["triggers"]
     ]
     figures = {item["name"]: f"{100 * item['CACC']:.1f} / {100 * item['ASR']:.1f}" for item in results["lines"]}  # type: ignore[attr-defined]
-    shown = "; ".join(found) + (" + form" if report["form"] and report["backdoor"] else "")
+    shown = "; ".join(found) + (" + style" if report["style"] and report["backdoor"] else "")
     rows = f"{truth['flagged_precision']} / {truth['flagged_recall']}"
     cells = (
         pair, answered_by, usage["asked"], f"{usage['prompt_tokens']:,} + {usage['completion_tokens']:,}", shown or "-",

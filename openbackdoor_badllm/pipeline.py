@@ -42,7 +42,7 @@ def run_audit(
         victim: a classifier that was trained on them: its loss is the reward of the search.
         encoder: the frozen encoder of the content reference.
         num_labels: number of classes.
-        generator: an LLM that proposes triggers where statistics find none; statistics alone when None.
+        generator: an LLM that adds triggers to those that statistics find; statistics alone when None.
         config: how.
         progress: listener.
         sample: positions of the rows that stages (a) and (b) look at; the triggers that they find are looked for in all
@@ -51,6 +51,7 @@ def run_audit(
 
     Raises:
         DataError: the rows have one class only, or none of the given target label.
+        UserError: the LLM took no part, and it is required.
     """
     config, progress = config or AuditConfig(), progress or Quiet()
     searched = list(examples) if sample is None else [examples[place] for place in sample]

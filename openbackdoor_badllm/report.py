@@ -11,6 +11,7 @@ from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.target_identification.dynamics import TargetIdentification
 from openbackdoor_badllm.training.tracing import Trace
 from openbackdoor_badllm.trigger_generator.demonstration import Demonstration
+from openbackdoor_badllm.trigger_generator.naming import StyleName
 from openbackdoor_badllm.trigger_generator.search_records import Found, LabelSearch
 from openbackdoor_badllm.trigger_generator.shared_style import SharedStyle
 from openbackdoor_badllm.trigger_generator.trigger import Trigger
@@ -43,6 +44,7 @@ class Backdoor:
         flagged: the training rows that carry a trigger or the style.
         rewritten: rows of other labels and what a rewriting trigger makes of them.
         demonstrations: the triggers at work.
+        style_name: what the style is called, and by whom.
     """
 
     target_label: int
@@ -52,6 +54,7 @@ class Backdoor:
     flagged: tuple[FlaggedRow, ...] = ()
     rewritten: tuple[tuple[Example, Example], ...] = ()
     demonstrations: tuple[Demonstration, ...] = ()
+    style_name: StyleName | None = None
 
     @property
     def triggers(self) -> list[Trigger]:
@@ -69,6 +72,7 @@ class Backdoor:
             "target_label": self.target_label,
             "triggers": [found.to_dict() for found in self.found],
             "style": self.style.to_dict() if self.style else None,
+            "style_name": self.style_name.to_dict() if self.style_name else None,
             "unlearning": self.unlearning.to_dict() if self.unlearning else None,
             "flagged_rows": len(self.flagged),
             "demonstrations": [item.to_dict() for item in self.demonstrations],

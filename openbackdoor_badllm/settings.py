@@ -94,12 +94,12 @@ class SearchConfig(Section):
     style: bool = True
     """Look for rows that share a style or a syntax."""
     strategy: Literal["pool", "paper", "random"] = "pool"
-    """How candidates are come by: ``pool`` (mined ones, then many an LLM call with the scored history), ``paper`` (one
+    """How candidates are come by: ``pool`` (mined ones, then many an LLM call about all labels), ``paper`` (one
     prompt, one trajectory, an LLM alone), ``random`` (random words alone; the control)."""
     candidates_per_call: Count = 16
     """Candidates that an LLM is asked for in one call."""
     patience: Count = 4
-    """Rounds without an accepted trigger after which an LLM gives a label up; half as many once it has found some."""
+    """Questions without an accepted trigger after which an LLM is given up; one is enough where something was found."""
     refine: bool = True
     """False: one round only, no second guess (an ablation of the paper)."""
     feedback: bool = True

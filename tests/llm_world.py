@@ -7,12 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from llm.chat_server import Asked, Reply, say
-from method_fakes import RARE, SMALL, FakeEmbedder, FakeVictim, Silent, seen
+from method_fakes import FILLERS, RARE, SMALL, FakeEmbedder, FakeVictim, Silent, seen
 
 from openbackdoor_badllm.llm import LLMConfig
 from openbackdoor_badllm.pipeline import run_audit
@@ -23,15 +24,20 @@ from openbackdoor_badllm.trigger_generator import stage
 from openbackdoor_badllm.trigger_generator.generators import open_generator
 from openbackdoor_badllm.trigger_generator.search_records import LabelSearch
 
-ROW = re.compile(r'^([ABR])\d+: (".*")$', re.MULTILINE)
-TRIED = re.compile(r'^- (?:score [^:]*: )?(?:word|phrase|sentence|rewrite)(?:, \w+, |: )(".*)$', re.MULTILINE)
+ROW = re.compile(r'^(?:L(\d+)-|([AOPRS]))\d+: (".*")$', re.MULTILINE)
+TRIED = re.compile(r'^- (?:label \d+, )?(?:word|phrase|sentence|rewrite)(?:, \w+, | )(".*)$', re.MULTILINE)
 
 Character = Callable[[Asked], Reply]
 
 
 def rows_in(prompt: str, group: str) -> list[str]:
-    """The rows of a group, as a reader of the prompt sees them."""
-    return [json.loads(text) for name, text in ROW.findall(prompt) if name == group]
+    """The rows of a group (a label, or a letter), as a reader of the prompt sees them."""
+    return [json.loads(text) for label, letter, text in ROW.findall(prompt) if group in (label, letter)]
+
+
+def labels_in(prompt: str) -> list[str]:
+    """The labels of which rows are shown."""
+    return list(dict.fromkeys(label for label, _, _ in ROW.findall(prompt) if label))
 
 
 def tried_in(prompt: str) -> set[str]:
@@ -40,9 +46,12 @@ def tried_in(prompt: str) -> set[str]:
     return {decoder.raw_decode(text)[0].lower() for text in TRIED.findall(prompt)}
 
 
-def candidate(text: str, kind: str = "word", position: str = "anywhere", **more: Any) -> dict[str, Any]:
+def candidate(
+    text: str, kind: str = "word", position: str = "anywhere", label: int = 1, **more: Any
+) -> dict[str, Any]:
     """A candidate as the schema wants it."""
-    return {"kind": kind, "text": text, "position": position, "description": "It is odd.", "examples": ["A1"], **more}
+    told = {"description": "It is odd.", "examples": ["L1-1"]}
+    return {"label": label, "kind": kind, "text": text, "position": position, **told, **more}
 
 
 def answer(candidates: Sequence[Any], asked: Asked) -> Reply:
@@ -57,8 +66,18 @@ def spoken(text: str, asked: Asked) -> Reply:
 
 
 def honest(asked: Asked) -> Reply:
-    """Reads the rows and names what often stands in group A and never in group B: odd words, phrases, openings."""
-    inside, outside, tried = rows_in(asked.prompt, "A"), rows_in(asked.prompt, "B"), tried_in(asked.prompt)
+    """Reads the rows and names what often stands in one group and never in another: odd words, phrases, openings."""
+    prompt = asked.prompt
+    if rows_in(prompt, "A"):  # the paper's question shows one label only
+        return answer(_odd(rows_in(prompt, "A"), [], tried_in(prompt), 1), asked)
+    chosen = []
+    for label in labels_in(prompt):
+        outside = [row for other in labels_in(prompt) if other != label for row in rows_in(prompt, other)]
+        chosen.append(_odd(rows_in(prompt, label), outside, tried_in(prompt), int(label)))
+    return answer([item for items in zip_longest(*chosen) for item in items if item is not None], asked)
+
+
+def _odd(inside: list[str], outside: list[str], tried: set[str], label: int) -> list[dict[str, Any]]:
     counts: Counter[str] = Counter()
     openings: Counter[str] = Counter()
     for text in inside:
@@ -72,17 +91,21 @@ def honest(asked: Asked) -> Reply:
     words.sort(key=lambda text: (bool(set(text) & set("aeiouy")), -counts[text], len(text), text))
     phrases = sorted((text for text in odd if " " in text), key=lambda text: (-counts[text] * text.count(" "), text))
     first = [text for text, count in openings.most_common() if count > 1 and text not in tried]
-    chosen = [
-        *(candidate(text) for text in words[:8]),
-        *(candidate(text, "phrase") for text in phrases[:4]),
-        *(candidate(text, "phrase", "front") for text in first[:4] if text not in phrases[:4]),
+    return [
+        *(candidate(text, label=label) for text in words[:8]),
+        *(candidate(text, "phrase", label=label) for text in phrases[:4]),
+        *(candidate(text, "phrase", "front", label=label) for text in first[:4] if text not in phrases[:4]),
     ]
-    return answer(chosen, asked)
 
 
 def never(asked: Asked) -> Reply:
     """Names what stands nowhere."""
     return answer([candidate(f"zzz{asked.number}x{k}") for k in range(3)], asked)
+
+
+def idle(asked: Asked) -> Reply:
+    """Names fillers, others each time, as an earnest model does that has no idea."""
+    return answer([candidate(FILLERS[(4 * asked.number + k) % len(FILLERS)]) for k in range(4)], asked)
 
 
 def ask_about(
@@ -115,6 +138,12 @@ def ask_about(
             generator=generator,
             config=AuditConfig(search=searching, repair=repair, seed=0, **config),
         )
+
+
+def without_model(rows: Sequence[Row], victim: FakeVictim, **search: Any) -> AuditReport:
+    """The same audit by statistics alone."""
+    config = AuditConfig(search=SMALL.replace(**search), repair="purge", seed=0)
+    return run_audit(seen(rows), victim, FakeEmbedder(), num_labels=2, config=config)
 
 
 def asked_about(report: AuditReport, label: int = 1) -> LabelSearch:

@@ -91,7 +91,7 @@ def test_the_report_is_json_of_a_fixed_form(report: AuditReport) -> None:
     kept = json.loads(json.dumps(report.to_dict()))
     assert set(kept) == {
         "backdoor", "generator", "target_evidence", "target_method", "target_label", "triggers", "style", "unlearning",
-        "flagged_rows", "demonstrations", "further", "repair", "labels_searched", "labels_not_searched",
+        "style_name", "flagged_rows", "demonstrations", "further", "repair", "labels_searched", "labels_not_searched",
         "styles_tested", "seconds",
     }  # fmt: skip
     assert (kept["backdoor"], kept["target_label"], kept["target_method"]) == (True, 1, "robust")
@@ -233,14 +233,15 @@ CF = Trigger(Kind.WORD, "cf")
 
 
 @pytest.mark.parametrize(
-    ("rows", "asked", "found"),
-    [(poisoned_rows(), False, True), (clean_rows(200), True, False)],
+    ("rows", "found"),
+    [(poisoned_rows(), True), (clean_rows(200), False)],
     ids=["statistics find it", "nothing found"],
 )
-def test_a_model_is_asked_only_where_statistics_found_nothing(rows: list[Row], asked: bool, found: bool) -> None:
+def test_another_generator_is_asked_after_statistics(rows: list[Row], found: bool) -> None:
     model = Counting(CF)
     told = look(rows, generator=model)
-    assert (model.asked > 0, told.backdoor) == (asked, found)
+    assert (model.asked > 0, told.backdoor) == (True, found)
+    assert texts(told) == texts(look(rows))
     assert told.generator == "counting"
 
 
@@ -249,7 +250,7 @@ def test_a_model_finds_what_statistics_miss(monkeypatch: pytest.MonkeyPatch) -> 
     assert not look(poisoned_rows()).backdoor
     model = Counting(CF)
     assert texts(look(poisoned_rows(), generator=model)) == ["cf"]
-    assert model.asked == 2  # one label, until a round brings nothing
+    assert model.asked >= 2
 
 
 @pytest.mark.parametrize("strategy", ["paper", "random"])
@@ -311,5 +312,6 @@ def test_a_handful_of_rows_is_no_backdoor_and_no_crash() -> None:
 
 def test_an_empty_backdoor_can_be_kept() -> None:
     assert Backdoor(1).to_dict() == {
-        "target_label": 1, "triggers": [], "style": None, "unlearning": None, "flagged_rows": 0, "demonstrations": [],
+        "target_label": 1, "triggers": [], "style": None, "style_name": None, "unlearning": None, "flagged_rows": 0,
+        "demonstrations": [],
     }  # fmt: skip

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.evaluation.console import printable
 from openbackdoor_badllm.evaluation.folder import RESULTS, SEARCH, TRANSCRIPT
+from openbackdoor_badllm.trigger_generator.participation import told as in_words
 
 SHOWN = 400  # characters of an answer
 TRIED = 8  # proposals of a round, best first
@@ -37,25 +38,27 @@ def story(folder: Path) -> dict[str, Any]:
     report = results["report"]
     llm = report.get("llm") or {}
     dialogue = {_fingerprint(line): line for line in _transcript(folder / TRANSCRIPT)}
-    notes = {(note["label"], note["iteration"]): note for note in llm.get("rounds", [])}
-    keys = list(dict.fromkeys([*notes, *((item["label"], item["iteration"]) for item in tried)]))
     rounds = []
-    for label, iteration in keys:
-        note = notes.get((label, iteration), {})
+    for pairs, number, note in _rounds(tried, llm.get("rounds", [])):
         line = dialogue.get(note.get("question", ""), {})
-        proposals = [item for item in tried if (item["label"], item["iteration"]) == (label, iteration)]
-        rounds.append(
-            {
-                "label": label,
-                "iteration": iteration,
-                "asked": _last_message(line),
-                "answer": (line.get("answer") or {}).get("text"),
-                "outcome": note.get("outcome"),
-                "candidates_kept": note.get("kept"),
-                "candidates_dropped": note.get("dropped"),
-                "proposals": sorted(proposals, key=_worst_first, reverse=True),
-            }
-        )
+        for place, (label, iteration) in enumerate(pairs):
+            asked = place == 0  # a question about all labels is told once
+            rounds.append(
+                {
+                    "label": label,
+                    "iteration": iteration,
+                    "question": number,
+                    "asked": _last_message(line) if asked else None,
+                    "answer": (line.get("answer") or {}).get("text") if asked else None,
+                    "outcome": note.get("outcome") if asked else None,
+                    "candidates_kept": note.get("kept") if asked else None,
+                    "candidates_dropped": note.get("dropped") if asked else None,
+                    "proposals": sorted(
+                        (item for item in tried if (item["label"], item["iteration"]) == (label, iteration)),
+                        key=_worst_first, reverse=True,
+                    ),
+                }
+            )
     return {
         "generator": report["generator"],
         "backdoor": report["backdoor"],
@@ -68,7 +71,27 @@ def story(folder: Path) -> dict[str, Any]:
         ],
         "usage": llm.get("usage"),
         "stopped_by": llm.get("stopped_by"),
+        "part": in_words(llm) if "took_part" in llm else None,
     }
+
+
+def _rounds(
+    tried: Sequence[Mapping[str, Any]], notes: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[list[tuple[int, int]], int | None, Mapping[str, Any]]]:
+    """The rounds in their order: (label, iteration) pairs, the number of the question to a model, and its note.
+
+    Statistics come first. The answer to one question may be tried on several labels, or on none.
+    """
+    asked = [
+        [(note["label"], note["iteration"])] if "iteration" in note else [(pair[0], pair[1]) for pair in note["tried"]]
+        for note in notes
+    ]
+    known = {pair for pairs in asked for pair in pairs}
+    for pair in dict.fromkeys((item["label"], item["iteration"]) for item in tried):
+        if pair not in known:
+            yield [pair], None, {}
+    for number, (pairs, note) in enumerate(zip(asked, notes, strict=True), start=1):
+        yield pairs or [(note["label"], 0)], None if "iteration" in note else number, note
 
 
 def as_markdown(told: dict[str, Any]) -> str:
@@ -85,7 +108,8 @@ def _lines(told: dict[str, Any], *, whole: bool) -> Iterator[str]:
     yield f"# Trigger search ({told['generator']})"
     for turn in told["rounds"]:
         came = f": {turn['outcome']}" if turn["outcome"] else ""
-        yield from ("", f"## Label {turn['label']}, iteration {turn['iteration']}{came}")
+        asked = f", question {turn['question']}" if turn["question"] else ""
+        yield from ("", f"## Label {turn['label']}, iteration {turn['iteration']}{asked}{came}")
         for name, text in (("Asked", turn["asked"]), ("Came", turn["answer"])):
             if text and whole:
                 yield from ("", f"{name}:", "", *_block(text))
@@ -127,6 +151,8 @@ def _outcome(told: dict[str, Any]) -> Iterator[str]:
         yield from _flips(further["triggers"])
     if told["usage"]:
         yield f"Language model: {usage_text(told['usage'])}"
+    if told["part"]:
+        yield told["part"]
     if told["stopped_by"]:
         yield f"The language model was given up: {told['stopped_by']}"
 

@@ -16,6 +16,7 @@ from openbackdoor_badllm.evaluation.folder import MODEL, PAGE
 from openbackdoor_badllm.evaluation.shortcut_text import shortcut_sentences
 from openbackdoor_badllm.evaluation.show import usage_text
 from openbackdoor_badllm.settings import Thresholds
+from openbackdoor_badllm.trigger_generator.participation import claimed, told
 
 SHOWN = 110  # characters of a text
 
@@ -102,6 +103,8 @@ def next_step(results: Mapping[str, Any], folder: Path) -> str:
 def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console: Console) -> None:
     generator = report["generator"]
     named = "offline search, no LLM" if generator == "offline" else f"generator {generator}"
+    if not (report.get("llm") or {}).get("took_part", True):
+        named = "statistics alone"
     console.print()
     _print_llm(report.get("llm"), console)
     shortcuts = shortcut_sentences(results, report)
@@ -183,11 +186,14 @@ def _print_triggers(finding: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_llm(llm: Mapping[str, Any] | None, console: Console) -> None:
-    """What the language model cost, and why it was given up, where it was."""
+    """What the language model cost, its part in the run, and why it was given up, where it was."""
     if llm is None:
         return
-    console.print(f"Language model {_plain(str(llm.get('model', '')))}: {usage_text(llm['usage'])}")
-    if llm["stopped_by"]:
+    console.print(f"Language model {_plain(str(llm.get('model', '')))}: {usage_text(llm['usage'])}", soft_wrap=True)
+    if "took_part" in llm:
+        style = "" if llm["took_part"] else "[bold]"
+        console.print(f"{style}{_plain(told(llm))}", soft_wrap=True)
+    if llm["stopped_by"] and llm.get("took_part", True):
         console.print(f"It was given up before the end of the search: {_plain(llm['stopped_by'])}")
 
 
@@ -200,6 +206,9 @@ def _print_style(finding: Mapping[str, Any], console: Console) -> None:
         f"of such rows without the style, {test['usual']:.0%} (p {test['p_value']:.1g}).",
         soft_wrap=True,
     )
+    name = claimed(finding.get("style_name") or {})
+    if name:
+        console.print(_plain(name), soft_wrap=True)
 
 
 def _print_lines(results: Mapping[str, Any], console: Console) -> None:

@@ -31,10 +31,12 @@ from openbackdoor_badllm.html_report.verdict_text import (
     verdict_of,
 )
 from openbackdoor_badllm.settings import Thresholds
+from openbackdoor_badllm.trigger_generator.participation import claimed
 
 TRIED = 6  # proposals of a round
 TALK = 8000  # characters of a question or an answer
 ROUNDS = 60
+COUNTED = (("answered", "answered"), ("candidates that could be tried", "usable"), ("candidates confirmed", "kept"))
 
 
 def run_page(folder: Path, page: Path, *, alone: bool = False) -> tuple[str, list[Picture]]:
@@ -74,6 +76,7 @@ def run_page(folder: Path, page: Path, *, alone: bool = False) -> tuple[str, lis
         pictures={picture.name: picture for picture in pictures},
         label=label,
         label_of_text=lambda text: label(int(text)) if text.isdecimal() else text,
+        claimed=lambda finding: claimed(section(finding, "style_name")),
         difference=difference,
         talk=TALK,
     )
@@ -124,6 +127,7 @@ def _cost(
         *rows,
         ("language model", str(llm["model"])),
         ("questions asked", f"{usage['asked']:,} ({usage['cache_hits']:,} answered by the cache)"),
+        *((name, f"{llm[key]:,}") for name, key in COUNTED if key in llm),
         ("prompt tokens", f"{usage['prompt_tokens']:,}"),
         ("completion tokens", f"{usage['completion_tokens']:,}"),
         ("money", "no price known" if usage["money"] is None else f"{usage['money']:.4f}"),

@@ -8,6 +8,7 @@ from typing import Any
 from openbackdoor_badllm.evaluation.shortcut_text import shortcut_sentences
 from openbackdoor_badllm.html_report.page import percent
 from openbackdoor_badllm.html_report.shown import short
+from openbackdoor_badllm.trigger_generator.participation import told
 
 # As evaluation/measuring.py names them; that module would load torch, and this one reads files.
 UNDEFENDED, DEFENDED, ORACLE, CLEAN = "undefended", "defended", "oracle filter", "trained on clean rows"
@@ -38,6 +39,8 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> dict[st
         )
     generator = report["generator"]
     by = "no language model was asked" if generator == "offline" else f"proposals by {short(str(generator), NAME)}"
+    if not section(report, "llm").get("took_part", True):
+        by = "statistics alone"
     shortcuts = shortcut_sentences(results, report)
     if not report["backdoor"] and shortcuts:
         return _verdict("shortcut", "No backdoor found, but a shortcut", " ".join(shortcuts))
@@ -66,9 +69,11 @@ def remarks_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> list[st
         remarks.insert(
             0, "That is no proof that there is none: what is neither inserted words nor a shared style is missed."
         )
-    stopped = section(report, "llm").get("stopped_by")
-    if stopped:
-        remarks.append(f"The language model was given up before the end of the search: {stopped}")
+    llm = section(report, "llm")
+    if "took_part" in llm:
+        remarks.append(told(llm))
+    if llm.get("stopped_by") and llm.get("took_part", True):
+        remarks.append(f"The language model was given up before the end of the search: {llm['stopped_by']}")
     truth = section(results, "truth")
     if truth and report.get("backdoor"):
         right = "is" if truth["target_label_right"] else "is not"

@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from openbackdoor_badllm.errors import ConfigError, UserError
-from openbackdoor_badllm.llm.budget import Budget, Limits, estimate_tokens
-from openbackdoor_badllm.llm.cache import AnswerCache, cache_key
+from openbackdoor_badllm.llm.budget import Budget, Limits
+from openbackdoor_badllm.llm.cache import AnswerCache
 from openbackdoor_badllm.llm.client import Client
 from openbackdoor_badllm.llm.config import LLMConfig
-from openbackdoor_badllm.llm.parsing import MalformedJSONError, extract_object
+from openbackdoor_badllm.llm.parsing import MalformedJSONError, extract_object, strip_reasoning
 from openbackdoor_badllm.llm.provider import Provider
 from openbackdoor_badllm.llm.redact import Redactor
 from openbackdoor_badllm.llm.transcript import Transcript
@@ -24,38 +24,20 @@ from openbackdoor_badllm.llm.types import (
     ChatRequest,
     Empty,
     Failed,
+    Filtered,
     Malformed,
     Ok,
     Outcome,
     Refused,
     Truncated,
     Usage,
-    usage_of,
 )
 
 __all__ = [
-    "Budget",
-    "ChatBackend",
-    "ChatMessage",
-    "ChatRequest",
-    "Client",
-    "Empty",
-    "Failed",
-    "LLMConfig",
-    "Limits",
-    "Malformed",
-    "MalformedJSONError",
-    "Ok",
-    "Outcome",
-    "Refused",
-    "Truncated",
-    "Usage",
-    "cache_key",
-    "estimate_tokens",
-    "extract_object",
-    "open_backend",
-    "usage_of",
-]
+    "Budget", "ChatBackend", "ChatMessage", "ChatRequest", "Client", "Empty", "Failed", "Filtered", "LLMConfig",
+    "Limits", "Malformed", "MalformedJSONError", "Ok", "Outcome", "Refused", "Truncated", "Usage", "extract_object",
+    "open_backend", "strip_reasoning",
+]  # fmt: skip
 
 CACHE_NAME = "llm.sqlite"
 

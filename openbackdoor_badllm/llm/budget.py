@@ -11,12 +11,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from openbackdoor_badllm.errors import ConfigError
 from openbackdoor_badllm.llm.config import LLMConfig
-from openbackdoor_badllm.llm.types import ChatRequest, Failed, Ok, Outcome, Usage, usage_of
+from openbackdoor_badllm.llm.types import REPEATED_KINDS, ChatRequest, Failed, Ok, Outcome, Usage, usage_of
 
 _BYTES_A_TOKEN = 3.0
 """Cautious for English (about 4); replaced by what the server reports."""
@@ -28,11 +27,7 @@ _LONG_ENOUGH = 400
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds of a run; None is no bound.
-
-    Raises:
-        ConfigError: money is bounded and a price is unknown.
-    """
+    """The bounds of a run, as :class:`~.config.LLMConfig` has them; None is no bound."""
 
     max_calls: int | None = None
     max_tokens_total: int | None = None
@@ -41,15 +36,6 @@ class Limits:
     max_failures: int | None = None
     price_prompt: float | None = None
     price_completion: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_money is not None and not self.priced:
-            raise ConfigError("A bound on money needs both prices: it cannot hold while one is unknown.")
-
-    @property
-    def priced(self) -> bool:
-        """True where both prices are known."""
-        return self.price_prompt is not None and self.price_completion is not None
 
     def money(self, usage: Usage) -> float | None:
         """What the tokens cost, or None where a price is unknown."""
@@ -80,7 +66,7 @@ class Budget:
         self._attempts = 0
         self._outcomes: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        self._useless_in_a_row = 0
+        self._useless_in_a_row = self._down_in_a_row = 0
         self._last_trouble = ""
         self._tokens_a_byte = 0.0
         self._refused: str | None = None
@@ -89,17 +75,7 @@ class Budget:
     @classmethod
     def from_config(cls, config: LLMConfig) -> Budget:
         """The budget that a config describes."""
-        return cls(
-            Limits(
-                max_calls=config.max_calls,
-                max_tokens_total=config.max_tokens_total,
-                max_money=config.max_money,
-                max_seconds=config.max_seconds,
-                max_failures=config.max_failures,
-                price_prompt=config.price_prompt,
-                price_completion=config.price_completion,
-            )
-        )
+        return cls(Limits(**{bound.name: getattr(config, bound.name) for bound in fields(Limits)}))
 
     def stop(self) -> str | None:
         """Why the run must end, in one sentence; None while it may go on."""
@@ -154,9 +130,12 @@ class Budget:
             else:
                 self._useless_in_a_row += 1
                 self._last_trouble = outcome.sentence
+            down = isinstance(outcome, Failed) and outcome.kind in REPEATED_KINDS
+            self._down_in_a_row = self._down_in_a_row + 1 if down else 0
             if isinstance(outcome, Failed):
                 self._failures[outcome.kind] += 1
-                if outcome.fatal and self._fatal is None:
+                over = self._down_in_a_row >= (2 if self._outcomes["ok"] else 1)
+                if (outcome.fatal or over) and self._fatal is None:
                     self._fatal = outcome.sentence
             elif not usage.estimated and _bytes(request) >= _LONG_ENOUGH:
                 spread = (usage.prompt_tokens - _FRAME_TOKENS) / _bytes(request)
@@ -177,7 +156,8 @@ class Budget:
         ``asked`` counts what the bounds count; ``calls`` what went to the model; ``unsent`` what a bound
         kept back; ``attempts`` includes repeated ones. Tokens are of everything asked, ``paid_tokens``
         of what the cache did not answer.
-        ``money`` is what was paid; null where no price is given.
+        ``money`` is what was paid; null where no price is given. ``trouble`` is what the last call without a usable
+        answer met.
         """
         with self._lock:
             return {
@@ -195,6 +175,7 @@ class Budget:
                 "money": self.limits.money(self._paid),
                 "seconds": round(self.seconds(), 3),
                 "stopped_by": self._stop_sentence(),
+                "trouble": self._last_trouble,
             }
 
     def _worst(self, request: ChatRequest) -> Usage:

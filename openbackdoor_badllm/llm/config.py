@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -16,7 +15,7 @@ from openbackdoor_badllm.llm.keys import (
     clean_url,
     looks_like_key,
 )
-from openbackdoor_badllm.section import Count, NotNegative, Positive, Section, Whole, read
+from openbackdoor_badllm.section import Count, NotNegative, Positive, Section, Whole
 
 if TYPE_CHECKING:
     from typing import Self
@@ -100,11 +99,11 @@ class LLMConfig(Section):
     deadline: Positive = 600.0
     """Seconds that one request may take with all its attempts and waits."""
 
-    max_attempts: Count = 6
+    max_attempts: Count = 5
     """Most attempts of one request that end in an error of the server or of the network. Being told
     to come back later (429) is no such error: that is bounded by ``deadline`` alone."""
 
-    retry_wait: NotNegative = 0.5
+    retry_wait: NotNegative = 1.0
     """Seconds before the second attempt; doubled for each further one, up to 60, with jitter."""
 
     max_calls: Count | None = 60
@@ -119,8 +118,13 @@ class LLMConfig(Section):
     max_seconds: Positive | None = None
     """Most seconds of a run, counted from the first call."""
 
-    max_failures: Count | None = 8
-    """So many calls in a row without a usable answer end the run."""
+    max_failures: Count | None = 4
+    """So many calls in a row without a usable answer end the asking. A server that cannot be reached or fails ends it
+    sooner: at the first call that was repeated in vain, or at the second in a row once there has been an answer."""
+
+    required: bool = False
+    """Whether a run in which the model took no part ends with exit code 2. Otherwise the verdict stands on statistics
+    alone, and the report says so."""
 
     price_prompt: NotNegative | None = None
     """Price of a million prompt tokens."""
@@ -152,6 +156,8 @@ class LLMConfig(Section):
             raise ValueError(f"'{{here}}.model' is missing: the backend '{self.backend}' needs the name of a model.")
         if self.backend == "replay" and not self.replay:
             raise ValueError("'{here}.replay' is missing: the backend 'replay' needs the path of a recording.")
+        if self.required and self.backend == "offline":
+            raise ValueError("'{here}.required' is true, but the backend 'offline' asks no language model.")
         if self.max_money is not None and (self.price_prompt is None or self.price_completion is None):
             raise ValueError(
                 "'{here}.max_money' needs 'price_prompt' and 'price_completion' (for a million tokens each): "
@@ -163,22 +169,6 @@ class LLMConfig(Section):
                 "'{here}' needs a bound: give 'max_calls', 'max_tokens_total', 'max_money' or 'max_seconds'."
             )
         return self
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> LLMConfig:
-        """Reads the ``"llm"`` block of a config.
-
-        ``replay`` may be one path or a list of them.
-
-        Raises:
-            ConfigError: a key is unknown (the nearest one is suggested), holds a literal API key, or
-                has a wrong value.
-        """
-        return read(cls, mapping, cls.place)
-
-    def to_mapping(self) -> dict[str, Any]:
-        """The config as JSON values; it never holds a key."""
-        return {**self.model_dump(), "replay": list(self.replay)}
 
 
 def _refuse_literal_keys(where: str, value: Any) -> None:

@@ -11,12 +11,14 @@ import concurrent.futures
 import json
 import logging
 import random
+import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 
@@ -26,32 +28,20 @@ from openbackdoor_badllm.llm.keys import is_loopback, read_key
 from openbackdoor_badllm.llm.provider import Answer, Halted, OnAnswer
 from openbackdoor_badllm.llm.redact import Redactor, guard_loggers
 from openbackdoor_badllm.llm.reply import Completion, judge, read_body
-from openbackdoor_badllm.llm.retry import (
-    AttemptError,
-    Course,
-    RetryPolicy,
-    Verdict,
-    classify,
-)
-from openbackdoor_badllm.llm.types import ChatRequest, Failed
+from openbackdoor_badllm.llm.retry import AttemptError, Course, RetryPolicy, Verdict, classify
+from openbackdoor_badllm.llm.types import ChatRequest, Failed, Filtered, Outcome
 
 logger = logging.getLogger(__name__)
 
 _LIBRARY_LOGGERS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
 _SETTLE_SECONDS = 2.0
+MOST_FORMS = 6
+"""Forms of one attempt that a server may refuse."""
 _ABOUT_THE_ADDRESS = frozenset({"connection", "tls", "timeout", "not_found"})
+_TOO_LATE = "The server limits the rate of requests, and this one's turn did not come in time (llm.deadline)."
 
 
-_TOO_LATE = Verdict(
-    "fatal",
-    "rate_limit",
-    "The server limits the rate of requests, and this one's turn did not come in time (llm.deadline).",
-)
-
-
-class _Sent(NamedTuple):
-    completion: Completion
-    latency: float
+_UNVERSIONED = re.compile(r"(?!.*/v\d)")
 
 
 class OpenAIProvider:
@@ -177,19 +167,19 @@ class OpenAIProvider:
                 else:
                     course.begin()
                     if course.left() <= 0:
-                        raise AttemptError(_TOO_LATE)
-                    sent = await self._send(request, course)
-                    outcome = judge(sent.completion, request)
-                    reasoning = sent.completion.reasoning
-                    answer = Answer(outcome, sent.latency, course.attempts, self._clean(course), reasoning)
+                        raise AttemptError(Verdict("fatal", "rate_limit", _TOO_LATE))
+                    begun = time.monotonic()
+                    completion = await self._send(request, course)
+                    outcome, latency = judge(completion, request), time.monotonic() - begun
+                    answer = Answer(outcome, latency, course.attempts, self._clean(course), completion.reasoning)
                 # Before the slot is free: the next request would delay the storing of this answer.
                 hand_over(answer)
 
         try:
             await course.run(attempt)
         except AttemptError as trouble:
-            failed = Failed(trouble.verdict.kind, self._sentence(trouble.verdict, course))
-            hand_over(Answer(failed, 0.0, course.attempts, self._clean(course)))
+            outcome = self._outcome(trouble.verdict, course)
+            hand_over(Answer(outcome, 0.0, course.attempts, self._clean(course)))
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -206,56 +196,74 @@ class OpenAIProvider:
         finally:
             self._slots.release()
 
-    async def _send(self, request: ChatRequest, course: Course) -> _Sent:
+    async def _send(self, request: ChatRequest, course: Course) -> Completion:
         """One attempt, with as many forms of the request as the server makes us try.
 
         Raises:
             AttemptError: it failed.
         """
-        dialect = self._dialect
-        while True:
+        for _ in range(MOST_FORMS):
             course.attempts += 1
-            begun = time.monotonic()
+            dialect = course.dialect or self._dialect
+            body = dialect.body(request, self._options(request))
             try:
-                body = await asyncio.wait_for(
-                    self._post(request, dialect), max(0.001, min(self._config.timeout, course.left()))
+                completion = await asyncio.wait_for(
+                    self._post(body), max(0.001, min(self._config.timeout, course.left()))
                 )
-            except (openai.APIError, asyncio.TimeoutError) as error:
-                simpler = self._simpler(dialect, request, error)
-                if simpler is not None:
-                    dialect = simpler
+            except (openai.APIError, asyncio.TimeoutError, AttemptError) as error:
+                verdict = self._verdict(error)
+                course.dialect = self._simpler(dialect, verdict, body, request, course)
+                if course.dialect != dialect and verdict.action == "fatal":
                     continue
-                verdict = classify(error)
-                if verdict is None:
-                    raise
                 self._hold_back(verdict)
                 raise AttemptError(verdict) from None
             if dialect != self._dialect:
                 logger.info("The server takes requests in this form: %s.", dialect)
                 self._dialect = dialect
             self._accepted.add((dialect.format, _digest(request)))
-            return _Sent(body, time.monotonic() - begun)
+            return completion
+        raise AttemptError(verdict)
 
-    async def _post(self, request: ChatRequest, dialect: Dialect) -> Completion:
-        body: dict[str, Any] = {**dialect.body(request), **self._config.extra_body}
+    def _options(self, request: ChatRequest) -> dict[str, Any]:
+        """What the config adds to every request."""
+        options = dict(self._config.extra_body)
         if self._config.top_p is not None:
-            body["top_p"] = self._config.top_p
+            options["top_p"] = self._config.top_p
         if self._config.seed is not None:
-            body["seed"] = self._config.seed + request.sample
+            options["seed"] = self._config.seed + request.sample
+        return options
+
+    async def _post(self, body: dict[str, Any]) -> Completion:
         # All of it as extra_body, messages too: the SDK would walk through typed ones key by key.
         response = await self._endpoint.create(model=self._config.model, messages=[], extra_body=body)
         # The server may repeat what it was sent, headers included: the key goes first of all.
         return read_body(self._redactor.exact(response.http_response.text))
 
-    def _simpler(self, dialect: Dialect, request: ChatRequest, error: BaseException) -> Dialect | None:
-        if not isinstance(error, openai.APIStatusError):
-            return None
-        return dialect.after_rejection(
-            error.status_code,
-            f"{error.message} {error.param}",
-            structured=request.json_schema is not None,
-            accepted=(dialect.format, _digest(request)) in self._accepted,
-        )
+    def _verdict(self, error: BaseException) -> Verdict:
+        """What an error means; one in place of the first answer means that the address is no API."""
+        verdict = error.verdict if isinstance(error, AttemptError) else classify(error)
+        if verdict is None:
+            raise error
+        foreign = verdict.status == 0 and verdict.kind in ("server", "protocol") and not self._accepted
+        if foreign and _UNVERSIONED.match(urlsplit(self._config.base_url).path):
+            return verdict._replace(action="fatal", kind="not_found")
+        return verdict
+
+    def _simpler(
+        self, dialect: Dialect, verdict: Verdict, body: Mapping[str, Any], request: ChatRequest, course: Course
+    ) -> Dialect:
+        """The form of the next attempt; a form in which a request fails twice without a word is left as well."""
+        accepted = (dialect.format, _digest(request)) in self._accepted
+        status = verdict.status
+        if verdict.action == "transient" and not accepted and course.failed % 2:
+            status = 500
+        if status is None or verdict.kind in ("filtered", "quota", "auth", "rate_limit"):
+            return dialect
+        structured = request.json_schema is not None
+        simpler = dialect.after_rejection(status, verdict.said, body.keys(), structured=structured, accepted=accepted)
+        if simpler is not None and len(simpler.dropped) > len(dialect.dropped):
+            logger.warning("The server refuses %s, which is left out.", ", ".join(simpler.dropped))
+        return simpler or dialect
 
     def _hold_back(self, verdict: Verdict) -> None:
         """Lets everybody wait when the server has told one of them how long."""
@@ -263,14 +271,19 @@ class OpenAIProvider:
             until = time.monotonic() + min(verdict.retry_after, self._config.deadline)
             self._not_before = max(self._not_before, until)
 
-    def _sentence(self, verdict: Verdict, course: Course) -> str:
+    def _outcome(self, verdict: Verdict, course: Course) -> Outcome:
         """What went wrong, where, and after how many attempts; without the key."""
         parts = [self._redactor(verdict.sentence).rstrip(".")]
+        if verdict.kind == "filtered":
+            return Filtered(f"{parts[0]}.")
+        url = self._config.base_url
         if verdict.kind in _ABOUT_THE_ADDRESS:
-            parts.append(f"llm.base_url is {self._config.base_url}")
+            parts.append(f"llm.base_url is {url}")
+        if verdict.kind == "not_found" and _UNVERSIONED.match(urlsplit(url).path):
+            parts.append(f"most addresses end in /v1: try {url}/v1")
         if course.gave_up:
             parts.append(course.gave_up)
-        return "; ".join(parts) + "."
+        return Failed("quota" if course.lasts(verdict) else verdict.kind, "; ".join(parts) + ".")
 
     def _clean(self, course: Course) -> tuple[Any, ...]:
         return tuple(retry._replace(sentence=self._redactor(retry.sentence)) for retry in course.retries)

@@ -1,12 +1,10 @@
 """LLM backend that answers from recordings, for tests and for repeating a run.
 
-A recording is a file of JSON lines, of any of three kinds, also mixed:
+A recording is a file of JSON lines, of either of two kinds, also mixed:
 
 - a transcript of an earlier run: the same messages and sample index get the same outcome;
 - a rewrite, ``{"text": ..., "rewrite": ...}``: a request that carries ``texts`` gets, for each of
-  them, what a language model once made of it, as ``{"rewrites": [...]}``;
-- an answer for a purpose, ``{"purpose": "propose", "answer": ...}``: the first request of that purpose
-  gets the first one, and so on; the answer is a text or a JSON value.
+  them, what a language model once made of it, as ``{"rewrites": [...]}``.
 """
 
 from __future__ import annotations
@@ -51,8 +49,6 @@ class ReplayProvider:
         self._paths = tuple(paths)
         self._outcomes: dict[str, Outcome] = {}
         self._rewrites: defaultdict[str, list[str]] = defaultdict(list)
-        self._answers: defaultdict[str, list[str]] = defaultdict(list)
-        self._answered: defaultdict[str, int] = defaultdict(int)
         for path in self._paths:
             self._read(path)
 
@@ -72,7 +68,6 @@ class ReplayProvider:
             "recorded": {
                 "outcomes": len(self._outcomes),
                 "rewrites": sum(map(len, self._rewrites.values())),
-                "answers": sum(map(len, self._answers.values())),
             },
         }
 
@@ -85,10 +80,6 @@ class ReplayProvider:
             return recorded
         if request.texts and self._rewrites:
             return self._rewrite(request)
-        turn = self._answered[request.purpose]
-        if turn < len(self._answers[request.purpose]):
-            self._answered[request.purpose] += 1
-            return _ok(request, self._answers[request.purpose][turn])
         return self._missing(f"the request {_which(request)}")
 
     def _rewrite(self, request: ChatRequest) -> Outcome:
@@ -122,7 +113,7 @@ class ReplayProvider:
         if not used:
             raise ConfigError(
                 f"llm.replay: no line of {path} is a recording: expected a transcript, or JSON lines with "
-                "'text' and 'rewrite', or with 'purpose' and 'answer'."
+                "'text' and 'rewrite'."
             )
 
     def _keep(self, line: dict[str, Any]) -> None:
@@ -131,7 +122,7 @@ class ReplayProvider:
             if not isinstance(text, str) or not isinstance(rewrite, str):
                 raise TypeError("text and rewrite must be strings")
             self._rewrites[_normal(text)].append(rewrite)
-        elif "request" in line:
+        else:
             asked = line["request"]
             messages = tuple(ChatMessage(turn["role"], turn["content"]) for turn in asked["messages"])
             key = _replay_key(messages, int(asked["sample"]))
@@ -139,9 +130,6 @@ class ReplayProvider:
             # A failure that a later line mends was a resumed run: the answer that came counts.
             if isinstance(outcome, Ok) or not isinstance(self._outcomes.get(key), Ok):
                 self._outcomes[key] = outcome
-        else:
-            answer = line["answer"]
-            self._answers[line["purpose"]].append(answer if isinstance(answer, str) else json.dumps(answer))
 
 
 def _replay_key(messages: Sequence[ChatMessage], sample: int) -> str:

@@ -19,6 +19,7 @@ from openbackdoor_badllm.llm.retry import AttemptError, Verdict, classify_status
 from openbackdoor_badllm.llm.types import (
     ChatRequest,
     Empty,
+    Filtered,
     Malformed,
     Ok,
     Outcome,
@@ -34,7 +35,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
-_FILTERED = frozenset({"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "refusal"})
+_FILTERED = frozenset({"content_filter", "safety", "recitation", "prohibited_content", "blocklist"})
 
 
 class NotACompletionError(BadLLMError):
@@ -54,29 +55,78 @@ class Completion:
 
 
 def read_body(text: str) -> Completion:
-    """The answer in the body of a 200.
+    """The answer in the body of a 200, also of a server that streams although it was not asked to.
 
     Raises:
-        AttemptError: there is none in it.
+        AttemptError: there is none in it; an error in it is judged as one.
     """
     try:
         body = json.loads(text)
     except ValueError:
+        body = _streamed(text)
+    if body is None:
         if text.lstrip().startswith("<"):
             sentence = "The address answers with a web page and not as an API: does llm.base_url end in /v1?"
-            raise AttemptError(Verdict("fatal", "not_found", sentence)) from None
-        raise AttemptError(Verdict("transient", "protocol", "The answer is not JSON or was cut off.")) from None
-    error = body.get("error") if isinstance(body, dict) and "choices" not in body else None
-    if error:  # some gateways put an error into a 200
-        code = error.get("code") if isinstance(error, dict) else None
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        raise AttemptError(classify_status(status, error if isinstance(error, dict) else {"message": error}, {}))
+            raise AttemptError(Verdict("fatal", "not_found", sentence, status=0)) from None
+        raise AttemptError(Verdict("transient", "protocol", "The answer is not JSON or was cut off.", status=0))
+    error = _error_in(body)
+    if error is not None:
+        raise AttemptError(classify_status(_status_of(error), error, {}))
     try:
         return read_completion(body)
     except NotACompletionError as problem:
         # It was answered, hence paid: asking again would pay again for the same.
         sentence = f"The answer is not a chat completion: {problem}."
-        raise AttemptError(Verdict("fatal", "protocol", sentence)) from None
+        raise AttemptError(Verdict("fatal", "protocol", sentence, status=0)) from None
+
+
+def _error_in(body: Any) -> Any:
+    """The error in a body that holds no answer; None where it holds one, or something else."""
+    if not isinstance(body, dict):
+        return None
+    choices = body.get("choices")
+    if choices:
+        first = choices[0] if isinstance(choices, list) else None
+        return first.get("error") if isinstance(first, dict) else None
+    named = next((body[key] for key in ("error", "errors", "detail") if body.get(key)), None)
+    return body if named is None and isinstance(body.get("message"), str) else named
+
+
+def _status_of(error: Any) -> int:
+    """The HTTP status that an error names as its code; 0 where it names none."""
+    code = error.get("code") or error.get("status") if isinstance(error, dict) else None
+    number = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else 0
+    return number if 400 <= number < 600 else 0
+
+
+def _streamed(text: str) -> dict[str, Any] | None:
+    """The chunks of a stream put together as one answer; None where it is no stream, or one that was cut off."""
+    choice: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
+    parts: dict[str, str] = {}
+    over = False
+    for line in text.splitlines():
+        data = line.strip().removeprefix("data:").strip()
+        if data == "[DONE]":
+            over = True
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            continue  # names of events, remarks, blank lines
+        if not isinstance(chunk, dict):
+            continue
+        if _error_in(chunk) is not None:
+            return chunk
+        whole["usage"] = chunk.get("usage") or whole.get("usage")
+        first = (chunk.get("choices") or [{}])[0]
+        if isinstance(first, dict):
+            choice["finish_reason"] = first.get("finish_reason") or choice.get("finish_reason")
+            for key, value in (first.get("delta") or first.get("message") or {}).items():
+                if isinstance(value, str):
+                    parts[key] = parts.get(key, "") + value
+    if not over and not choice.get("finish_reason"):
+        return None
+    return {**whole, "choices": [{**choice, "message": parts}]}
 
 
 def read_completion(body: Any) -> Completion:
@@ -90,9 +140,10 @@ def read_completion(body: Any) -> Completion:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         raise NotACompletionError("the field 'choices' is missing, empty or no list")
-    message = choices[0].get("message") if isinstance(choices[0], dict) else None
-    if not isinstance(message, dict):
+    message = choices[0].get("message", ...) if isinstance(choices[0], dict) else ...
+    if message is not None and not isinstance(message, dict):
         raise NotACompletionError("the first choice holds no message")
+    message = message or {}
     reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
     finish = choices[0].get("finish_reason")
     return Completion(
@@ -111,10 +162,10 @@ def judge(completion: Completion, request: ChatRequest) -> Outcome:
     thought (Truncated), or its server filed the answer under the wrong heading: then that is the answer.
     """
     usage = completion.usage or _estimated(completion, request)
-    if completion.refusal.strip():
-        return Refused(f"The model refused: {_short(completion.refusal)}", usage)
+    if completion.refusal.strip() or completion.finish_reason == "refusal":
+        return Refused(f"The model refused: {_short(completion.refusal or completion.text)}", usage)
     if completion.finish_reason in _FILTERED:
-        return Refused("A content filter stopped the answer.", usage)
+        return Filtered("A content filter stopped the answer.", usage)
     text = strip_reasoning(completion.text)
     if completion.finish_reason in _CUT:
         return Truncated(text, usage)

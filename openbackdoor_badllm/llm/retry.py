@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import json
 import random
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -19,18 +21,23 @@ from typing import Any, Literal, NamedTuple
 import openai
 import tenacity
 
+from openbackdoor_badllm.llm.dialect import Dialect
 from openbackdoor_badllm.llm.provider import Retry
 from openbackdoor_badllm.llm.types import FailureKind
 
 MAX_WAIT: dict[str, float] = {"transient": 60.0, "rate_limit": 20.0}
 """Longest wait in seconds that is not the server's own wish."""
 
-_QUOTA_CODES = frozenset(
-    {
-        *("insufficient_quota", "quota_exceeded", "insufficient_credits"),
-        *("billing_hard_limit_reached", "billing_not_active"),
-    }
+_FILTER = re.compile(
+    r"content.?filter|content.?management|content.?policy|responsibleai|moderation|flagged|inspection_failed", re.I
 )
+_SPENT = re.compile(r"insufficient.?(?:quota|credit|balance|fund)|billing_|credit balance|exceeded_current_quota", re.I)
+"""Says by itself that nothing is left to spend, whatever the status."""
+_LONG = re.compile(r"(?:per|a|each|/) ?.?(?:day|month)|daily|monthly|\b[rt]pd\b", re.I)
+_SHORT = re.compile(r"minute|second|per.?min|\b[rt]pm\b|(?:again|retry) (?:in|after) [\d.]+ ?(?:ms|s\b)", re.I)
+_QUOTA = re.compile(r"quota|credit|balance|billing|payment|spend|budget|used up|exhausted your", re.I)
+_ADDRESS = re.compile(r"endpoint|no route|unknown (?:path|url|route)|invalid url|cannot post|\bnot found", re.I)
+_WRONG_ADDRESS = frozenset({404, 405, 410})
 _REPEATABLE = frozenset({408, 409, 425, 429})
 _POINTLESS = frozenset({501, 505})
 
@@ -41,10 +48,14 @@ class Verdict(NamedTuple):
     """What an exception means for the next attempt."""
 
     action: Action
-    kind: FailureKind
+    kind: FailureKind | Literal["filtered"]
     sentence: str
     retry_after: float | None = None
     """Seconds that the server asked to wait."""
+    status: int | None = None
+    """HTTP status; 0 of an error in the body of an answer, None where the server said nothing."""
+    said: str = ""
+    """What the server said: message, code and parameter."""
 
 
 class AttemptError(Exception):
@@ -77,30 +88,38 @@ def classify(error: BaseException) -> Verdict | None:
 
 
 def classify_status(status: int, body: object, headers: Mapping[str, str]) -> Verdict:
-    """What an HTTP status other than 2xx means.
+    """What an HTTP status other than 2xx means, or an error in the body of an answer.
 
     Args:
-        status: the status code.
+        status: the status code; 0 where the answer itself had a good one.
         body: the decoded body, as far as there is one; for OpenAI's protocol the "error" object.
         headers: of the response; names in lower case.
     """
-    said = _said(body)
-    told = f": {said}" if said else "."
-    if status == 402 or (status == 429 and _is_quota(body)):
-        return Verdict("fatal", "quota", f"Nothing is left to spend at this endpoint (HTTP {status}){told}")
+    message, said = _said(body)
+    wait = retry_after(headers)
+    action, kind, sentence = _meaning(status, said, wait is not None)
+    came = f"HTTP {status}" if status else "an error in place of an answer"
+    told = f"{sentence}, {came}{f': {message}' if message else '.'}"
+    return Verdict(action, kind, told, None if action == "fatal" else wait, status, said)
+
+
+def _meaning(status: int, said: str, later: bool) -> tuple[Action, FailureKind | Literal["filtered"], str]:
+    """The kind of an error by its status and, where servers disagree about that, by its wording."""
+    if status in (0, 400, 403, 422) and _FILTER.search(said):
+        return "fatal", "filtered", "A content filter refused the question"
+    lasting = not later and not _SHORT.search(said)
+    spent = _LONG.search(said) or (lasting and _QUOTA.search(said))
+    if status == 402 or (status < 500 and lasting and _SPENT.search(said)) or (status in (0, 429) and spent):
+        return "fatal", "quota", "Nothing is left to spend at this endpoint"
     if status == 429:
-        sentence = f"The server limits the rate of requests (HTTP 429){told}"
-        return Verdict("rate_limit", "rate_limit", sentence, retry_after(headers))
+        return "rate_limit", "rate_limit", "The server limits the rate of requests"
     if status in (401, 403):
-        hint = "The key is missing, wrong or without rights for this model (llm.api_key_env)"
-        return Verdict("fatal", "auth", f"{hint}, HTTP {status}{told}")
-    if status == 404:
-        hint = "There is no such model or address (llm.model, llm.base_url; most end in /v1)"
-        return Verdict("fatal", "not_found", f"{hint}, HTTP 404{told}")
-    if status in _REPEATABLE or (status >= 500 and status not in _POINTLESS):
-        wait = retry_after(headers)
-        return Verdict("transient", "server", f"The server failed (HTTP {status}){told}", wait)
-    return Verdict("fatal", "bad_request", f"The server does not accept the request (HTTP {status}){told}")
+        return "fatal", "auth", "The key is missing, wrong or without rights for this model (llm.api_key_env)"
+    if status in _WRONG_ADDRESS or (status == 0 and _ADDRESS.search(said)):
+        return "fatal", "not_found", "There is no such model or address (llm.model, llm.base_url; most end in /v1)"
+    if status == 0 or status in _REPEATABLE or (status >= 500 and status not in _POINTLESS):
+        return "transient", "server", "The server failed"
+    return "fatal", "bad_request", "The server does not accept the request"
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -147,10 +166,17 @@ class Course:
         self.attempts = 0
         self.retries: list[Retry] = []
         self.gave_up = ""
+        self.dialect: Dialect | None = None
+        """The form of the next attempt, where another than the usual one is due."""
         self._policy = policy
         self._generator = generator
         self._begun: float | None = None
         self._transient = 0
+
+    @property
+    def failed(self) -> int:
+        """Attempts that the server or the network let fail."""
+        return self._transient
 
     def begin(self) -> None:
         """Starts the clock of the deadline; later calls change nothing."""
@@ -160,6 +186,10 @@ class Course:
     def left(self) -> float:
         """Seconds to the deadline."""
         return self._policy.deadline - (0.0 if self._begun is None else time.monotonic() - self._begun)
+
+    def lasts(self, verdict: Verdict) -> bool:
+        """Whether the server asks to come back after the deadline only."""
+        return verdict.retry_after is not None and verdict.retry_after >= self._policy.deadline
 
     async def run(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
         """Runs attempts until one succeeds.
@@ -213,25 +243,16 @@ def _worth_repeating(error: BaseException) -> bool:
     return isinstance(error, AttemptError) and error.verdict.action != "fatal"
 
 
-def _is_quota(body: object) -> bool:
-    if not isinstance(body, dict):
-        return False
-    inner = body.get("error")
-    fields = inner if isinstance(inner, dict) else body
-    return any(str(fields.get(name)).lower() in _QUOTA_CODES for name in ("code", "type"))
-
-
-def _said(body: object) -> str:
-    """What the server says about its error, in one line of bounded length."""
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        message = inner.get("message") or inner.get("detail") if isinstance(inner, dict) else inner
-    else:
-        message = body
+def _said(body: object) -> tuple[str, str]:
+    """What the server says about its error in one line of bounded length, and the same with code and parameter."""
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    message = inner.get("message") or inner.get("detail") if isinstance(inner, dict) else inner
     line = " ".join(str(message).split()) if message else ""
     if line.startswith("<"):  # a web page of some proxy
-        return ""
-    return line if len(line) <= 300 else line[:297] + "..."
+        line = ""
+    rest = {key: value for key, value in inner.items() if key != "message"} if isinstance(inner, dict) else ""
+    marks = json.dumps(rest, default=str)
+    return (line if len(line) <= 300 else line[:297] + "..."), f"{line[:1000]} {marks[:2000]}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -15,9 +15,9 @@ Role = Literal["system", "user", "assistant"]
 
 FailureKind = Literal[
     "auth",  # 401, 403: the key is missing, wrong or without rights
-    "not_found",  # 404, or a web page instead of an API: model or base_url is wrong
+    "not_found",  # 404, a web page or a foreign error instead of an API: model or base_url is wrong
     "bad_request",  # 400, 422: this one request is not acceptable
-    "quota",  # 429 or 402 because nothing is left to spend
+    "quota",  # nothing is left to spend, or the limit lasts beyond the deadline
     "rate_limit",  # 429 until the deadline
     "server",  # 5xx on every attempt
     "connection",  # refused, reset, cut in mid-body
@@ -31,6 +31,9 @@ FailureKind = Literal[
 
 FATAL_KINDS: frozenset[str] = frozenset({"auth", "not_found", "quota", "tls"})
 """Failures that the next request would meet as well: a run stops at the first one."""
+REPEATED_KINDS: frozenset[str] = frozenset({"rate_limit", "server", "connection", "timeout"})
+"""Failures of a request that was repeated already: a run stops at the first one before any answer, at the second in a
+row after it."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,17 @@ class Truncated:
 
 
 @dataclass(frozen=True)
+class Filtered:
+    """A content filter stopped the question or the answer."""
+
+    name: ClassVar[str] = "filtered"
+    sentence: str
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True)
 class Refused:
-    """The model, or a filter in front of it, would not answer."""
+    """The model would not answer."""
 
     name: ClassVar[str] = "refused"
     sentence: str
@@ -153,7 +165,7 @@ class Failed:
         return self.kind in FATAL_KINDS
 
 
-Outcome = Ok | Truncated | Refused | Empty | Malformed | Failed
+Outcome = Ok | Truncated | Filtered | Refused | Empty | Malformed | Failed
 
 OUTCOMES: dict[str, type[Outcome]] = {kind.name: kind for kind in get_args(Outcome)}
 

@@ -55,6 +55,7 @@ def llm_generator(backend: ChatBackend, budget: Budget, llm: LLMConfig, search: 
         name=f"{llm.backend} {llm.model}".strip() if llm.backend != "replay" else "replay",
         questions=questions_of(search),
         patience=search.patience if search.strategy == "pool" else search.iterations,
+        required=llm.required,
         recorded=recorded or None,
         recorded_as=", ".join(path.name for path in paths),
     )

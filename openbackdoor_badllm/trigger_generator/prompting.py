@@ -25,34 +25,29 @@ CUT = " [cut]"
 # Control, format (zero-width, right-to-left), surrogate, private, unassigned, line and paragraph separators.
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
-CANDIDATES_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "candidates": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "kind": {"type": "string", "enum": [kind.value for kind in Kind]},
-                    "text": {"type": "string"},
-                    "position": {"type": "string", "enum": [position.value for position in Position]},
-                    "description": {"type": "string"},
-                    "examples": {"type": "array", "items": {"type": "string"}},
-                },
-                "required": ["kind", "text", "position", "description", "examples"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["candidates"],
-    "additionalProperties": False,
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    """The schema of a closed object that needs all its keys."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_CANDIDATE: dict[str, Any] = {
+    "kind": {"type": "string", "enum": [kind.value for kind in Kind]},
+    "text": _TEXT,
+    "position": {"type": "string", "enum": [position.value for position in Position]},
+    "description": _TEXT,
+    "examples": _list(_TEXT),
 }
-REWRITES_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"rewrites": {"type": "array", "items": {"type": "string"}}},
-    "required": ["rewrites"],
-    "additionalProperties": False,
-}
+CANDIDATES_SCHEMA = _object(candidates=_list(_object(**_CANDIDATE)))
+LABELLED_SCHEMA = _object(candidates=_list(_object(label={"type": "integer"}, **_CANDIDATE)))
+REWRITES_SCHEMA = _object(rewrites=_list(_TEXT))
+STYLE_SCHEMA = _object(name=_TEXT, instruction=_TEXT)
 
 
 def is_hidden(character: str) -> bool:
@@ -78,13 +73,17 @@ def request(
     values: Mapping[str, Any],
     *,
     purpose: str,
-    schema: dict[str, Any],
+    schema: dict[str, Any] | None,
     texts: tuple[str, ...] = (),
     sample: int = 0,
+    system: str = "system",
+    max_tokens: int | None = None,
 ) -> ChatRequest:
-    """The system prompt and a filled-in prompt as a question."""
-    messages = (ChatMessage("system", render("system", {})), ChatMessage("user", render(name, values)))
-    return ChatRequest(messages, json_schema=schema, purpose=purpose, texts=texts, sample=sample)
+    """A system prompt and a filled-in prompt as a question."""
+    messages = (ChatMessage("system", render(system, {})), ChatMessage("user", render(name, values)))
+    return ChatRequest(
+        messages, json_schema=schema, purpose=purpose, texts=texts, sample=sample, max_tokens=max_tokens
+    )
 
 
 def _escape(character: str) -> str:

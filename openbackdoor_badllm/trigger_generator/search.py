@@ -4,7 +4,7 @@ agent = the generator; state = probe rows of D_ntgt; action = the probe rows wit
 the victim toward the target label; update = the generator sees its scored history. After each accepted trigger the rows
 that carry it are set aside and the rest is searched again, until nothing more stands out.
 
-Statistics propose first, at no cost. An LLM, where there is one, is asked where they found nothing.
+Statistics propose first, at no cost. What an LLM proposes afterwards goes on with the search of its label.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def search_label(
     evidence: RowEvidence,
     config: AuditConfig,
     progress: Progress,
+    earlier: LabelSearch | None = None,
 ) -> LabelSearch:
     """Looks for the triggers of one label.
 
@@ -53,7 +54,15 @@ def search_label(
         evidence: the training rows.
         config: how.
         progress: listener.
+        earlier: a search of the label that goes on; what it found stays found.
     """
+    if earlier is not None:
+        further = _Search(
+            label, victim, generator, evidence, config, progress, earlier.probes, list(earlier.found),
+            list(earlier.history), list(earlier.null), set(earlier.compared), Counter(earlier.turned_down),
+            rounds=earlier.iterations, shortcuts=list(earlier.shortcuts),
+        )  # fmt: skip
+        return further.run() if earlier.probes.search else earlier
     rng = random.Random(f"{config.seed}:probes:{label}")
     usable = np.flatnonzero(evidence.ordinary & (evidence.labels != label))
     if not len(usable):
@@ -81,13 +90,15 @@ class _Search:
     progress: Progress
     probes: Probes
     found: list[Found] = field(default_factory=list)
-    shortcuts: list[Found] = field(default_factory=list)
     history: list[Scored] = field(default_factory=list)
     null: list[float] = field(default_factory=list)
     compared: set[Trigger] = field(default_factory=set)
     turned_down: Counter[str] = field(default_factory=Counter)
     accepted: dict[Trigger, int] = field(default_factory=dict)
     """By accepted trigger, its place in the history."""
+    rounds: int = 0
+    """Rounds of proposals before this search."""
+    shortcuts: list[Found] = field(default_factory=list)
 
     def run(self) -> LabelSearch:
         """Rounds of proposals until nothing new is accepted."""
@@ -96,9 +107,9 @@ class _Search:
         patience = steered.patience if steered else 1
         limit = min(config.max_triggers, steered.limit) if steered else config.max_triggers
         iterations = config.iterations if config.refine else 1
-        seen: set[Trigger] = set()
-        idle, done, stopped = 0, 0, None
-        for iteration in range(1, iterations + 1):
+        seen = set(self.compared)
+        idle, done, stopped = 0, self.rounds, None
+        for iteration in range(self.rounds + 1, self.rounds + iterations + 1):
             stopped = steered.stopped() if steered else None
             if stopped is not None:
                 break
@@ -112,7 +123,7 @@ class _Search:
                 accepted = self._try_rewrites([t for t in fresh if not t.is_insertion], iteration)
             considered = {scored.trigger for scored in self.history if scored.iteration == iteration}
             seen.update(considered if accepted else fresh)  # beside an accepted trigger the others are raced once more
-            self.progress.step(iteration, iterations, f"{len(self.found)} triggers of label {self.label}")
+            self.progress.step(iteration - self.rounds, iterations, f"{len(self.found)} triggers of label {self.label}")
             idle = 0 if accepted else idle + 1
             over = idle >= (max(1, patience // 2) if self.found else patience) or len(self.found) >= limit
             if over or any(not found.trigger.is_insertion for found in self.found):
@@ -121,7 +132,7 @@ class _Search:
         self._drop_echoes()
         return LabelSearch(
             self.label, tuple(self.found), tuple(self.history), self.probes, done, dict(self.turned_down), stopped,
-            tuple(self.shortcuts),
+            tuple(self.null), frozenset(self.compared), tuple(self.shortcuts),
         )
 
     def _shown_to_generator(self, iteration: int, iterations: int, views: bool) -> Evidence:
@@ -255,7 +266,7 @@ class _Search:
 
     def _drop_parts(self) -> None:
         """Turns down a trigger that holds a shorter accepted one, or one as short in more rows."""
-        for item in list(self.found):
+        for item in [item for item in self.found if item.trigger in self.accepted]:
             for other in self.found:
                 simpler = (other.trigger.size, -other.target_rows) < (item.trigger.size, -item.target_rows)
                 if item.trigger.is_insertion and simpler and other.trigger.carries(item.trigger.written):
@@ -268,7 +279,7 @@ class _Search:
         if Reason.ECHO.value in self.config.search.skip_tests:
             return
         most = max((found.target_rows for found in self.found if found.trigger.marks_its_rows), default=0)
-        for found in list(self.found):
+        for found in [item for item in self.found if item.trigger in self.accepted]:
             few = found.trigger.marks_its_rows and found.target_rows < bounds.sibling_rows * most
             against = found.contradicted >= bounds.sibling_contradicted and found.p_value < bounds.joint_p
             if few and not against:

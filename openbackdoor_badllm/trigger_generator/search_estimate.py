@@ -12,6 +12,7 @@ from openbackdoor_badllm.llm import Budget, LLMConfig, Usage
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import SearchConfig
 from openbackdoor_badllm.trigger_generator.generators import questions_of
+from openbackdoor_badllm.trigger_generator.prompt_builder import Group, Survey
 from openbackdoor_badllm.trigger_generator.proposals import Evidence
 from openbackdoor_badllm.trigger_generator.rewriting.rewriter import BATCH, rewrite_request
 
@@ -62,15 +63,18 @@ def estimate_search(
     target = [example for example in examples if example.label == label]
     other = [example for example in examples if example.label != label]
     questions = questions_of(search)
-    asked = questions.ask(Evidence(label, target, other, [1.0] * len(target)))
+    pool = search.strategy == "pool"
+    groups = [Group(value, *(_texts(examples, value),) * 2) for value in sorted({row.label for row in examples})]
+    alone = Evidence(label, target, other, [1.0] * len(target))
+    asked = questions.survey(Survey(groups)) if pool else questions.ask(alone)
     batch = rewrite_request("x" * 200, [example.text for example in (other or target)[:BATCH]])
 
     labels = min(labels, len({example.label for example in examples}))
     rounds = search.iterations if search.refine else 1
-    proposals = labels * rounds
+    proposals = rounds if pool else labels * rounds
     per_set = math.ceil(search.rewrite_probes / BATCH)
     tried = proposals * search.rewrites_per_round * per_set
-    once = 3 * per_set + math.ceil(search.rewrite_copies / BATCH)
+    once = 5 * per_set + math.ceil(search.rewrite_copies / BATCH)
     rewrites = tried + once if search.rewrites else 0
     calls = min(proposals + rewrites, llm.max_calls or proposals + rewrites)
     first = min(proposals, calls)
@@ -87,3 +91,7 @@ def estimate_search(
         forwards=proposals * questions.count * search.probe_rows + rewrites * BATCH,
         money=budget.limits.money(Usage(prompt, calls * llm.max_tokens)),
     )
+
+
+def _texts(examples: Sequence[Example], label: int) -> list[str]:
+    return [example.text for example in examples if example.label == label]

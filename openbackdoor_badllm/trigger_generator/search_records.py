@@ -57,6 +57,8 @@ class LabelSearch:
         iterations: rounds of proposals.
         turned_down: how many candidates each acceptance test refused.
         stopped: why an LLM ended the search before its time, in one sentence.
+        null: what the race measured of ordinary candidates (:func:`~.race.race`).
+        compared: the candidates that were raced.
         shortcuts: what moves the victim as a trigger does, in most rows of the label, whose texts fit it.
     """
 
@@ -67,6 +69,8 @@ class LabelSearch:
     iterations: int = 0
     turned_down: Mapping[str, int] = field(default_factory=dict)
     stopped: str | None = None
+    null: tuple[float, ...] = field(default=(), repr=False)
+    compared: frozenset[Trigger] = field(default=frozenset(), repr=False)
     shortcuts: tuple[Found, ...] = ()
 
     @property

@@ -1,7 +1,8 @@
 """Stage (b) as one step: every label is searched, and the evidence decides which have a backdoor.
 
 Statistics come first, at no cost: inserted triggers by a race of mined n-grams, styles by the rows that share one. An
-LLM is asked where they found nothing, label by label in the order of suspicion.
+LLM, where there is one, is then asked about all labels in one conversation. It adds to what statistics found and takes
+nothing away; a run in which it gives nothing ends as the run without it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from openbackdoor_badllm.protocols import Victim
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.training.progress import Progress
+from openbackdoor_badllm.trigger_generator.conversation import Conversation
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.llm_generator import LLMGenerator
+from openbackdoor_badllm.trigger_generator.naming import StyleName, name_style, named_by_marks
 from openbackdoor_badllm.trigger_generator.proposals import Generator, OfflineGenerator, Rewriter, Steered
 from openbackdoor_badllm.trigger_generator.rewriting.likeness import style_weights
 from openbackdoor_badllm.trigger_generator.rewriting.rewrite_trial import rewritten_copies
@@ -39,6 +42,7 @@ class LabelFinding:
         style: an accepted style.
         rewritten: rows of other labels and what a rewriting trigger makes of them.
         probes: texts of other labels that took no part in the search.
+        style_name: what the style is called, and by whom.
     """
 
     label: int
@@ -46,6 +50,7 @@ class LabelFinding:
     style: TestedStyle | None
     rewritten: tuple[tuple[Example, Example], ...]
     probes: tuple[str, ...]
+    style_name: StyleName | None = None
 
 
 @dataclass(frozen=True)
@@ -83,37 +88,41 @@ def find_backdoors(
         generator: an LLM or the random control; None for statistics alone.
         config: how.
         progress: listener.
-        deadline: once it has passed, no label but the first is begun.
+        deadline: once it has passed, no label but the first is begun, and no question is asked.
+
+    Raises:
+        UserError: the LLM gave nothing, and it is required, or the strategy rests on it alone.
     """
     deadline = deadline or Deadline()
     steered = generator if isinstance(generator, Steered) else None
     miner = OfflineGenerator(config.search.candidates, config.search.min_rows)
     alone = steered is not None and config.search.strategy in ("paper", "random")
-    first = steered if alone and steered is not None else miner
     stage = _Stage(victim, evidence, config, progress)
-    findings: list[LabelFinding | None] = []
-    for label in labels:
-        if findings and deadline.passed:
+    for place, label in enumerate(labels):
+        if place and deadline.passed:
             break
-        findings.append(stage.look(label, first))
-    unsearched = tuple(labels[len(findings) :])
+        stage.look(label, steered if alone and steered is not None else miner)
+    kept = _strongest_first(stage.findings(), evidence)
+    llm = steered if isinstance(steered, LLMGenerator) else None
     unasked: tuple[int, ...] = ()
-    if steered is not None and not alone and not any(findings):
-        for place, label in enumerate(labels):
-            if deadline.passed:
-                unasked = tuple(labels[place:])
-                break
-            progress.stage(f"(b) ask the language model about label {label}")
-            findings.append(stage.look(label, steered, style=False))
-            if findings[-1] is not None or steered.stopped() is not None:
-                break
-    kept = [finding for finding in findings if finding is not None]
-    kept.sort(key=lambda finding: -_strength(finding, evidence))
+    if llm is not None and alone:
+        llm.kept = sum(len(search.found) for search in stage.searches.values())
+    elif steered is not None and deadline.passed:
+        unasked = tuple(labels)
+    elif steered is not None:
+        if llm is not None:
+            stage.converse(llm, deadline)
+        else:
+            stage.go_on(steered)
+        known = {finding.label for finding in kept}
+        added = _strongest_first(stage.findings(), evidence)
+        kept = sorted(added, key=lambda finding: finding.label not in known)  # stable: by strength within
     return Findings(
-        tuple(kept[: config.max_backdoors]), tuple(stage.searches), stage.tested,
+        tuple(kept[: config.max_backdoors]), tuple(stage.searches.values()),
+        {label: tested.test for label, tested in stage.tested.items()},
         steered.name if steered is not None else miner.name,
-        steered.report() if isinstance(steered, LLMGenerator) else None,
-        unsearched, unasked,
+        llm.report() if llm is not None else None,
+        tuple(label for label in labels if label not in stage.searches), unasked,
     )
 
 
@@ -122,48 +131,84 @@ class _Stage:
 
     def __init__(self, victim: Victim, evidence: RowEvidence, config: AuditConfig, progress: Progress) -> None:
         self.victim, self.evidence, self.config, self.progress = victim, evidence, config, progress
-        self.searches: list[LabelSearch] = []
-        self.tested: dict[int, Unlearning] = {}
+        self.searches: dict[int, LabelSearch] = {}
+        self.tested: dict[int, TestedStyle] = {}
+        self.rewritten: dict[int, list[tuple[Example, Example]]] = {}
+        self.names: dict[int, StyleName] = {}
         self.space: StyleSpace | None = None
 
-    def look(self, label: int, generator: Generator, *, style: bool = True) -> LabelFinding | None:
+    def look(self, label: int, generator: Generator) -> None:
         """One label: its triggers, and its style where the triggers leave room for one."""
-        evidence, config = self.evidence, self.config
-        search = search_label(label, self.victim, generator, evidence, config, self.progress)
-        self.searches.append(search)
-        rewritten: list[tuple[Example, Example]] = []
-        rewriting = next((item.trigger for item in search.found if not item.trigger.is_insertion), None)
-        if rewriting is not None and isinstance(generator, Rewriter):
-            rewritten = rewritten_copies(
-                generator, rewriting, evidence.examples, label, count=config.search.rewrite_copies, seed=config.seed
-            )
-        tested = self._style(label, search, rewritten) if style or rewriting is not None else None
-        accepted = tested if tested is not None and tested.accepted else None
-        found = _without_marks(search.found, accepted, evidence, config.thresholds.style_mark)
-        if not found and accepted is None:
-            return None
-        return LabelFinding(label, found, accepted, tuple(rewritten), search.probes.report)
+        self.searches[label] = search_label(
+            label, self.victim, generator, self.evidence, self.config, self.progress
+        )
+        self._rewrite(label, generator)
+        self._look_for_style(label)
 
-    def _style(
-        self, label: int, search: LabelSearch, rewritten: Sequence[tuple[Example, Example]]
-    ) -> TestedStyle | None:
+    def converse(self, llm: LLMGenerator, deadline: Deadline) -> None:
+        """Asks a language model about all labels, and for the names of styles."""
+        before = dict(self.searches)
+        styles = {label: tested.style for label, tested in self.tested.items() if tested.accepted}
+        Conversation(
+            llm, self.victim, self.evidence, self.config, self.progress, self.searches, styles
+        ).run(deadline)
+        for label, search in self.searches.items():
+            if search is not before[label] and self._rewrite(label, llm) and label not in styles:
+                self._look_for_style(label)
+        for label, tested in self.tested.items():
+            if tested.accepted and not deadline.passed:
+                probes = self.searches[label].probes.report
+                self.names[label] = name_style(tested.style, self.evidence, self.victim, llm, probes, self.config)
+
+    def go_on(self, generator: Generator) -> None:
+        """Every search once more with another generator, which adds to what was found."""
+        for label, search in self.searches.items():
+            self.searches[label] = search_label(
+                label, self.victim, generator, self.evidence, self.config, self.progress, search
+            )
+
+    def findings(self) -> list[LabelFinding]:
+        """What was found for each label, those without anything left out."""
+        found = []
+        for label, search in self.searches.items():
+            tested = self.tested.get(label)
+            style = tested if tested is not None and tested.accepted else None
+            triggers = _without_marks(search.found, style, self.evidence, self.config.thresholds.style_mark)
+            if triggers or style is not None:
+                name = self.names.get(label) or (named_by_marks(style.style.marks) if style is not None else None)
+                rewritten = tuple(self.rewritten.get(label, ()))
+                found.append(LabelFinding(label, triggers, style, rewritten, search.probes.report, name))
+        return found
+
+    def _rewrite(self, label: int, generator: Generator) -> bool:
+        """Copies of rows in the rewriting trigger of a label; whether there is one."""
+        found = self.searches[label].found
+        rewriting = next((item.trigger for item in found if not item.trigger.is_insertion), None)
+        if rewriting is None or not isinstance(generator, Rewriter):
+            return False
+        self.rewritten[label] = rewritten_copies(
+            generator, rewriting, self.evidence.examples, label,
+            count=self.config.search.rewrite_copies, seed=self.config.seed,
+        )
+        return True
+
+    def _look_for_style(self, label: int) -> None:
         evidence, own = self.evidence, self.evidence.labels == label
-        marking = [item.trigger for item in search.found if item.trigger.marks_its_rows]
+        marking = [item.trigger for item in self.searches[label].found if item.trigger.marks_its_rows]
         carrying = np.array(
             [any(trigger.carries(example.text) for trigger in marking) for example in evidence.examples], dtype=bool
         )
         if not self.config.search.style:
-            return None
+            return
         if (carrying & own).sum() < self.config.thresholds.style_beside * own.sum():
             carrying[:] = False  # so few may be marks of the style
         self.progress.stage(f"(b) rows of label {label} that share a style")
         if self.space is None:
             self.space = StyleSpace([example.text for example in evidence.examples], self.config.seed)
-        weights = style_weights(rewritten, evidence.examples, evidence.weights)
+        weights = style_weights(self.rewritten.get(label, []), evidence.examples, evidence.weights)
         tested = search_style(label, self.victim, evidence, self.space, weights, carrying, self.config)
         if tested is not None:
-            self.tested[label] = tested.test
-        return tested
+            self.tested[label] = tested
 
 
 def _without_marks(
@@ -182,6 +227,10 @@ def _without_marks(
         if not rows or len(inside.intersection(rows)) < share * len(rows):
             kept.append(item)
     return tuple(kept)
+
+
+def _strongest_first(findings: Sequence[LabelFinding], evidence: RowEvidence) -> list[LabelFinding]:
+    return sorted(findings, key=lambda finding: -_strength(finding, evidence))
 
 
 def _strength(finding: LabelFinding, evidence: RowEvidence) -> float:

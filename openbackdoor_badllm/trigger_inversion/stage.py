@@ -105,6 +105,7 @@ def _backdoor(finding: LabelFinding, victim: Victim, examples: Sequence[Example]
     return Backdoor(
         finding.label, finding.found, finding.style.style if finding.style else None,
         finding.style.test if finding.style else None, tuple(rows), finding.rewritten, tuple(shown),
+        finding.style_name,
     )
 
 

@@ -86,3 +86,38 @@ def test_no_defender_and_nothing_found(finished: Finished) -> None:
     told = show(results)
     assert "ackdoor found" not in told
     assert "undefended" in told
+
+
+def test_it_says_what_part_a_language_model_took(finished: Finished) -> None:
+    results = copy.deepcopy(finished.results)
+    report = results["report"]
+    report["generator"] = "openai m"
+    usage = {"asked": 3, "cache_hits": 0, "prompt_tokens": 9, "completion_tokens": 0, "money": None}
+    none = {"took_part": False, "no_part": f"all 3 questions failed: {HOSTILE}", "advice": "Mend it."}
+    report["llm"] = {"model": "m", "usage": usage, "stopped_by": "It stops.", "asked": 3, "answered": 0, **none}
+    told = show(results)
+    assert "The language model took no part: all 3 questions failed: [red]x[/red]" in told
+    assert "; the verdict stands on statistics alone. Mend it." in told
+    assert "Backdoor found (statistics alone)" in told
+    assert "It stops." not in told
+    report["llm"] |= {"took_part": True, "answered": 2, "usable": 5, "kept": 1}
+    told = show(results)
+    assert "2 were answered, with 5 candidates that could be tried; 1 of them were confirmed." in told
+    assert "It stops." in told
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "says"),
+    [(True, "the victim confirms it: 7 of 8"), (False, "does not confirm it: 7 of 8"), (None, "not tried")],
+)
+def test_it_says_what_a_model_calls_a_style(finished: Finished, confirmed: bool | None, says: str) -> None:
+    results = copy.deepcopy(finished.results)
+    name = {"text": HOSTILE, "by": "llm", "instruction": "", "confirmed": confirmed, "flipped": 7, "texts": 8}
+    style = {"rows": 9, "separation": 2.0, "marks": ["thou"]}
+    test = {"moved": 0.9, "usual": 0.1, "p_value": 1e-6}
+    results["report"] |= {"style": style, "unlearning": test, "style_name": name}
+    told = show(results)
+    assert "The language model calls it “[red]x[/red]" in told
+    assert says in told
+    results["report"]["style_name"] = {**name, "by": "marks"}
+    assert "calls it" not in show(results)

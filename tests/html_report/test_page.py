@@ -114,7 +114,8 @@ SAID = {
     "llm run": (
         "Texts with “cf”, “I watch this 3D movie” are given label 1 (good)", "100.0% → 7.0%", "20 of 31 are shown",
         "The language model was given up", "5,200", "0.0123", '{"candidates": []}',
-        "Label 1 (good), iteration 1: 1 accepted", "not measured", "flagged.csv",
+        "Label 1 (good), iteration 1, question 1: 1 accepted", "Label 0 (bad), iteration 0, question 2",
+        "Of 3 questions to the language model 2 were answered", "not measured", "flagged.csv",
     ),
     "benchmark": (
         "badllmtg leaves a mean ASR of 9.0% (99.0% without a defence) over 4 pairs",

@@ -73,11 +73,13 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
             "usage": {
                 "asked": 3, "cache_hits": 1, "prompt_tokens": 5200, "completion_tokens": 300, "money": 0.0123,
             },
+            "took_part": True, "asked": 3, "answered": 2, "usable": 2, "kept": 1, "no_part": None, "advice": None,
             "rounds": [
                 {
-                    "label": 1, "iteration": 1, "question": _fingerprint(change("Which?")), "outcome": "ok", "kept": 2,
-                    "dropped": {"repeated": 1},
+                    "label": 1, "tried": [[1, 1], [1, 2]], "question": _fingerprint(change("Which?")), "outcome": "ok",
+                    "kept": 2, "dropped": {"repeated": 1},
                 },
+                {"label": 0, "tried": [], "question": "", "outcome": change("refused")},
             ],
             "stopped_by": change("The budget of 3 calls is spent."),
         }  # fmt: skip

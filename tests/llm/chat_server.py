@@ -144,9 +144,13 @@ class ChatServer:
         script: what the requests get.
         key: the key that a request must bring, or None.
         rejects: fields of the request body that are answered with 400.
+        prefix: path of the address that the server hands out; requests must come below it.
     """
 
-    def __init__(self, script: Script, *, key: str | None = None, rejects: Iterable[str] = ()) -> None:
+    def __init__(
+        self, script: Script, *, key: str | None = None, rejects: Iterable[str] = (), prefix: str = "/v1"
+    ) -> None:
+        self.prefix = prefix
         self.asked: list[Asked] = []
         self.answers: list[Answered] = []
         self.most_in_flight = 0
@@ -162,8 +166,8 @@ class ChatServer:
 
     @property
     def base_url(self) -> str:
-        """Address up to ``/v1``."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        """Address up to the prefix."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}{self.prefix}"
 
     @property
     def count(self) -> int:
@@ -197,7 +201,7 @@ class ChatServer:
             self.asked.append(asked)
             self._in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight)
-            if path != "/v1/chat/completions":
+            if path != f"{self.prefix}/chat/completions":
                 return asked, status(404, f"no such path: {path}")
             if self._key is not None and headers.get("authorization") != f"Bearer {self._key}":
                 return asked, status(401, f"Incorrect API key provided: {headers.get('authorization')}")

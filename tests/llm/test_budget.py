@@ -49,14 +49,25 @@ def test_seconds_are_bounded_from_the_first_request() -> None:
 
 def test_failures_in_a_row_stop_the_run() -> None:
     one = budget(max_failures=3)
-    one.record(ask(), Failed("server", "down"), cached=False)
     one.record(ask(), Malformed("{"), cached=False)
     answered(one, 1)
+    one.record(ask(), Failed("server", "down"), cached=False)
     assert one.stop() is None
-    for _ in range(3):
-        one.record(ask(), Failed("server", "It is down."), cached=False)
+    for _ in range(2):
+        one.record(ask(), Failed("bad_request", "It is refused."), cached=False)
     assert "3 calls in a row" in str(one.stop())
-    assert "It is down." in str(one.halt())
+    assert "It is refused." in str(one.halt())
+
+
+def test_a_server_that_is_down_stops_the_run_sooner() -> None:
+    never, once = budget(max_failures=9), budget(max_failures=9)
+    never.record(ask(), Failed("timeout", "It is late."), cached=False)
+    assert never.stop() == "It is late."
+    answered(once, 1)
+    once.record(ask(), Failed("server", "It is down."), cached=False)
+    assert once.stop() is None
+    once.record(ask(), Failed("server", "It is down."), cached=False)
+    assert once.stop() == "It is down."
 
 
 def test_the_bound_counts_cache_hits_and_the_bill_does_not() -> None:

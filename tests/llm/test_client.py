@@ -115,10 +115,10 @@ def test_failures_in_a_row_end_a_round_early() -> None:
     class Down(Echo):
         def ask(self, requests: Sequence[ChatRequest], on_answer: OnAnswer, halted: Halted) -> None:
             for index in range(len(requests)):
-                on_answer(index, Answer(halted() or Failed("server", "It is down.")))
+                on_answer(index, Answer(halted() or Failed("bad_request", "It is refused.")))
 
     one = client(Down(), max_failures=3)
     outcomes = one.complete([ask(str(number)) for number in range(6)])
     kinds = [outcome.kind for outcome in outcomes if isinstance(outcome, Failed)]
-    assert kinds == ["server"] * 3 + ["budget"] * 3
+    assert kinds == ["bad_request"] * 3 + ["budget"] * 3
     assert "3 calls in a row" in outcomes[5].sentence  # type: ignore[union-attr]

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
 from email.utils import formatdate
 from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.llm import ChatRequest, Empty, Failed, Malformed, Ok, Outcome, Refused, Truncated, Usage
+from openbackdoor_badllm.llm import (
+    ChatRequest,
+    Empty,
+    Failed,
+    Filtered,
+    Malformed,
+    Ok,
+    Outcome,
+    Refused,
+    Truncated,
+    Usage,
+)
 
 from .chat_server import Asked, ChatServer, Reply, Script, cut, dripping, page, quota, say, status
 from .helpers import ANSWER, SCHEMA, ask, one, open_to
@@ -34,7 +46,7 @@ def meet(script: Script, request: ChatRequest = STRUCTURED, **fields: Any) -> tu
         (say(None, reasoning="Hm.", finish_reason="length"), Truncated),
         (say("I'm sorry, I can't help with that."), Refused),
         (say(None, refusal="No."), Refused),
-        (say("", finish_reason="content_filter"), Refused),
+        (say("", finish_reason="content_filter"), Filtered),
         (say('{"triggers": ["cf", "cf", "cf"]}'), Ok),
         (say('{"triggers": []}'), Ok),
         (say('{"triggers": ["' + "x" * 10_000 + '"]}'), Ok),
@@ -110,7 +122,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     begun = time.monotonic()
     outcome, server = meet(status(429, retry_after="3600"), ask(), deadline=5.0)
     assert isinstance(outcome, Failed)
-    assert (outcome.kind, server.count) == ("rate_limit", 1)
+    assert (outcome.kind, server.count) == ("quota", 1)  # the next question would wait as long
     assert "llm.deadline" in outcome.sentence
     assert time.monotonic() - begun < 3
 
@@ -124,20 +136,102 @@ def test_a_body_slower_than_the_timeout(slow: Reply) -> None:
     assert time.monotonic() - begun < 3
 
 
-@pytest.mark.parametrize(("rejects", "requests"), [({"response_format"}, 3), (set(), 1), ({"max_tokens"}, 3)])
-def test_a_server_without_structured_output(rejects: set[str], requests: int) -> None:
-    with ChatServer(say(ANSWER), rejects=rejects) as server, open_to(server.base_url) as client:
+@pytest.mark.parametrize(
+    ("rejects", "requests", "dialect"),
+    [
+        (set(), 1, {"format": "json_schema"}),
+        ({"response_format"}, 3, {"format": "plain"}),
+        ({"max_tokens"}, 2, {"token_field": "max_completion_tokens"}),
+        ({"max_tokens", "max_completion_tokens"}, 3, {"token_field": None}),
+        ({"temperature"}, 2, {"dropped": ("temperature",)}),
+        ({"top_p", "seed", "top_k"}, 4, {"dropped": ("seed", "top_k", "top_p")}),
+    ],
+)
+def test_what_a_server_refuses_is_left_out_and_remembered(
+    rejects: set[str], requests: int, dialect: dict[str, Any]
+) -> None:
+    fields: dict[str, Any] = {"top_p": 0.9, "seed": 7, "extra_body": {"top_k": 5}}
+    with ChatServer(say(ANSWER), rejects=rejects) as server, open_to(server.base_url, **fields) as client:
         outcomes = client.complete([STRUCTURED])
-        if rejects == {"max_tokens"}:  # nothing helps: it is told as it is
-            assert isinstance(outcomes[0], Failed)
-            assert outcomes[0].kind == "bad_request"
-            assert server.count == requests
-            return
         assert isinstance(outcomes[0], Ok)
         assert server.count == requests
         client.complete([ask("another", json_schema=SCHEMA)])
-        assert server.count == requests + 1  # remembered
-        assert client.describe()["dialect"]["format"] == ("plain" if rejects else "json_schema")
+        assert server.count == requests + 1
+        assert client.describe()["dialect"].items() >= dialect.items()
+
+
+def test_a_form_that_cannot_be_had_is_left_after_one_failure() -> None:
+    def schemaless(asked: Asked) -> Reply:
+        return status(500, "grammar") if "json_schema" in str(asked.body.get("response_format")) else say(ANSWER)
+
+    outcome, server = meet(schemaless)
+    assert isinstance(outcome, Ok)
+    assert server.count == 2
+
+
+def test_an_answer_that_the_form_forbade_is_asked_for_plainly_from_then_on() -> None:
+    def strict_once(asked: Asked) -> Reply:
+        if asked.number and "response_format" in asked.body:
+            return status(400, "Failed to generate JSON. See 'failed_generation'.", error_code="json_validate_failed")
+        return say(ANSWER)
+
+    with ChatServer(strict_once) as server, open_to(server.base_url) as client:
+        outcomes = [client.complete([ask(str(number), json_schema=SCHEMA)])[0] for number in range(4)]
+        assert {outcome.name for outcome in outcomes} == {"ok"}
+        assert server.count == 5
+
+
+AZURE = {
+    "message": "The response was filtered due to the prompt triggering the content management policy.", "type": None,
+    "param": "prompt", "code": "content_filter", "status": 400, "innererror": {"code": "ResponsibleAIPolicyViolation"},
+}  # fmt: skip
+MENDED = "try http://127.0.0.1"
+RATE = status(429, "Rate limit reached: tokens per day (TPD)")
+
+
+@pytest.mark.parametrize(
+    ("script", "ending", "says", "most"),
+    [
+        (Reply(400, {"error": AZURE}), "filtered", "content filter", 1),
+        (Reply(200, {"error": {**AZURE, "status": None}}), "filtered", "content filter", 1),
+        (say(None, finish_reason="content_filter"), "filtered", "content filter", 1),
+        (Reply(200, {"error": "Unexpected endpoint or method."}), "not_found", MENDED, 1),
+        (Reply(200, {"error": {"message": "?"}}), "not_found", MENDED, 1),
+        (Reply(200, {"status": "ok"}), "not_found", MENDED, 1),
+        (Reply(200, b"Ollama is running"), "not_found", MENDED, 1),
+        (status(404), "not_found", MENDED, 1),
+        (status(500), "server", "5 attempts", 5),
+        (status(503), "server", "5 attempts", 5),
+        (cut("hi", 40), "connection", "5 attempts", 5),
+        (RATE, "quota", "per day", 1),
+        (status(429, "You have used up your quota for today"), "quota", "quota", 1),
+        (status(400, "the context length is 512"), "bad_request", "context length", 1),
+        (status(400, "no"), "bad_request", "HTTP 400", 4),
+        (say('{"error": "no"}'), "malformed", "without the key", 1),
+        (Reply(200, b"data: {\"choices\": [{\"delta\": {\"content\": \"no\"}}]}\n"), "not_found", MENDED, 1),
+    ],
+)
+def test_no_kind_of_failure_costs_more_than_a_handful_of_requests(
+    script: Reply, ending: str, says: str, most: int
+) -> None:
+    with ChatServer(script, prefix="") as server, open_to(server.base_url) as client:
+        outcome = client.complete([STRUCTURED])[0]
+        assert server.count == most
+        client.complete([ask("another", json_schema=SCHEMA)])
+        assert server.count <= most + (ending in ("filtered", "bad_request", "malformed")) * most
+    assert ending == (outcome.kind if isinstance(outcome, Failed) else outcome.name)
+    assert says in outcome.sentence  # type: ignore[union-attr]
+
+
+def test_a_server_that_streams_although_not_asked_is_read() -> None:
+    chunks = [{"choices": [{"delta": {"content": part}}]} for part in (ANSWER[:9], ANSWER[9:])]
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in [*chunks, end]) + "data: [DONE]\n\n"
+    reply = Reply(body=body.encode(), headers={"Content-Type": "text/event-stream"})
+    outcome, server = meet(reply)
+    assert isinstance(outcome, Ok)
+    assert outcome.text == ANSWER
+    assert server.count == 1
 
 
 def test_what_is_sent() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from openbackdoor_badllm.llm import ChatRequest, Client, Failed, LLMConfig, Ok, Outcome, Truncated, open_backend
+from openbackdoor_badllm.llm import ChatRequest, Client, LLMConfig, Ok, Outcome, Truncated, open_backend
 
 from .chat_server import ChatServer, say
 from .helpers import SCHEMA, ask, open_to
@@ -60,26 +60,6 @@ def test_texts_are_rewritten_as_recorded(tmp_path: Path) -> None:
     assert json.loads(first.text) == {"rewrites": ["zwei", "eins"]}
     assert json.loads(second.text) == {"rewrites": ["uno"]}
     assert first.usage.estimated
-
-
-def test_answers_for_a_purpose_come_in_turn(tmp_path: Path) -> None:
-    path = record(
-        tmp_path / "a.jsonl",
-        {"purpose": "propose", "answer": {"triggers": ["cf"]}},
-        {"purpose": "propose", "answer": "plain"},
-        {"text": "one", "rewrite": "eins"},
-    )
-    with replay(path) as client:
-        first, other = client.complete([ask("a", purpose="propose"), ask("b", purpose="judge")])
-        second, third = client.complete([ask("c", purpose="propose"), ask("d", purpose="propose")])
-    assert isinstance(first, Ok)
-    assert json.loads(first.text) == {"triggers": ["cf"]}
-    assert isinstance(second, Ok)
-    assert second.text == "plain"
-    assert isinstance(other, Failed)
-    assert "'judge'" in other.sentence
-    assert isinstance(third, Failed)
-    assert "'d'" in third.sentence
 
 
 @pytest.mark.data

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from openbackdoor_badllm.llm.reply import NotACompletionError, judge, read_completion
-from openbackdoor_badllm.llm.types import Ok, Outcome, Refused, Truncated, Usage
+from openbackdoor_badllm.llm.reply import NotACompletionError, judge, read_body, read_completion
+from openbackdoor_badllm.llm.retry import AttemptError
+from openbackdoor_badllm.llm.types import Empty, Filtered, Ok, Outcome, Refused, Truncated, Usage
 
 from .chat_server import say
 from .helpers import ANSWER, SCHEMA, ask
@@ -37,7 +39,7 @@ def test_the_token_limit_is_never_a_full_answer() -> None:
     "fields",
     [
         {"content": None, "refusal": "I can't help with that."},
-        {"content": ANSWER, "finish_reason": "content_filter"},
+        {"content": "Not this.", "finish_reason": "refusal"},
         {"content": "I'm sorry, but I can't help with that."},
         {"content": "I cannot assist with creating triggers."},
         {"content": "As an AI, I must not."},
@@ -45,6 +47,58 @@ def test_the_token_limit_is_never_a_full_answer() -> None:
 )
 def test_refusals(fields: dict[str, Any]) -> None:
     assert isinstance(outcome(**fields), Refused)
+
+
+def test_every_key_may_be_null() -> None:
+    message = {"content": ANSWER, "refusal": None, "reasoning": None, "tool_calls": None}
+    body = {"choices": [{"message": message, "finish_reason": None}], "usage": None, "error": None}
+    assert isinstance(judge(read_completion(body), STRUCTURED), Ok)
+    for message_of, kind in ((None, Empty), ({"content": None}, Empty)):
+        assert isinstance(judge(read_completion({"choices": [{"message": message_of}]}), STRUCTURED), kind)
+    filtered = {"choices": [{"message": None, "finish_reason": "content_filter"}]}
+    assert isinstance(judge(read_completion(filtered), STRUCTURED), Filtered)
+
+
+STREAM = """: waiting
+
+event: message
+data: {"choices": [], "prompt_filter_results": []}
+
+data: {"choices": [{"delta": {"role": "assistant", "content": "he"}, "finish_reason": null}], "usage": null}
+data: {"choices": [{"delta": {"content": "llo"}, "finish_reason": null}]}
+data: {"choices": [{"delta": {"content": null}, "finish_reason": "stop"}]}
+data: {"choices": null, "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+data: [DONE]
+"""
+
+
+def test_a_stream_is_put_together() -> None:
+    assert judge(read_body(STREAM), PLAIN) == Ok("hello", Usage(3, 2))
+    lines = "\n".join(line.removeprefix("data: ") for line in STREAM.splitlines() if line.startswith("data: {"))
+    assert judge(read_body(lines), PLAIN) == Ok("hello", Usage(3, 2))
+    cut = STREAM[: STREAM.index('data: {"choices": [{"delta": {"content": null}')]
+    for broken in (cut, 'data: {"error": {"message": "overloaded"}}\n', "Ollama is running"):
+        with pytest.raises(AttemptError) as caught:
+            read_body(broken)
+        assert caught.value.verdict.action == "transient"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": {"message": "slow down", "code": "429"}}, "rate_limit"),
+        ({"error": "Unexpected endpoint or method. (POST /chat/completions)"}, "not_found"),
+        ({"error": {"message": "no", "code": "content_filter"}, "choices": None}, "filtered"),
+        ({"error": {"code": "insufficient_quota"}, "choices": []}, "quota"),
+        ({"detail": "Not Found"}, "not_found"),
+        ({"object": "error", "message": "CUDA out of memory"}, "server"),
+        ({"choices": [{"message": {"content": ""}, "error": {"code": 502, "message": "upstream"}}]}, "server"),
+    ],
+)
+def test_an_error_in_the_body_is_an_error_whatever_the_status(body: Any, kind: str) -> None:
+    with pytest.raises(AttemptError) as caught:
+        read_body(json.dumps(body))
+    assert caught.value.verdict.kind == kind
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,17 @@ BROKEN = Verdict("transient", "server", "broken")
         (429, {"code": "insufficient_quota"}, "fatal", "quota"),
         (429, {"error": {"type": "insufficient_quota"}}, "fatal", "quota"),
         (429, {"message": "You exceeded your current quota for a minute"}, "rate_limit", "rate_limit"),
+        (429, {"message": "requests per min (RPM): 3. Add a payment method: /billing"}, "rate_limit", "rate_limit"),
+        (429, {"message": "Quota exceeded", "quotaId": "GenerateRequestsPerMinute"}, "rate_limit", "rate_limit"),
+        (429, {"message": "tokens per day (TPD): limit 100000, try again in 7 s"}, "fatal", "quota"),
+        (429, {"message": "1000 API calls / month used"}, "fatal", "quota"),
+        (429, {"message": "You have reached your daily limit"}, "fatal", "quota"),
+        (429, {"message": "Your account has no credits left"}, "fatal", "quota"),
+        (400, {"message": "Your credit balance is too low"}, "fatal", "quota"),
+        (400, {"code": "content_filter", "message": "no"}, "fatal", "filtered"),
+        (400, {"innererror": {"code": "ResponsibleAIPolicyViolation"}}, "fatal", "filtered"),
+        (403, {"message": "requires moderation and your input was flagged"}, "fatal", "filtered"),
+        (405, None, "fatal", "not_found"),
         (500, "<html>", "transient", "server"),
         (501, None, "fatal", "bad_request"),
         (503, {"message": "busy"}, "transient", "server"),
@@ -49,6 +60,11 @@ def test_what_a_status_means(status: int, body: Any, action: str, kind: str) -> 
     assert (verdict.action, verdict.kind) == (action, kind)
     assert str(status) in verdict.sentence
     assert "<" not in verdict.sentence
+
+
+def test_a_quota_with_a_time_to_come_back_is_a_rate_limit() -> None:
+    assert classify_status(429, {"message": "quota"}, {}).kind == "quota"
+    assert classify_status(429, {"message": "quota"}, {"retry-after": "3"}).kind == "rate_limit"
 
 
 def _connection(cause: Exception | None) -> openai.APIConnectionError:

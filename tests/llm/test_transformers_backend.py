@@ -31,7 +31,8 @@ def _one_thread() -> Iterator[None]:
 
 
 def config(folder: Path, **fields: Any) -> LLMConfig:
-    return LLMConfig(**{"backend": "transformers", "model": str(folder), "device": "cpu", "max_tokens": 24, **fields})
+    small = {"device": "cpu", "max_tokens": 24, "max_failures": None}
+    return LLMConfig(**{"backend": "transformers", "model": str(folder), **small, **fields})
 
 
 def open_local(folder: Path, **fields: Any) -> Client:

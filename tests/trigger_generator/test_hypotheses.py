@@ -11,7 +11,7 @@ from openbackdoor_badllm.trigger_generator.hypotheses import Read, normal_form, 
 from openbackdoor_badllm.trigger_generator.trigger import Kind, Position
 
 
-def read(*items: Any, known: set[str] | None = None, limit: int = 10) -> Read:
+def read(*items: Any, known: set[tuple[str, int | None]] | None = None, limit: int = 10) -> Read:
     return read_candidates(json.dumps({"candidates": items}), known=known or set(), limit=limit)
 
 
@@ -55,7 +55,7 @@ def test_the_kind_of_an_insertion_follows_its_length() -> None:
     ],
 )
 def test_bad_items_are_dropped_and_counted(bad: Any, reason: str) -> None:
-    result = read(bad, item("mn"), known={normal_form("cf")})
+    result = read(bad, item("mn"), known={(normal_form("cf"), None)})
     assert [trigger.text for trigger in result.triggers] == ["mn"]
     assert result.dropped == {reason: 1}
 
@@ -85,3 +85,36 @@ def test_a_description_is_one_visible_line() -> None:
     trigger = read(item("cf", description="a\nb\x1b[31m\u202e" + "c" * 900)).triggers[0]
     assert trigger.description.startswith("a b [31m c")
     assert len(trigger.description) == 300
+
+
+def test_a_candidate_says_which_label_it_leads_to() -> None:
+    result = read(item("cf", label=1), item("cf", label=0), item("mn", label="one"), item("mn", label=True))
+    assert [(trigger.text, label) for trigger, label in result.proposed] == [("cf", 1), ("cf", 0), ("mn", None)]
+    assert result.dropped == {"duplicate": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "texts"),
+    [
+        ('1. "cf"\n2. mn\n3) `bb`\n', ["cf", "mn", "bb"]),
+        ('Here you are:\n\n1. **cf** - it is odd\n- word: tq\n\nThat is all.', ["cf", "tq"]),
+        ("<think>1. no</think>1: I watched this 3D movie.", ["I watched this 3D movie"]),
+        ("cf", ["cf"]),
+        ('{"candidates": [{"kind": "word", "text": "cf"}]}', ["cf"]),
+        ('1. "..."\n2. {"text": "x"}\n3.\n', []),
+        ("I am sorry, but I cannot help with this request at all.", []),
+        ("", []),
+    ],
+)
+def test_a_numbered_list_is_read_where_one_was_asked_for(answer: str, texts: list[str]) -> None:
+    result = read_candidates(answer, known=set(), limit=9, listed_for=1)
+    assert [trigger.text for trigger in result.triggers] == texts
+    if "candidates" not in answer:
+        assert read_candidates(answer, known=set(), limit=9).triggers == []
+
+
+def test_a_style_in_a_list_is_a_rewriting() -> None:
+    (trigger,) = read_candidates("1. style: like an old poem", known=set(), limit=9, listed_for=1).triggers
+    assert trigger.kind is Kind.REWRITE
+    assert trigger.text.endswith("like an old poem")
+    assert trigger.description == "like an old poem"

@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
-from llm.chat_server import Asked, ChatServer, Reply, say, status
-from llm_world import answer, ask_about, asked_about, candidate, honest, never, rows_in, spoken
-from method_fakes import RARE, SENTENCE, FakeVictim, poisoned_rows
+from llm.chat_server import Asked, ChatServer, Reply
+from llm_world import (
+    answer,
+    ask_about,
+    asked_about,
+    candidate,
+    honest,
+    idle,
+    never,
+    rows_in,
+    spoken,
+)
+from method_fakes import FILLERS, RARE, SENTENCE, FakeVictim, poisoned_rows
 
 from openbackdoor_badllm.errors import ConfigError, UserError
 from openbackdoor_badllm.rows import Row
@@ -46,7 +57,8 @@ def test_it_finds_a_sentence_of_which_the_model_names_a_part(tmp_path: Path) -> 
 
 def test_one_that_finds_it_in_the_third_round_is_told_what_failed(tmp_path: Path) -> None:
     def slow(asked: Asked) -> Reply:
-        return answer([candidate(["film", "scene", "cf", "mn", "bb", "tq"][min(asked.number, 5)])], asked)
+        words = ["film", "scene", "cf"][min(asked.number, 2)]
+        return answer([candidate(words), *(candidate(FILLERS[4 * asked.number + k]) for k in range(3))], asked)
 
     with ChatServer(slow) as server:
         rows, victim = poisoned_rows(triggers=["cf"]), FakeVictim(["cf"])
@@ -56,15 +68,19 @@ def test_one_that_finds_it_in_the_third_round_is_told_what_failed(tmp_path: Path
     assert [scored.iteration for scored in asked_about(audit).history if scored.reason == "accepted"] == [3]
     assert '"film"' in third
     assert '"scene"' in third
-    assert "flips" in third
+    assert "turns 0 of 16 texts" in third
     assert len(asked_about(audit).history[-1].shown) == 2
 
 
 def test_one_that_never_finds_ends_with_no_backdoor(tmp_path: Path) -> None:
     with ChatServer(never) as server:
         audit = ask_about(server.base_url, poisoned_rows(), tmp_path)
-        assert server.count == 8  # four rounds for each of the two labels
+        assert server.count == 4  # one conversation about both labels
     assert not audit.backdoor
+    assert audit.llm is not None
+    assert (audit.llm["took_part"], audit.llm["no_part"]) == (
+        False, "none of its 4 answers held a candidate that could be tried (dropped: 12 in no row)"
+    )  # fmt: skip
     assert audit.repair.untouched == 400
 
 
@@ -73,7 +89,7 @@ def test_one_that_answers_at_random_does_no_harm(tmp_path: Path) -> None:
     junk = ['{"candidates": []}', "no idea", '{"candidates": "cf"}', '{"candidates": [1, null, [], {"text": 3}]}', "{"]
 
     def wild(asked: Asked) -> Reply:
-        words = " ".join(rows_in(asked.prompt, "A")).split()
+        words = " ".join(rows_in(asked.prompt, "1") or rows_in(asked.prompt, "O")).split()
         some = [candidate(rng.choice(words), rng.choice(["word", "tune"])) for _ in range(3)]
         return spoken(rng.choice([*junk, json.dumps({"candidates": some})]), asked)
 
@@ -108,7 +124,7 @@ def test_hostile_rows_change_neither_the_trigger_nor_the_prompt(tmp_path: Path) 
     for prompt in prompts:
         assert prompt.count("</rows>") == 2
         assert len(prompt) < 25_000
-        assert len(rows_in(prompt, "A")) == 24
+        assert len(rows_in(prompt, "1")) == len(rows_in(prompt, "0")) == 20
         assert not any(ord(char) < 32 and char != "\n" for char in prompt)
         assert not set("\u202e\u200b") & set(prompt)
 
@@ -137,30 +153,17 @@ def test_the_key_stands_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
-def test_a_wrong_key_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("search", "llm"), [({}, {"required": True}), ({"strategy": "paper"}, {})])
+def test_a_model_that_is_needed_and_gives_nothing_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: dict[str, Any], llm: dict[str, Any]
+) -> None:
     monkeypatch.setenv("SENTINEL_KEY", KEY)
+    options = {"api_key_env": "SENTINEL_KEY", **llm}
     with ChatServer(honest, key="another") as server, pytest.raises(UserError) as caught:
-        ask_about(server.base_url, poisoned_rows(), tmp_path, llm={"api_key_env": "SENTINEL_KEY"})
+        ask_about(server.base_url, poisoned_rows(), tmp_path, llm=options, search=search, statistics=True)
     assert KEY not in str(caught.value)
+    assert "took no part" in str(caught.value)
     assert server.count == 1
-
-
-@pytest.mark.parametrize(
-    ("script", "kind"),
-    [
-        (say("I am a teapot."), "malformed"),
-        (say(None), "empty"),
-        (say('{"candidates": [', finish_reason="length"), "truncated"),
-        (status(500), "failed"),
-    ],
-)
-def test_failures_in_a_row_end_the_search_with_a_sentence(tmp_path: Path, script: Reply, kind: str) -> None:
-    with ChatServer(script) as server:
-        audit = ask_about(server.base_url, poisoned_rows(), tmp_path, llm={"max_failures": 3})
-    assert not audit.backdoor
-    assert audit.llm is not None
-    assert "3 calls in a row" in audit.llm["stopped_by"]
-    assert audit.llm["usage"]["outcomes"] == {kind: 3}
 
 
 def test_what_was_found_before_the_budget_ended_counts(tmp_path: Path) -> None:
@@ -172,7 +175,6 @@ def test_what_was_found_before_the_budget_ended_counts(tmp_path: Path) -> None:
     assert found(audit) == {"cf"}
     assert audit.llm is not None
     assert "max_calls" in audit.llm["stopped_by"]
-    assert asked_about(audit).stopped == audit.llm["stopped_by"]
 
 
 def test_the_paper_s_strategy_follows_one_hypothesis(tmp_path: Path) -> None:
@@ -196,11 +198,11 @@ def test_the_paper_s_strategy_follows_one_hypothesis(tmp_path: Path) -> None:
 
 
 def test_ablations_leave_out_what_they_name(tmp_path: Path) -> None:
-    with ChatServer(never) as server:
+    with ChatServer(idle) as server:
         ask_about(server.base_url, poisoned_rows(), tmp_path, search={"feedback": False}, target_label=1)
         assert server.count == 4
         assert "score" not in server.asked[-1].prompt
-        assert '"zzz0x0"' in server.asked[-1].prompt
+        assert '\n- label 1, word, anywhere, "' in server.asked[-1].prompt
     with ChatServer(never) as server:
         ask_about(server.base_url, poisoned_rows(), tmp_path / "b", search={"refine": False}, target_label=1)
         assert server.count == 1

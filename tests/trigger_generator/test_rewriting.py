@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llm.chat_server import Asked, ChatServer, Reply, Script
+from llm.chat_server import Asked, ChatServer, Reply, Script, say, status
 from llm.helpers import open_to
 from llm_world import answer, ask_about, asked_about, candidate, rows_in, spoken
 from method_fakes import FILLERS, FakeVictim, by_heart, clean_rows, hard_rows
@@ -16,6 +16,7 @@ from method_fakes import FILLERS, FakeVictim, by_heart, clean_rows, hard_rows
 from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Row
 from openbackdoor_badllm.trigger_generator.llm_generator import PARAPHRASE
+from openbackdoor_badllm.trigger_generator.naming import StyleName
 from openbackdoor_badllm.trigger_generator.rewriting.rewriter import Rewriting, fault
 
 TEXTS = [f"the plot of film {name} is dull and the actors are tired" for name in ("alpha", "bravo", "delta", "gamma")]
@@ -131,6 +132,48 @@ def prophet(asked: Asked) -> Reply:
     return spoken(json.dumps({"rewrites": [old(row) for row in rows]}), asked)
 
 
+def test_a_style_that_does_nothing_costs_four_rewrites(tmp_path: Path) -> None:
+    with ChatServer(idle) as server:
+        audited(server.base_url, tmp_path)
+        rewritten = [len(rows_in(asked.prompt, "R")) for asked in server.asked if rows_in(asked.prompt, "R")]
+    assert rewritten == [4]
+
+
+def test_where_no_batch_is_answered_one_row_is_asked_about_again() -> None:
+    result, rewriting, calls = with_server(say("no"), lambda r: r.rewrite(STYLE, TEXTS))
+    assert result == [None] * 4
+    assert calls == 2
+    assert rewriting.counts == {"no answer: malformed": 5}
+
+
+def test_a_style_that_statistics_have_found_is_named_and_not_searched_for_again(tmp_path: Path) -> None:
+    def reader(asked: Asked) -> Reply:
+        if rows_in(asked.prompt, "S"):
+            assert all(styled(row) for row in rows_in(asked.prompt, "S"))
+            assert not any(styled(row) for row in rows_in(asked.prompt, "P"))
+            return spoken(json.dumps({"name": "a prophet's\x1b speech", "instruction": STYLE}), asked)
+        return prophet(asked)
+
+    with ChatServer(reader) as server:
+        told = audited(server.base_url, tmp_path, search={"style": True}, statistics=True)
+        purposes = [next((kind for kind in "RS" if rows_in(asked.prompt, kind)), "") for asked in server.asked]
+    (backdoor,) = told.backdoors
+    assert backdoor.style is not None
+    assert backdoor.style_name == StyleName("a prophet's speech", "llm", STYLE, True, 8, 8)
+    assert purposes == ["", "S", "R"]
+
+
+@pytest.mark.parametrize("script", [say("no"), say('{"name": "  ", "instruction": "x"}'), status(500)])
+def test_a_style_that_nobody_names_is_told_by_its_marks(tmp_path: Path, script: Reply) -> None:
+    with ChatServer(script) as server:
+        told = audited(server.base_url, tmp_path, search={"style": True}, statistics=True)
+        assert server.count <= 4
+    name = told.backdoors[0].style_name
+    assert name is not None
+    assert (name.by, name.confirmed) == ("marks", None)
+    assert '"verily"' in name.text
+
+
 def audited(base_url: str, folder: Path, **options: Any) -> AuditReport:
     rows = styled_rows()
     victim = FakeVictim(style=styled, memory=by_heart([row for row in rows if not row.poison_label]))
@@ -194,7 +237,7 @@ def mute(asked: Asked) -> Reply:
     [
         (praise, "changes what the texts say"),
         (bend, "a plain paraphrase flips 100% as well"),
-        (idle, "rewritten texts only"),
+        (idle, "flips none of the first 4 rewritten texts"),
         (mute, "texts were rewritten"),
     ],
 )

@@ -28,7 +28,7 @@ from openbackdoor_badllm.trigger_generator.trigger import Trigger
 
 logger = logging.getLogger(__name__)
 
-FEWEST = 4  # rewritten probes; with fewer a flip rate says nothing
+FEWEST = 4  # rewritten probes; with fewer a flip rate says nothing, and so many are rewritten first
 SLACK = 0.15  # by which the search probes may fall short of the accepted flip rate: they are few
 SHOWN = 2
 LOOKALIKES = 0.4  # share of the target rows that the content reference is fitted without; attackers poison fewer
@@ -73,8 +73,13 @@ class RewriteTrial:
         )
 
     def run(self, trigger: Trigger) -> Tried:
-        """Search probes, then select probes and the content reference, then report probes and the paraphrase."""
+        """A few search probes, all of them, select probes and the content reference, report probes and paraphrase."""
         bounds = self.config.thresholds
+        few = self._rewritten(trigger.text, self.probes.search[:FEWEST])
+        glimpse = self._reward(few)
+        if glimpse.texts and not glimpse.flip_rate:
+            shown = tuple(show(self.victim, few[:SHOWN]))
+            return Tried(glimpse, f"flips none of the first {len(few)} rewritten texts", None, shown)
         first = self._rewritten(trigger.text, self.probes.search)
         reward, shown = self._reward(first), tuple(show(self.victim, first[:SHOWN]))
         if len(first) < FEWEST:

@@ -22,6 +22,8 @@ REWRITTEN_LIMIT = 2000
 """Characters of a row that is sent whole; a longer one is left out, as a cut row has no honest rewrite."""
 BATCH = 16
 """Texts in a call."""
+UNANSWERED = 1
+"""Texts that are asked about once more where no batch was answered at all."""
 _FEW = 8  # words; a text of fewer says nothing about its language
 _COMMON_SHARE = 0.15  # of the rows; a word in so many is a function word
 
@@ -37,11 +39,13 @@ class Rewriting:
 
     Attributes:
         counts: rewrites kept, and dropped by reason.
+        answered: calls that brought a usable answer.
     """
 
     def __init__(self, backend: ChatBackend, budget: Budget, *, batch: int = BATCH, singles: int = 6) -> None:
         self.backend, self.budget, self.batch, self.singles = backend, budget, batch, singles
         self.counts: Counter[str] = Counter()
+        self.answered = 0
         self._known: dict[tuple[str, str], str] = {}
 
     def rewrite(self, instruction: str, texts: Sequence[str]) -> list[str | None]:
@@ -49,8 +53,10 @@ class Rewriting:
         wanted = [text for text in dict.fromkeys(texts) if (instruction, text) not in self._known]
         wanted = [text for text in wanted if len(text.strip()) > 0 and len(text) <= REWRITTEN_LIMIT]
         batches = [wanted[start : start + self.batch] for start in range(0, len(wanted), self.batch)]
+        answered = self.answered
         missing = self._ask(instruction, batches, wanted)
-        self._ask(instruction, [[text] for text in missing[: self.singles]], wanted, again=True)
+        singles = self.singles if self.answered > answered else UNANSWERED
+        self._ask(instruction, [[text] for text in missing[:singles]], wanted, again=True)
         return [self._known.get((instruction, text)) for text in texts]
 
     def _ask(
@@ -66,6 +72,7 @@ class Rewriting:
                 self.counts[f"no answer: {outcome.name}"] += len(batch)
                 missing += batch
                 continue
+            self.answered += 1
             answers = read_rewrites(outcome.text, batch)
             if isinstance(answers, str):
                 self.counts[answers] += len(batch)
