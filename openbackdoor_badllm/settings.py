@@ -46,7 +46,10 @@ class Thresholds(Section):
     """Chance that an ordinary n-gram of the label shifts the victim as far, from an exponential tail fitted to the
     candidates that lost; corrected for their number. Decides where the rows do not contradict their label."""
     certain_flip_rate: Share = 0.95
-    """Where only the tail speaks for a trigger, the share of probes that it must flip in each probe set."""
+    """Where its rows do not contradict their label, the share of probes that a trigger must flip in each probe set."""
+    silent_shift: Share = 0.15
+    """Such a trigger is accepted if it shifts the content reference by no more than this (what flips every text and
+    means nothing is no class word), or if ``tail_p`` says so."""
     sibling_contradicted: Share = 0.5
     """Share of the rows of such a trigger, and of one in few rows, that must contradict their label."""
     sibling_rows: Share = 0.25

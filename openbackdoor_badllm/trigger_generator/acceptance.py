@@ -110,8 +110,10 @@ def _content(candidate: Candidate, bounds: Thresholds) -> bool:
 def _chance(candidate: Candidate, bounds: Thresholds) -> bool:
     if candidate.contradicts(bounds):
         return True
-    certain = candidate.weakest >= bounds.certain_flip_rate and not candidate.weak
-    return certain and corrected(candidate.tail_p, candidate.comparisons) < bounds.tail_p
+    if candidate.weakest < bounds.certain_flip_rate or candidate.weak:
+        return False
+    silent = candidate.reference_shift <= bounds.silent_shift
+    return silent or corrected(candidate.tail_p, candidate.comparisons) < bounds.tail_p
 
 
 TESTS: tuple[AcceptanceTest, ...] = (

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,21 @@ class SharedStyle:
         }  # fmt: skip
 
 
+class _Estimate(NamedTuple):
+    """Where an estimation ends: how likely each row of the label has the style, and the style score of all rows."""
+
+    probability: Floats
+    separation: float
+    style: Floats
+
+    def elsewhere(self, own: Mask) -> float:
+        """See :class:`SharedStyle`; 1 where no row has the style."""
+        chosen = self.probability > 0.5
+        if not chosen.any():
+            return 1.0
+        return float((self.style[~own] > np.median(self.style[own][chosen])).mean())
+
+
 class StyleSpace:
     """How the rows are written: word and character n-grams, and their leading singular vectors.
 
@@ -96,7 +111,14 @@ class StyleSpace:
         )
 
     def find(
-        self, label: int, labels: npt.NDArray[np.int64], held_out: FloatArray, weights: FloatArray, kept: Mask
+        self,
+        label: int,
+        labels: npt.NDArray[np.int64],
+        held_out: FloatArray,
+        weights: FloatArray,
+        kept: Mask,
+        *,
+        most_elsewhere: float,
     ) -> SharedStyle | None:
         """The style that sets some rows of a label apart from all others, if there is any.
 
@@ -106,6 +128,8 @@ class StyleSpace:
             held_out: the content reference's held-out probabilities, shape ``(n, num_labels)``.
             weights: suspicion of each row; the start of the estimation.
             kept: the rows that are looked at, shape ``(n,)``.
+            most_elsewhere: share of the rows of other labels that may be written so; where it is more, the estimation
+                starts again from groups of rows that are written alike.
         """
         places = np.flatnonzero(kept)
         vectors, held_out, weights = self.vectors[places], held_out[places], weights[places]
@@ -113,25 +137,26 @@ class StyleSpace:
         if own.sum() < FEWEST or (~own).sum() < FEWEST:
             return None
         content = _logit(held_out[:, label].astype(np.float64))
-        starts = [_start(own, held_out.argmax(axis=1) != label, weights), *_clusters(vectors, own, self.seed)]
-        probability, separation, style = max(
-            (self._estimate(vectors, own, content, z) for z in starts), key=lambda estimate: estimate[1]
-        )
-        chosen = probability > 0.5
+        estimate = self._estimate(vectors, own, content, _start(own, held_out.argmax(axis=1) != label, weights))
+        if estimate.elsewhere(own) > most_elsewhere:
+            starts = _clusters(vectors, own, self.seed)
+            others = (self._estimate(vectors, own, content, z) for z in starts)
+            estimate = max(others, key=lambda item: item.separation)
+        chosen = estimate.probability > 0.5
         if not chosen.any():
             return None
         rows = places[own][chosen]
         return SharedStyle(
             label,
             tuple(int(i) for i in rows),
-            tuple(float(p) for p in probability[chosen]),
-            separation,
-            float((style[~own] > np.median(style[own][chosen])).mean()),
+            tuple(float(p) for p in estimate.probability[chosen]),
+            estimate.separation,
+            estimate.elsewhere(own),
             self._marks(rows, np.setdiff1d(places, rows)),
         )
 
-    def _estimate(self, vectors: Floats, own: Mask, content: Floats, z: Floats) -> tuple[Floats, float, Floats]:
-        """From one start: the probability of each row of the label, the distance of the two groups, the style score."""
+    def _estimate(self, vectors: Floats, own: Mask, content: Floats, z: Floats) -> _Estimate:
+        """The estimation from one start."""
         share, score, style = START_SHARE, np.zeros(len(own)), np.zeros(len(own))
         for turn in range(ROUNDS):
             style = self._held_out_score(vectors, own, z, turn)
@@ -139,7 +164,7 @@ class StyleSpace:
             if turn >= ROUNDS // 2:
                 share = float(np.clip(_two_groups(score[own])[0].mean(), 0.02, LARGEST_SHARE))
             z = np.where(own, expit(score + _offset(score[own], share)), 0.0)
-        return (*_two_groups(score[own]), style)
+        return _Estimate(*_two_groups(score[own]), style)
 
     def _held_out_score(self, vectors: Floats, own: Mask, z: Floats, turn: int) -> Floats:
         score = np.zeros(len(own))

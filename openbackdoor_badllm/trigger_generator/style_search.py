@@ -55,9 +55,10 @@ def search_style(
         explained: rows that inserted triggers explain, shape ``(n,)``; they are left out.
         config: how.
     """
-    style = space.find(label, evidence.labels, evidence.held_out, weights, ~explained)
-    own = (evidence.labels == label) & ~explained
-    bounds = config.thresholds
+    own, bounds = (evidence.labels == label) & ~explained, config.thresholds
+    style = space.find(
+        label, evidence.labels, evidence.held_out, weights, ~explained, most_elsewhere=bounds.style_elsewhere
+    )
     contradicted = evidence.contradicted
     if style is None or len(style.rows) < bounds.style_rows * own.sum() or style.elsewhere > bounds.style_elsewhere:
         return None

@@ -39,7 +39,7 @@ GOOD = Candidate(
     beside=False,
 )
 """An attacker's word: its rows contradict their label, and nothing ordinary shifts as much."""
-TAIL = dataclasses.replace(GOOD, contradiction_p=1.0, contradicted=0.1)
+TAIL = dataclasses.replace(GOOD, contradiction_p=1.0, contradicted=0.1, reference_shift=0.2)
 """One for which only the tail speaks, as under clean-label poisoning."""
 BESIDE = dataclasses.replace(GOOD, beside=True)
 
@@ -77,7 +77,9 @@ CASES = [
     (TAIL, Reason.CHANCE, {"tail_p": 0.99 * B.tail_p / 100}, {"tail_p": 1.01 * B.tail_p / 100}),
     (TAIL, Reason.CHANCE, {"search": reward(B.certain_flip_rate)}, {"search": reward(B.certain_flip_rate - SMALL)}),
     (TAIL, Reason.CHANCE, {"select": reward(B.certain_flip_rate)}, {"select": reward(B.certain_flip_rate - SMALL)}),
-    (dataclasses.replace(GOOD, tail_p=1.0), Reason.CHANCE, {"contradiction_p": 0.99 * LARGEST},
+    (dataclasses.replace(TAIL, tail_p=1.0), Reason.CHANCE, {"reference_shift": B.silent_shift},
+     {"reference_shift": B.silent_shift + SMALL}),
+    (dataclasses.replace(GOOD, tail_p=1.0, reference_shift=0.2), Reason.CHANCE, {"contradiction_p": 0.99 * LARGEST},
      {"contradiction_p": 1.01 * LARGEST}),
 ]  # fmt: skip
 

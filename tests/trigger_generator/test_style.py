@@ -59,7 +59,8 @@ def space() -> StyleSpace:
 
 def find(space: StyleSpace, evidence: RowEvidence, label: int = 1, **changes: Any) -> SharedStyle | None:
     all_rows = np.ones(len(evidence.labels), dtype=bool)
-    return space.find(label, evidence.labels, evidence.held_out, changes.get("weights", evidence.weights), all_rows)
+    return space.find(label, evidence.labels, evidence.held_out, changes.get("weights", evidence.weights), all_rows,
+                      most_elsewhere=0.025)
 
 
 def test_a_planted_style_is_found(space: StyleSpace, evidence: RowEvidence) -> None:
@@ -86,14 +87,16 @@ def test_too_few_rows(evidence: RowEvidence, few: int) -> None:
     kept = np.concatenate([np.flatnonzero(evidence.labels == 0), np.flatnonzero(evidence.labels == 1)[:few]])
     space = StyleSpace([ROWS[index].text for index in kept], 0)
     all_rows = np.ones(len(kept), dtype=bool)
-    assert space.find(1, evidence.labels[kept], evidence.held_out[kept], evidence.weights[kept], all_rows) is None
+    assert space.find(1, evidence.labels[kept], evidence.held_out[kept], evidence.weights[kept], all_rows,
+                      most_elsewhere=0.025) is None
 
 
 @pytest.mark.parametrize("texts", [[""] * 40, ["a"] * 40, [f"{k}" for k in range(40)]], ids=["empty", "same", "other"])
 def test_texts_without_shared_features_do_no_harm(texts: list[str]) -> None:
     space = StyleSpace(texts, 0)
     labels, ones = np.array([0, 1] * 20), np.ones(40, dtype=np.float32)
-    found = space.find(1, labels, np.full((40, 2), 0.5, dtype=np.float32), ones, ones.astype(bool))
+    found = space.find(1, labels, np.full((40, 2), 0.5, dtype=np.float32), ones, ones.astype(bool),
+                       most_elsewhere=0.025)
     assert found is None or {labels[index] for index in found.rows} <= {1}
 
 
