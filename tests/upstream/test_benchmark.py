@@ -12,9 +12,10 @@ import pytest
 from benchmark.conftest import World
 from tiny_world import SEARCH, TRAIN, write_reviews
 
-from openbackdoor_badllm.benchmark.cells import Cell, plan_grid
+from openbackdoor_badllm.benchmark.cell import Cell, Settings
+from openbackdoor_badllm.benchmark.cells import plan_grid
 from openbackdoor_badllm.benchmark.grid import make_grid
-from openbackdoor_badllm.benchmark.work import run_packed
+from openbackdoor_badllm.benchmark.work import run_apart
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_OK
 from openbackdoor_badllm.openbackdoor.finding import VARIABLE
 from openbackdoor_badllm.openbackdoor.host import Host, open_host
@@ -104,14 +105,10 @@ def test_a_worker_with_another_commit_refuses(world: World, checkout: Path) -> N
     made = open_host("upstream")
     cell = plan_grid(make_grid(world.content), host=made)[0]
     commit(checkout)
-    packed = {
-        "out": str(world.out), "folder": cell.folder, "entry": cell.entry(), "config": cell.config,
-        "identity": cell.identity, "lines": list(cell.lines), "host": "upstream", "openbackdoor": str(made.home),
-    }  # fmt: skip
-    outcome = run_packed(packed)
-    assert outcome["state"] == "failed"
-    assert COMMIT in outcome["sentence"]
-    assert "'unknown'" in outcome["sentence"]
+    outcome = run_apart(cell, Settings(world.out, openbackdoor=made.home))
+    assert outcome.state == "failed"
+    assert COMMIT in outcome.sentence
+    assert "'unknown'" in outcome.sentence
 
 
 def test_without_it_auto_says_so_and_upstream_stops(
