@@ -1,0 +1,169 @@
+"""What the words of a text say of its label: a linear model of single words, scored on rows that it has not seen.
+
+It knows the words of a trigger, too, and explains their rows by them. So the trigger's words are taken out of a row's
+score before the rest of the row is held against its label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.stats import binom
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from openbackdoor_badllm.text_scan.units import IntArray, Units, is_word
+
+FloatArray = npt.NDArray[np.float64]
+
+FOLDS = 4
+MOST_FITTED = 20_000  # rows that a fold is fitted to; the others are scored only
+FEWEST = 10  # rows of a label that can be told apart from others
+COMPANION = 0.5  # a word in this share of a pattern's rows ...
+LIFT = 3.0  # ... and so many times as often as elsewhere goes out with the pattern
+ABSENT = -20.0  # score of a label that a fold has no row of
+
+
+@dataclass(frozen=True)
+class ContentModel:
+    """A logistic regression on the presence of words, in folds.
+
+    Attributes:
+        features: which text holds which word, shape ``(rows, features)``.
+        number: feature of each unit of the vocabulary, -1 where it is none.
+        usual: share of all rows that hold each word.
+        scores: held-out scores, shape ``(rows, labels)``.
+        weights: by fold, shape ``(folds, features, labels)``.
+        fold: the fold that a row was held out of, shape ``(rows,)``.
+        labels: the labels of the rows.
+    """
+
+    features: sparse.csr_matrix
+    number: IntArray
+    usual: FloatArray
+    scores: FloatArray
+    weights: npt.NDArray[np.float32]
+    fold: IntArray
+    labels: IntArray
+
+    @property
+    def accuracy(self) -> float:
+        """How often the highest held-out score is that of the row's label."""
+        return float((self.scores.argmax(axis=1) == self.labels).mean())
+
+    def against(self, label: int, rows: IntArray, without: IntArray | None = None) -> FloatArray:
+        """How far the words of some rows speak against a label, some features taken out: the best other score less its.
+
+        Returns:
+            Shape ``(rows,)``.
+        """
+        scores = self.scores[rows]
+        if without is not None and len(without):
+            held = self.features[rows][:, without]
+            for fold in np.unique(self.fold[rows]):
+                chosen = np.flatnonzero(self.fold[rows] == fold)
+                scores[chosen] -= held[chosen] @ self.weights[fold][without]
+        own = scores[:, label].copy()
+        scores[:, label] = -np.inf
+        return np.asarray(scores.max(axis=1) - own)
+
+    def companions(self, rows: IntArray, units: IntArray) -> IntArray:
+        """The features of a pattern's units, and of words that nearly always stand beside it."""
+        share = np.asarray(self.features[rows].mean(axis=0)).ravel()
+        beside = np.flatnonzero((share >= COMPANION) & (share >= LIFT * self.usual))
+        own = self.number[units]
+        return np.union1d(beside, own[own >= 0])
+
+
+def fit(units: Units, labels: IntArray, num_labels: int, seed: int) -> ContentModel | None:
+    """Fits the model; None where there are not two labels of enough rows."""
+    counts = np.bincount(labels, minlength=num_labels)
+    if (counts >= FEWEST).sum() < 2:
+        return None
+    features, number = _features(units)
+    if not features.shape[1]:
+        return None
+    generator = np.random.default_rng(seed)
+    fold = np.empty(len(labels), dtype=np.int64)
+    for label in range(num_labels):
+        rows = np.flatnonzero(labels == label)
+        fold[generator.permutation(rows)] = np.arange(len(rows)) % FOLDS
+    scores = np.zeros((len(labels), num_labels))
+    weights = np.zeros((FOLDS, features.shape[1], num_labels), dtype=np.float32)
+    with threadpool_limits(limits=1):  # the matrices are small: threads would wait for each other
+        for index in range(FOLDS):
+            known = np.flatnonzero(fold != index)
+            if len(known) > MOST_FITTED:
+                known = generator.choice(known, MOST_FITTED, replace=False)
+            model = LogisticRegression(max_iter=60, tol=1e-3, class_weight="balanced")
+            model.fit(features[known], labels[known])
+            coefficients, intercept = model.coef_, model.intercept_
+            if len(model.classes_) == 2:
+                coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+                intercept = np.array([-intercept[0] / 2, intercept[0] / 2])
+            weights[index][:, model.classes_] = coefficients.T
+            bias = np.full(num_labels, ABSENT)
+            bias[model.classes_] = intercept
+            held_out = fold == index
+            scores[held_out] = features[held_out] @ weights[index] + bias
+    usual = np.asarray(features.mean(axis=0)).ravel()
+    return ContentModel(features, number, usual, scores, weights, fold, labels)
+
+
+def _features(units: Units) -> tuple[sparse.csr_matrix, IntArray]:
+    """The words in at least two or three rows."""
+    presence = units.presence
+    rows = np.asarray(presence.sum(axis=0)).ravel()
+    word = np.array([is_word(unit) for unit in units.vocabulary], dtype=bool)
+    chosen = np.flatnonzero(word & (rows >= (3 if len(units) > 1000 else 2)))
+    number = np.full(len(units.vocabulary), -1, dtype=np.int64)
+    number[chosen] = np.arange(len(chosen))
+    return presence[:, chosen].tocsr(), number
+
+
+@dataclass(frozen=True)
+class Standard:
+    """How the rows of a label, and those of all others, read to the model.
+
+    Attributes:
+        others: how far rows of other labels speak against the label, ascending.
+        own: the same of its own rows, in the order of the rows.
+        rows: its own rows.
+    """
+
+    others: FloatArray
+    own: FloatArray
+    rows: IntArray
+
+    @classmethod
+    def of(cls, model: ContentModel, label: int) -> Standard:
+        """The standard of one label."""
+        own = np.flatnonzero(model.labels == label)
+        others = np.flatnonzero(model.labels != label)
+        return cls(np.sort(model.against(label, others)), model.against(label, own), own)
+
+
+def contradicted(margins: FloatArray, rows: IntArray, standard: Standard) -> tuple[float, float]:
+    """Share of some rows of a label whose text belongs to another label, and the chance of it.
+
+    The chance that a row reads further from its label than a row of another label does is a half where the rows belong
+    to other labels, and that of the label's other rows where they do not; the share is where it lies between the two.
+
+    Returns:
+        The share, and the exact binomial p-value of how many rows read further from the label than half of the rows of
+        other labels. 0 and 1 where there is nothing to compare with.
+    """
+    rest = standard.own[~np.isin(standard.rows, rows)]
+    if min(len(rest), len(standard.others), len(margins)) < min(FEWEST, 5):
+        return 0.0, 1.0
+    usual, here = (float(np.searchsorted(standard.others, values).mean()) / len(standard.others)
+                   for values in (rest, margins))
+    if usual >= 0.45:  # the label's rows read as those of other labels do: nothing can be told
+        return 0.0, 1.0
+    middle = float(np.median(standard.others))
+    base = (float((rest > middle).sum()) + 1) / (len(rest) + 2)
+    p_value = float(binom.sf(int((margins > middle).sum()) - 1, len(margins), base))
+    return (here - usual) / (0.5 - usual), p_value

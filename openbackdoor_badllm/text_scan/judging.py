@@ -1,0 +1,174 @@
+"""Which patterns are findings: bound to one label, and contradicted by the rest of their texts.
+
+A class word ("great") is bound to a label, too. What tells a planted trigger from it is that the other words of its rows
+speak for another label; and, for a trigger whose rows keep their label, that a word put in at random has other
+neighbours than a word that was written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import hypergeom
+
+from openbackdoor_badllm.text_scan.content import ContentModel, FloatArray, Standard, contradicted
+from openbackdoor_badllm.text_scan.patterns import Family
+from openbackdoor_badllm.text_scan.records import Contradiction
+from openbackdoor_badllm.text_scan.units import IntArray, Units
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Every bound of the scan.
+
+    Chosen on SST-2, HSOL, AG News, Yelp and OLID, clean and poisoned, 1,600 rows (seed 42) and whole.
+    """
+
+    purity: float = 0.9
+    """Share of a pattern's rows that must have one label."""
+    share: float = 0.5
+    """Estimated share of a pattern's rows whose text belongs to another label, from which on it is suspicious. Class
+    words of clean rows: at most 0.35 where it was significant; words and sentences of attacks: 0.65 and more."""
+    p_value: float = 0.01
+    """Bound of every corrected p-value."""
+    screen: float = 1e-4
+    """Uncorrected p-value of the label above which a pattern is not looked at further."""
+    neighbours: float = 2.0
+    """Most that a word put in at random has the same neighbours more often than random places have."""
+    neighbour_rows: int = 25
+    """Fewest rows of such a word."""
+    exclusive: float = 0.98
+    """Share of its rows that must have one label."""
+    edge_share: float = 0.03
+    """Share of the label's rows from which on an opening or ending of one label alone is worth a look."""
+    shortcut: float = 0.5
+    """A pattern that fits its label and is in this share of the label's rows is a shortcut."""
+    echo: float = 0.6
+    """A pattern of which this share of the rows is explained by an earlier one is left out."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pattern that is bound to a label.
+
+    Attributes:
+        kind: as in :class:`~.records.Finding`.
+        name: raw text, not fit to be shown.
+        label: the label.
+        counts: rows in each label.
+        rows: rows in the label.
+        units: what it consists of, where it is an n-gram or a pair.
+        binding: uncorrected p-value of the label.
+        content: what the other words of its rows say.
+        neighbours: see :class:`~.records.Finding`.
+        size: units of an n-gram.
+    """
+
+    kind: str
+    name: str
+    label: int
+    counts: tuple[int, ...]
+    rows: IntArray
+    units: IntArray
+    binding: float
+    content: Contradiction | None = None
+    neighbours: float | None = None
+    size: int = 0
+
+    @property
+    def purity(self) -> float:
+        """Share of its rows that have the label."""
+        return self.counts[self.label] / sum(self.counts)
+
+
+def binding_p(counts: IntArray, label_counts: IntArray, label: int) -> FloatArray:
+    """Chance that at least so many rows of a pattern have a label, if labels had nothing to do with it (hypergeometric).
+
+    Args:
+        counts: shape ``(patterns, labels)``.
+        label_counts: rows of each label in all.
+        label: the label.
+    """
+    drawn = counts.sum(axis=1)
+    return np.asarray(hypergeom.sf(counts[:, label] - 1, label_counts.sum(), label_counts[label], drawn))
+
+
+def bound(
+    family: Family, units: Units, labels: IntArray, label_counts: IntArray, bounds: Bounds
+) -> Iterator[Candidate]:
+    """The patterns of a family that are nearly all in one label."""
+    counts = family.by_label(labels, len(label_counts))
+    total = counts.sum(axis=1)
+    for label in np.flatnonzero(label_counts):
+        pure = np.flatnonzero((counts[:, label] >= bounds.purity * total) & (total > 0))
+        p_values = binding_p(counts[pure], label_counts, int(label))
+        for index, p_value in zip(pure[p_values < bounds.screen], p_values[p_values < bounds.screen], strict=True):
+            span = family.span(int(index))
+            rows = family.row[span]
+            own = family.units_of(int(index), units)
+            name = family.names[index] if family.names is not None else units.words(own)
+            place = None if family.place is None else family.place[span]
+            yield Candidate(
+                family.kind, name, int(label), tuple(counts[index].tolist()), rows[labels[rows] == label], own,
+                float(p_value), None, None if place is None else neighbours(units, place, len(own)), len(own),
+            )
+
+
+def neighbours(units: Units, place: IntArray, size: int) -> float | None:
+    """How much more often than random units the units beside an n-gram are the same; the side with more of it.
+
+    One where it stands at random places. None where it has too few neighbours.
+    """
+    everywhere = np.bincount(units.ids, minlength=len(units.vocabulary)) / len(units.ids)
+    chance = float((everywhere**2).sum())
+    ratios = []
+    row = units.row[place]
+    for beside in (place - 1, place + size):
+        inside = (beside >= units.start[row]) & (beside < units.start[row + 1])
+        count = np.bincount(units.ids[beside[inside]])
+        number = int(inside.sum())
+        if number < 10:
+            return None
+        ratios.append(float((count * (count - 1)).sum()) / (number * (number - 1)) / chance)
+    return max(ratios)
+
+
+def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[Candidate]:
+    """Adds what the other words of the candidates' rows say, corrected for the number of candidates."""
+    candidates = _distinct(candidates)
+    if model is None:
+        return candidates
+    standards: dict[int, Standard] = {}
+    weighed = []
+    for candidate in candidates:
+        label = candidate.label
+        standard = standards.setdefault(label, Standard.of(model, label)) if label in standards else standards.setdefault(
+            label, Standard.of(model, label)
+        )
+        without = model.companions(candidate.rows, candidate.units)
+        margins = model.against(label, candidate.rows, without)
+        share, p_value = contradicted(margins, candidate.rows, standard)
+        content = Contradiction(share, min(1.0, p_value * len(candidates)))
+        weighed.append(replace(candidate, content=content))
+    return weighed
+
+
+def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One candidate for each set of rows and kind, the longest: a trigger's parts are in the same rows."""
+    best: dict[tuple[object, ...], Candidate] = {}
+    for candidate in candidates:
+        kind = "gram" if candidate.kind in ("word", "phrase") else candidate.kind
+        key = (kind, candidate.label, candidate.rows.tobytes(), candidate.counts)
+        known = best.get(key)
+        if known is None or candidate.size > known.size:
+            best[key] = candidate
+    return list(best.values())
+
+
+def joint(first: float, second: float) -> float:
+    """Fisher's method: chance that two independent p-values are jointly as small."""
+    product = max(first * second, 1e-300)
+    return min(1.0, product * (1 - math.log(product)))
