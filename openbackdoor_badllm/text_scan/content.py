@@ -78,9 +78,22 @@ class ContentModel:
         return np.union1d(beside, own[own >= 0])
 
 
-def fit(units: Units, labels: IntArray, num_labels: int, seed: int) -> ContentModel | None:
-    """Fits the model; None where there are not two labels of enough rows."""
-    counts = np.bincount(labels, minlength=num_labels)
+def fit(
+    units: Units, labels: IntArray, num_labels: int, seed: int, left_out: IntArray | None = None
+) -> ContentModel | None:
+    """Fits the model; None where there are not two labels of enough rows.
+
+    Args:
+        units: the texts.
+        labels: their labels.
+        num_labels: number of labels.
+        seed: of the folds.
+        left_out: rows that no fold is fitted to.
+    """
+    used: npt.NDArray[np.bool_] = np.ones(len(labels), dtype=bool)
+    if left_out is not None:
+        used[left_out] = False
+    counts = np.bincount(labels[used], minlength=num_labels)
     if (counts >= FEWEST).sum() < 2:
         return None
     features, number = _features(units)
@@ -95,7 +108,7 @@ def fit(units: Units, labels: IntArray, num_labels: int, seed: int) -> ContentMo
     weights = np.zeros((FOLDS, features.shape[1], num_labels), dtype=np.float32)
     with threadpool_limits(limits=1):  # the matrices are small: threads would wait for each other
         for index in range(FOLDS):
-            known = np.flatnonzero(fold != index)
+            known = np.flatnonzero((fold != index) & used)
             if len(known) > MOST_FITTED:
                 known = generator.choice(known, MOST_FITTED, replace=False)
             model = LogisticRegression(max_iter=60, tol=1e-3, class_weight="balanced")

@@ -29,23 +29,29 @@ class Bounds:
 
     purity: float = 0.9
     """Share of a pattern's rows that must have one label."""
-    share: float = 0.5
+    contradicted: float = 0.5
     """Estimated share of a pattern's rows whose text belongs to another label, from which on it is suspicious. Class
     words of clean rows: at most 0.35 where it was significant; words and sentences of attacks: 0.65 and more."""
     p_value: float = 0.01
     """Bound of every corrected p-value."""
     screen: float = 1e-4
     """Uncorrected p-value of the label above which a pattern is not looked at further."""
+    edge_contradicted: float = 0.3
+    """The same for openings, endings, casing and characters, by a model that was not fitted to the rows of any of them:
+    marks of one style explain each other's rows. Clean rows: at most 0.22, never significant."""
     neighbours: float = 2.0
     """Most that a word put in at random has the same neighbours more often than random places have."""
-    neighbour_rows: int = 25
-    """Fewest rows of such a word."""
+    neighbour_rows: int = 40
+    """Fewest rows of such a word or phrase. Clean rows have some of 26 rows at 1.8, and one of 62 at 2.8."""
     exclusive: float = 0.98
     """Share of its rows that must have one label."""
     edge_share: float = 0.03
-    """Share of the label's rows from which on an opening or ending of one label alone is worth a look."""
+    """Share of the label's rows from which on an opening, an ending, a casing or a sign of one label alone is worth a
+    look."""
     shortcut: float = 0.5
     """A pattern that fits its label and is in this share of the label's rows is a shortcut."""
+    same: float = 0.8
+    """Patterns of which the rows agree to this share (Jaccard) are one finding."""
     echo: float = 0.6
     """A pattern of which this share of the rows is explained by an earlier one is left out."""
 
@@ -82,6 +88,11 @@ class Candidate:
     def purity(self) -> float:
         """Share of its rows that have the label."""
         return self.counts[self.label] / sum(self.counts)
+
+    @property
+    def is_gram(self) -> bool:
+        """Whether it is a word or a phrase that stands anywhere."""
+        return self.kind in ("word", "phrase")
 
 
 def binding_p(counts: IntArray, label_counts: IntArray, label: int) -> FloatArray:
@@ -122,8 +133,6 @@ def neighbours(units: Units, place: IntArray, size: int) -> float | None:
 
     One where it stands at random places. None where it has too few neighbours.
     """
-    everywhere = np.bincount(units.ids, minlength=len(units.vocabulary)) / len(units.ids)
-    chance = float((everywhere**2).sum())
     ratios = []
     row = units.row[place]
     for beside in (place - 1, place + size):
@@ -132,7 +141,7 @@ def neighbours(units: Units, place: IntArray, size: int) -> float | None:
         number = int(inside.sum())
         if number < 10:
             return None
-        ratios.append(float((count * (count - 1)).sum()) / (number * (number - 1)) / chance)
+        ratios.append(float((count * (count - 1)).sum()) / (number * (number - 1)) / units.repetition)
     return max(ratios)
 
 
@@ -145,13 +154,11 @@ def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[C
     weighed = []
     for candidate in candidates:
         label = candidate.label
-        standard = standards.setdefault(label, Standard.of(model, label)) if label in standards else standards.setdefault(
-            label, Standard.of(model, label)
-        )
+        standard = standards[label] = standards.get(label) or Standard.of(model, label)
         without = model.companions(candidate.rows, candidate.units)
         margins = model.against(label, candidate.rows, without)
         share, p_value = contradicted(margins, candidate.rows, standard)
-        content = Contradiction(share, min(1.0, p_value * len(candidates)))
+        content = Contradiction(share, min(1.0, p_value * len(candidates)), p_value)
         weighed.append(replace(candidate, content=content))
     return weighed
 
@@ -160,8 +167,7 @@ def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
     """One candidate for each set of rows and kind, the longest: a trigger's parts are in the same rows."""
     best: dict[tuple[object, ...], Candidate] = {}
     for candidate in candidates:
-        kind = "gram" if candidate.kind in ("word", "phrase") else candidate.kind
-        key = (kind, candidate.label, candidate.rows.tobytes(), candidate.counts)
+        key = ("gram" if candidate.is_gram else candidate.kind, candidate.label, candidate.rows.tobytes(), candidate.counts)
         known = best.get(key)
         if known is None or candidate.size > known.size:
             best[key] = candidate

@@ -27,10 +27,12 @@ class Contradiction:
         share: estimated share of the rows whose text belongs to another label; 0 where they read as other rows of their
             label do, 1 where they read as rows of other labels do. Not bounded by 0 and 1, as it is an estimate.
         p_value: one-sided exact binomial test, corrected for the number of patterns that it was made for.
+        raw_p_value: the same, not corrected.
     """
 
     share: float
     p_value: float
+    raw_p_value: float
 
 
 @dataclass(frozen=True)

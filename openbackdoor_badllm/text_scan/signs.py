@@ -144,10 +144,32 @@ def _as_family(kind: str, held: dict[str, list[int]]) -> Family:
     return Family(kind, pattern, np.concatenate(rows), tuple(held))
 
 
-def seen_by(tokens: Callable[[str], Sequence[object]], text: str, sign: Callable[[str, int], bool]) -> bool:
-    """Whether a tokenizer's answer changes when some characters are taken out of a text."""
-    without = "".join(char for place, char in enumerate(text) if not sign(text, place))
-    return list(tokens(text)) != list(tokens(without))
+def is_hidden(sign: str) -> bool:
+    """Whether a character is invisible or acts, wherever it stands."""
+    return sign in _JOINERS or _group(sign) is not None
+
+
+def tokenizer_sees(name: str, texts: Sequence[str], tokens: Callable[[str], Sequence[object]]) -> bool | None:
+    """Whether a tokenizer's answer to any of some texts changes when a character, or a group of them, is taken out.
+
+    Args:
+        name: a character, or the name of a group.
+        texts: texts that hold it.
+        tokens: the tokenizer.
+
+    Returns:
+        None for a group that cannot be taken out.
+    """
+    if name == LOOK_ALIKE:
+        return None
+
+    def gone(text: str, place: int) -> bool:
+        if len(name) == 1:
+            return text[place] == name
+        return name in (hidden_group(text, place), _ordinary_group(text[place]))
+
+    without = ("".join(sign for place, sign in enumerate(text) if not gone(text, place)) for text in texts)
+    return any(list(tokens(text)) != list(tokens(other)) for text, other in zip(texts, without, strict=True))
 
 
 def _joins(text: str, place: int) -> bool:

@@ -54,6 +54,12 @@ class Units:
         matrix.data[:] = 1
         return matrix
 
+    @cached_property
+    def repetition(self) -> float:
+        """Chance that two units drawn at random are the same."""
+        share = np.bincount(self.ids) / max(1, len(self.ids))
+        return float((share**2).sum())
+
     def words(self, ids: Sequence[int] | IntArray) -> str:
         """Some units as a text: blanks between words, none between characters of unspaced scripts."""
         parts = [self.vocabulary[place] for place in ids]
