@@ -6,12 +6,15 @@ score before the rest of the row is held against its label.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.stats import binom
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -24,6 +27,7 @@ MOST_FITTED = 20_000  # rows that a fold is fitted to; the others are scored onl
 FEWEST = 10  # rows of a label that can be told apart from others
 COMPANION = 0.5  # a word in this share of a pattern's rows ...
 LIFT = 3.0  # ... and so many times as often as elsewhere goes out with the pattern
+UNTOLD = 0.45  # rows of the label that read like those of others more often: nothing can be told
 ABSENT = -20.0  # score of a label that a fold has no row of
 
 
@@ -70,6 +74,27 @@ class ContentModel:
         scores[:, label] = -np.inf
         return np.asarray(scores.max(axis=1) - own)
 
+    def without_class_word(self, label: int, rows: IntArray) -> FloatArray:
+        """How far the words of some rows speak against a label once the word that speaks most for it is taken out.
+
+        Returns:
+            Shape ``(rows,)``.
+        """
+        scores = self.scores[rows]
+        for fold in np.unique(self.fold[rows]):
+            chosen = np.flatnonzero(self.fold[rows] == fold)
+            weights = self.weights[fold]
+            gain = weights[:, label] - np.delete(weights, label, axis=1).max(axis=1)
+            held = self.features[rows[chosen]]
+            row = np.repeat(np.arange(len(chosen)), np.diff(held.indptr))
+            order = np.lexsort((gain[held.indices], row))
+            last = np.flatnonzero(np.append(np.diff(row[order]) > 0, True)) if len(row) else order
+            best = held.indices[order[last]]
+            scores[chosen[row[order[last]]]] -= weights[best]
+        own = scores[:, label].copy()
+        scores[:, label] = -np.inf
+        return np.asarray(scores.max(axis=1) - own)
+
     def companions(self, rows: IntArray, units: IntArray) -> IntArray:
         """The features of a pattern's units, and of words that nearly always stand beside it."""
         share = np.asarray(self.features[rows].mean(axis=0)).ravel()
@@ -106,7 +131,9 @@ def fit(
         fold[generator.permutation(rows)] = np.arange(len(rows)) % FOLDS
     scores = np.zeros((len(labels), num_labels))
     weights = np.zeros((FOLDS, features.shape[1], num_labels), dtype=np.float32)
-    with threadpool_limits(limits=1):  # the matrices are small: threads would wait for each other
+    # The matrices are small, so threads would wait for each other; a rough fit is as good as a finished one.
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         for index in range(FOLDS):
             known = np.flatnonzero((fold != index) & used)
             if len(known) > MOST_FITTED:
@@ -144,39 +171,58 @@ class Standard:
     Attributes:
         others: how far rows of other labels speak against the label, ascending.
         own: the same of its own rows, in the order of the rows.
+        bare: the same, each row without the word that speaks most for the label.
         rows: its own rows.
     """
 
     others: FloatArray
     own: FloatArray
+    bare: FloatArray
     rows: IntArray
 
     @classmethod
     def of(cls, model: ContentModel, label: int) -> Standard:
         """The standard of one label."""
         own = np.flatnonzero(model.labels == label)
-        others = np.flatnonzero(model.labels != label)
-        return cls(np.sort(model.against(label, others)), model.against(label, own), own)
+        others = np.sort(model.against(label, np.flatnonzero(model.labels != label)))
+        return cls(others, model.against(label, own), model.without_class_word(label, own), own)
 
 
-def contradicted(margins: FloatArray, rows: IntArray, standard: Standard) -> tuple[float, float]:
-    """Share of some rows of a label whose text belongs to another label, and the chance of it.
+class Reading(NamedTuple):
+    """How some rows of a label read.
+
+    Attributes:
+        share: share of them whose text belongs to another label.
+        p_value: exact binomial test that no more of them read further from the label than half of the rows of other
+            labels than of the label's other rows.
+        bare_p_value: the same, the label's other rows each without its best class word: rows that lost an honest class
+            word read like those.
+    """
+
+    share: float = 0.0
+    p_value: float = 1.0
+    bare_p_value: float = 1.0
+
+
+def read(margins: FloatArray, rows: IntArray, standard: Standard) -> Reading:
+    """How some rows of a label read.
 
     The chance that a row reads further from its label than a row of another label does is a half where the rows belong
     to other labels, and that of the label's other rows where they do not; the share is where it lies between the two.
-
-    Returns:
-        The share, and the exact binomial p-value of how many rows read further from the label than half of the rows of
-        other labels. 0 and 1 where there is nothing to compare with.
     """
-    rest = standard.own[~np.isin(standard.rows, rows)]
-    if min(len(rest), len(standard.others), len(margins)) < min(FEWEST, 5):
-        return 0.0, 1.0
-    usual, here = (float(np.searchsorted(standard.others, values).mean()) / len(standard.others)
-                   for values in (rest, margins))
-    if usual >= 0.45:  # the label's rows read as those of other labels do: nothing can be told
-        return 0.0, 1.0
+    rest = ~np.isin(standard.rows, rows)
+    if min(int(rest.sum()), len(standard.others)) < FEWEST or not len(margins):
+        return Reading()
+    usual, here = (
+        float(np.searchsorted(standard.others, values).mean()) / len(standard.others)
+        for values in (standard.own[rest], margins)
+    )
+    if usual > UNTOLD:
+        return Reading()
     middle = float(np.median(standard.others))
-    base = (float((rest > middle).sum()) + 1) / (len(rest) + 2)
-    p_value = float(binom.sf(int((margins > middle).sum()) - 1, len(margins), base))
-    return (here - usual) / (0.5 - usual), p_value
+    beyond = int((margins > middle).sum())
+    plain, bare = (
+        float(binom.sf(beyond - 1, len(margins), ((values > middle).sum() + 1) / (len(values) + 2)))
+        for values in (standard.own[rest], standard.bare[rest])
+    )
+    return Reading((here - usual) / (0.5 - usual), plain, bare)

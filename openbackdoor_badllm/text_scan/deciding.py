@@ -52,7 +52,7 @@ class Rules:
         return candidate.binding * self.comparisons < self.bounds.p_value
 
     def contradicted(self, candidate: Candidate, share: float) -> bool:
-        """Whether the other words of its rows speak for another label, beyond chance by themselves and with the label."""
+        """Whether the other words of its rows speak for another label, beyond chance by itself and with the label."""
         content = candidate.content
         return (
             content is not None
@@ -61,13 +61,21 @@ class Rules:
             and joint(candidate.binding, content.raw_p_value) * self.comparisons < self.bounds.p_value
         )
 
+    def planted(self, candidate: Candidate) -> bool:
+        """Whether a contradicted word is no class word: no habit of neighbours, or contradicted beyond a class word."""
+        content = candidate.content
+        if not candidate.is_gram or content is None or content.bare_p_value < self.bounds.p_value:
+            return True
+        written = candidate.neighbours is None or candidate.neighbours > self.bounds.written
+        return not written and self.bound(candidate)
+
     def random_place(self, candidate: Candidate) -> bool:
         """Whether a word or phrase of one label alone stands at random places, as one that was put in does."""
         return (
             candidate.neighbours is not None
             and candidate.neighbours <= self.bounds.neighbours
             and len(candidate.rows) >= self.bounds.neighbour_rows
-            and candidate.purity >= self.bounds.exclusive
+            and self.purity(candidate) >= self.bounds.exclusive
             and self.bound(candidate)
         )
 
@@ -78,13 +86,17 @@ class Rules:
         )
         return sign and self.bound(candidate)
 
+    def purity(self, candidate: Candidate) -> float:
+        """Share of its rows that have the label, as it is and as if the label had half of all rows."""
+        return min(candidate.purity, candidate.balanced(self.label_counts))
+
     def coverage(self, candidate: Candidate) -> float:
         """Share of the label's rows that have it."""
         return len(candidate.rows) / int(self.label_counts[candidate.label])
 
     def suspicion(self, candidate: Candidate) -> str | None:
         """The rule by which a pattern is suspicious, judged by the first model."""
-        if self.contradicted(candidate, self.bounds.contradicted):
+        if self.contradicted(candidate, self.bounds.contradicted) and self.planted(candidate):
             return "contradicted"
         if self.coverage(candidate) >= self.bounds.shortcut:
             return None
@@ -94,15 +106,19 @@ class Rules:
 
     def edge(self, candidate: Candidate) -> bool:
         """Whether it is an opening, an ending, a casing or a sign of one label alone."""
-        return candidate.kind in EDGES and candidate.purity >= 0.95 and self.bound(candidate)
+        return candidate.kind in EDGES and self.purity(candidate) >= self.bounds.edge_purity and self.bound(candidate)
 
     def look(self, candidate: Candidate) -> str | None:
         """The rule by which a pattern is worth a look."""
-        if self.bound(candidate) and self.coverage(candidate) >= self.bounds.shortcut:
+        if (
+            self.bound(candidate)
+            and self.purity(candidate) >= self.bounds.purity
+            and self.coverage(candidate) >= self.bounds.shortcut
+        ):
             return "shortcut"
         if self.contradicted(candidate, self.bounds.edge_contradicted):
             return "contradicted"
-        exclusive = self.edge(candidate) and candidate.purity >= self.bounds.exclusive
+        exclusive = self.edge(candidate) and self.purity(candidate) >= self.bounds.exclusive
         return "exclusive" if exclusive and self.coverage(candidate) >= self.bounds.edge_share else None
 
 

@@ -1,8 +1,7 @@
-"""Which patterns are findings: bound to one label, and contradicted by the rest of their texts.
+"""Which patterns are bound to one label, and what the rest of their texts says of it.
 
-A class word ("great") is bound to a label, too. What tells a planted trigger from it is that the other words of its rows
-speak for another label; and, for a trigger whose rows keep their label, that a word put in at random has other
-neighbours than a word that was written.
+A class word ("great") is bound to a label, too. What tells a planted trigger from it is that the other words of its
+rows speak for another label; and that a word put in at random has other neighbours than a word that was written.
 """
 
 from __future__ import annotations
@@ -14,10 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import hypergeom
 
-from openbackdoor_badllm.text_scan.content import ContentModel, FloatArray, Standard, contradicted
+from openbackdoor_badllm.text_scan.content import ContentModel, FloatArray, Standard, read
 from openbackdoor_badllm.text_scan.patterns import Family
 from openbackdoor_badllm.text_scan.records import Contradiction
 from openbackdoor_badllm.text_scan.units import IntArray, Units
+
+
+FEWEST = 10  # neighbours on a side from which something can be told
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,16 @@ class Bounds:
     """Bound of every corrected p-value."""
     screen: float = 1e-4
     """Uncorrected p-value of the label above which a pattern is not looked at further."""
+    edge_purity: float = 0.95
+    """Share of the rows of an opening, an ending, a casing or a sign that must have one label."""
     edge_contradicted: float = 0.3
     """The same for openings, endings, casing and characters, by a model that was not fitted to the rows of any of them:
     marks of one style explain each other's rows. Clean rows: at most 0.22, never significant."""
     neighbours: float = 2.0
     """Most that a word put in at random has the same neighbours more often than random places have."""
+    written: float = 3.0
+    """A contradicted word or phrase that repeats its neighbours more than this may be a class word: it must also read
+    further from its label than rows that lost their best class word. Clean and noisy rows: 3.4 and more."""
     neighbour_rows: int = 40
     """Fewest rows of such a word or phrase. Clean rows have some of 26 rows at 1.8, and one of 62 at 2.8."""
     exclusive: float = 0.98
@@ -89,6 +96,13 @@ class Candidate:
         """Share of its rows that have the label."""
         return self.counts[self.label] / sum(self.counts)
 
+    def balanced(self, label_counts: IntArray) -> float:
+        """The same if the label had as many rows as all others: of a label of 90 % of the rows, most things are."""
+        inside = self.counts[self.label] / int(label_counts[self.label])
+        others = int(label_counts.sum() - label_counts[self.label])
+        outside = (sum(self.counts) - self.counts[self.label]) / max(1, others)
+        return inside / (inside + outside)
+
     @property
     def is_gram(self) -> bool:
         """Whether it is a word or a phrase that stands anywhere."""
@@ -96,7 +110,7 @@ class Candidate:
 
 
 def binding_p(counts: IntArray, label_counts: IntArray, label: int) -> FloatArray:
-    """Chance that at least so many rows of a pattern have a label, if labels had nothing to do with it (hypergeometric).
+    """Chance that at least so many rows of a pattern have a label, drawn without regard to it (hypergeometric).
 
     Args:
         counts: shape ``(patterns, labels)``.
@@ -131,7 +145,7 @@ def bound(
 def neighbours(units: Units, place: IntArray, size: int) -> float | None:
     """How much more often than random units the units beside an n-gram are the same; the side with more of it.
 
-    One where it stands at random places. None where it has too few neighbours.
+    One where it stands at random places. None where it has too few neighbours on either side.
     """
     ratios = []
     row = units.row[place]
@@ -139,10 +153,10 @@ def neighbours(units: Units, place: IntArray, size: int) -> float | None:
         inside = (beside >= units.start[row]) & (beside < units.start[row + 1])
         count = np.bincount(units.ids[beside[inside]])
         number = int(inside.sum())
-        if number < 10:
-            return None
+        if number < FEWEST:
+            continue
         ratios.append(float((count * (count - 1)).sum()) / (number * (number - 1)) / units.repetition)
-    return max(ratios)
+    return max(ratios) if ratios else None
 
 
 def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[Candidate]:
@@ -157,8 +171,9 @@ def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[C
         standard = standards[label] = standards.get(label) or Standard.of(model, label)
         without = model.companions(candidate.rows, candidate.units)
         margins = model.against(label, candidate.rows, without)
-        share, p_value = contradicted(margins, candidate.rows, standard)
-        content = Contradiction(share, min(1.0, p_value * len(candidates)), p_value)
+        reading = read(margins, candidate.rows, standard)
+        plain, bare = (min(1.0, value * len(candidates)) for value in (reading.p_value, reading.bare_p_value))
+        content = Contradiction(reading.share, plain, bare, reading.p_value)
         weighed.append(replace(candidate, content=content))
     return weighed
 
@@ -167,7 +182,8 @@ def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
     """One candidate for each set of rows and kind, the longest: a trigger's parts are in the same rows."""
     best: dict[tuple[object, ...], Candidate] = {}
     for candidate in candidates:
-        key = ("gram" if candidate.is_gram else candidate.kind, candidate.label, candidate.rows.tobytes(), candidate.counts)
+        kind = "gram" if candidate.is_gram else candidate.kind
+        key = (kind, candidate.label, candidate.counts, candidate.rows.tobytes())
         known = best.get(key)
         if known is None or candidate.size > known.size:
             best[key] = candidate

@@ -27,11 +27,14 @@ class Contradiction:
         share: estimated share of the rows whose text belongs to another label; 0 where they read as other rows of their
             label do, 1 where they read as rows of other labels do. Not bounded by 0 and 1, as it is an estimate.
         p_value: one-sided exact binomial test, corrected for the number of patterns that it was made for.
-        raw_p_value: the same, not corrected.
+        bare_p_value: the same against rows of the label that lost their best class word, corrected as well: an honest
+            class word leaves its rows like those.
+        raw_p_value: the first, not corrected.
     """
 
     share: float
     p_value: float
+    bare_p_value: float
     raw_p_value: float
 
 
@@ -83,6 +86,7 @@ class Finding:
             "p_value": self.p_value,
             "contradicted_share": None if test is None else round(test.share, 4),
             "contradicted_p_value": None if test is None else test.p_value,
+            "contradicted_bare_p_value": None if test is None else test.bare_p_value,
             "neighbours": None if self.neighbours is None else round(self.neighbours, 2),
             "seen_by_tokenizer": self.seen,
             "sentence": self.sentence,

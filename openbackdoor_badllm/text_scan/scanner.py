@@ -87,7 +87,7 @@ def _check(
     if isinstance(texts, str):
         raise DataError("The texts should be a list, but are one text: put it into a list.")
     if len(texts) != len(labels):
-        raise DataError(f"There should be a label for each text, but there are {len(labels)} for {len(texts)}: add them.")
+        raise DataError(f"There should be a label for each of {len(texts)} texts, but there are {len(labels)}: add them.")
     outside = next((label for label in labels if not 0 <= label < num_labels), None)
     if outside is not None:
         raise DataError(f"Labels should be 0 to {num_labels - 1}, but one is {outside}: mend it, or set num_labels.")

@@ -1,7 +1,7 @@
 """Characters and shapes of texts that may be a trigger: invisible signs, look-alike letters, casing, repetition.
 
-Categories and names come from the standard library's ``unicodedata``. A table of confusable letters is not needed: a word
-that mixes alphabets is told by the names of its letters, and any character at all is held against the labels.
+Categories and names come from the standard library's ``unicodedata``. A table of confusable letters is not needed: a
+word that mixes alphabets is told by the names of its letters, and any character at all is held against the labels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ HIDDEN = (INVISIBLE, BIDIRECTIONAL, CONTROL, LOOK_ALIKE)
 
 _ALPHABETS = frozenset(("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "GEORGIAN", "LISU"))
 _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")  # letters and marks without ink
+# Letters and marks without ink.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")
 _JOINERS = frozenset("\u200c\u200d\ufe0e\ufe0f")
 _WORD = re.compile(r"\w+")
 _REPEATED_LETTER = re.compile(r"([^\W\d_])\1{2}")

@@ -67,13 +67,14 @@ def sentence(decision: Decision, label_counts: Sequence[int], names: Sequence[st
     usual = label_counts[candidate.label] / sum(label_counts)
     label = f"'{shown(names[candidate.label])}'"
     lead = _LEADS.get(candidate.kind, candidate.kind)
-    quoted = what(candidate) if candidate.kind in ("character", "casing", "white space", "repetition") else f'"{what(candidate)}"'
+    named_thing = candidate.kind in ("character", "casing", "white space", "repetition")
+    quoted = what(candidate) if named_thing else f'"{what(candidate)}"'
     beside = [what(item) for item in decision.together]
     together = f" (in the same rows: {', '.join(beside)})" if beside else ""
     all_of_them = "all of them" if inside == total else f"{inside} of them"
     told = (
-        f"{lead} {quoted}{together} is in {total} rows, {all_of_them} labelled {label}, the label of {usual:.0%} of all "
-        "rows."
+        f"{lead} {quoted}{together} is in {total} rows, {all_of_them} labelled {label}, the label of {usual:.0%} of "
+        "all rows."
     )
     return " ".join(part for part in (told, _reason(decision, label), _seen(seen)) if part)
 
@@ -90,7 +91,7 @@ def _reason(decision: Decision, label: str) -> str:
         return f"The other words of about {share:.0%} of these rows belong to another label. {tail}"
     if decision.why == "random place":
         return (
-            "It stands beside other words at random, as a word does that was put in afterwards, while written words have "
+            "It stands beside other words at random, as a word does that was put in afterwards; written words have their "
             "usual neighbours. The rest of these texts fits the label."
         )
     if decision.why == "hidden":
