@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -64,16 +65,17 @@ class Rules:
     def planted(self, candidate: Candidate) -> bool:
         """Whether a contradicted word is no class word: no habit of neighbours, or contradicted beyond a class word."""
         content = candidate.content
-        if not candidate.is_gram or content is None or content.bare_p_value < self.bounds.p_value:
+        if not candidate.size or content is None or content.bare_p_value < self.bounds.p_value:
             return True
-        written = candidate.neighbours is None or candidate.neighbours > self.bounds.written
-        return not written and self.bound(candidate)
+        habit = max(candidate.neighbours, default=math.inf)
+        return habit <= self.bounds.written and self.bound(candidate)
 
     def random_place(self, candidate: Candidate) -> bool:
         """Whether a word or phrase of one label alone stands at random places, as one that was put in does."""
         return (
-            candidate.neighbours is not None
-            and candidate.neighbours <= self.bounds.neighbours
+            candidate.is_gram
+            and len(candidate.neighbours) == 2
+            and max(candidate.neighbours) <= self.bounds.neighbours
             and len(candidate.rows) >= self.bounds.neighbour_rows
             and self.purity(candidate) >= self.bounds.exclusive
             and self.bound(candidate)
@@ -140,6 +142,7 @@ def decide(
         chosen += [
             (edge, "contradicted") for edge in weighed
             if rules.contradicted(edge, rules.bounds.edge_contradicted)
+            and len(edge.rows) >= rules.bounds.edge_rows
             and (edge.kind, edge.name, edge.label) not in known
         ]
     decisions, explained = _merge(chosen, Degree.SUSPICIOUS, rules.bounds, {})

@@ -18,7 +18,6 @@ from openbackdoor_badllm.text_scan.patterns import Family
 from openbackdoor_badllm.text_scan.records import Contradiction
 from openbackdoor_badllm.text_scan.units import IntArray, Units
 
-
 FEWEST = 10  # neighbours on a side from which something can be told
 
 
@@ -40,6 +39,8 @@ class Bounds:
     """Uncorrected p-value of the label above which a pattern is not looked at further."""
     edge_purity: float = 0.95
     """Share of the rows of an opening, an ending, a casing or a sign that must have one label."""
+    edge_rows: int = 20
+    """Fewest rows of one that is suspicious: a class word at the end of 9 rows was contradicted to 0.57."""
     edge_contradicted: float = 0.3
     """The same for openings, endings, casing and characters, by a model that was not fitted to the rows of any of them:
     marks of one style explain each other's rows. Clean rows: at most 0.22, never significant."""
@@ -76,7 +77,7 @@ class Candidate:
         units: what it consists of, where it is an n-gram or a pair.
         binding: uncorrected p-value of the label.
         content: what the other words of its rows say.
-        neighbours: see :class:`~.records.Finding`.
+        neighbours: see :func:`neighbours`.
         size: units of an n-gram.
     """
 
@@ -88,7 +89,7 @@ class Candidate:
     units: IntArray
     binding: float
     content: Contradiction | None = None
-    neighbours: float | None = None
+    neighbours: tuple[float, ...] = ()
     size: int = 0
 
     @property
@@ -138,25 +139,25 @@ def bound(
             place = None if family.place is None else family.place[span]
             yield Candidate(
                 family.kind, name, int(label), tuple(counts[index].tolist()), rows[labels[rows] == label], own,
-                float(p_value), None, None if place is None else neighbours(units, place, len(own)), len(own),
+                float(p_value), None, () if place is None else neighbours(units, place, len(own)), len(own),
             )
 
 
-def neighbours(units: Units, place: IntArray, size: int) -> float | None:
-    """How much more often than random units the units beside an n-gram are the same; the side with more of it.
+def neighbours(units: Units, place: IntArray, size: int) -> tuple[float, ...]:
+    """How much more often than random units the units beside an n-gram are the same; one where it stands at random.
 
-    One where it stands at random places. None where it has too few neighbours on either side.
+    Returns:
+        For each side on which it has enough neighbours.
     """
     ratios = []
     row = units.row[place]
     for beside in (place - 1, place + size):
         inside = (beside >= units.start[row]) & (beside < units.start[row + 1])
-        count = np.bincount(units.ids[beside[inside]])
         number = int(inside.sum())
-        if number < FEWEST:
-            continue
-        ratios.append(float((count * (count - 1)).sum()) / (number * (number - 1)) / units.repetition)
-    return max(ratios) if ratios else None
+        if number >= FEWEST:
+            count = np.bincount(units.ids[beside[inside]])
+            ratios.append(float((count * (count - 1)).sum()) / (number * (number - 1)) / units.repetition)
+    return tuple(ratios)
 
 
 def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[Candidate]:

@@ -87,7 +87,7 @@ def _check(
     if isinstance(texts, str):
         raise DataError("The texts should be a list, but are one text: put it into a list.")
     if len(texts) != len(labels):
-        raise DataError(f"There should be a label for each of {len(texts)} texts, but there are {len(labels)}: add them.")
+        raise DataError(f"Each of {len(texts)} texts should have a label, but there are {len(labels)}: add the others.")
     outside = next((label for label in labels if not 0 <= label < num_labels), None)
     if outside is not None:
         raise DataError(f"Labels should be 0 to {num_labels - 1}, but one is {outside}: mend it, or set num_labels.")
@@ -125,7 +125,7 @@ def _finding(
         p_value=min(1.0, candidate.binding * comparisons),
         rows=tuple(candidate.rows.tolist()),
         contradiction=candidate.content,
-        neighbours=candidate.neighbours,
+        neighbours=max(candidate.neighbours, default=None),
         together=tuple(what(item) for item in decision.together),
         seen=seen,
         sentence=sentence(decision, label_counts.tolist(), names, seen),

@@ -91,7 +91,7 @@ def _reason(decision: Decision, label: str) -> str:
         return f"The other words of about {share:.0%} of these rows belong to another label. {tail}"
     if decision.why == "random place":
         return (
-            "It stands beside other words at random, as a word does that was put in afterwards; written words have their "
+            "It stands beside other words at random, as a word does that was put in afterwards; written words have "
             "usual neighbours. The rest of these texts fits the label."
         )
     if decision.why == "hidden":
