@@ -23,6 +23,7 @@ from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
 from openbackdoor_badllm.evaluation.console import printable
 from openbackdoor_badllm.openbackdoor.host_options import add_host, take_host
 from openbackdoor_badllm.reading import load_json
+from openbackdoor_badllm.text_scan.command import add_scan
 
 if TYPE_CHECKING:
     from openbackdoor_badllm.training.store import Store
@@ -97,6 +98,8 @@ def command_parser() -> argparse.ArgumentParser:
     audit.add_argument("--label-names", metavar="A,B,...", help="class names in the order of their indices")
     _add_run(audit, example="train.epochs=3 or defender.llm.backend=openai", out="runs/audit-<rows>-<hash>")
     audit.set_defaults(run=_audit)
+
+    add_scan(commands)
 
     show = commands.add_parser(
         "show",

@@ -67,7 +67,7 @@ class ContentModel:
         scores = self.scores[rows]
         if without is not None and len(without):
             held = self.features[rows][:, without]
-            for fold in np.unique(self.fold[rows]):
+            for fold in range(FOLDS):
                 chosen = np.flatnonzero(self.fold[rows] == fold)
                 scores[chosen] -= held[chosen] @ self.weights[fold][without]
         own = scores[:, label].copy()
@@ -81,7 +81,7 @@ class ContentModel:
             Shape ``(rows,)``.
         """
         scores = self.scores[rows]
-        for fold in np.unique(self.fold[rows]):
+        for fold in range(FOLDS):
             chosen = np.flatnonzero(self.fold[rows] == fold)
             weights = self.weights[fold]
             gain = weights[:, label] - np.delete(weights, label, axis=1).max(axis=1)

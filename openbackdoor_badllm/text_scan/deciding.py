@@ -68,7 +68,7 @@ class Rules:
         if not candidate.size or content is None or content.bare_p_value < self.bounds.p_value:
             return True
         habit = max(candidate.neighbours, default=math.inf)
-        return habit <= self.bounds.written and self.bound(candidate)
+        return habit <= self.bounds.written and len(candidate.rows) >= self.bounds.few_rows
 
     def random_place(self, candidate: Candidate) -> bool:
         """Whether a word or phrase of one label alone stands at random places, as one that was put in does."""
@@ -142,7 +142,7 @@ def decide(
         chosen += [
             (edge, "contradicted") for edge in weighed
             if rules.contradicted(edge, rules.bounds.edge_contradicted)
-            and len(edge.rows) >= rules.bounds.edge_rows
+            and len(edge.rows) >= rules.bounds.few_rows
             and (edge.kind, edge.name, edge.label) not in known
         ]
     decisions, explained = _merge(chosen, Degree.SUSPICIOUS, rules.bounds, {})

@@ -39,8 +39,9 @@ class Bounds:
     """Uncorrected p-value of the label above which a pattern is not looked at further."""
     edge_purity: float = 0.95
     """Share of the rows of an opening, an ending, a casing or a sign that must have one label."""
-    edge_rows: int = 20
-    """Fewest rows of one that is suspicious: a class word at the end of 9 rows was contradicted to 0.57."""
+    few_rows: int = 20
+    """Fewest rows of one that is suspicious (a class word at the end of 9 clean rows was contradicted to 0.57), and
+    fewest from which the neighbours of a contradicted word say something."""
     edge_contradicted: float = 0.3
     """The same for openings, endings, casing and characters, by a model that was not fitted to the rows of any of them:
     marks of one style explain each other's rows. Clean rows: at most 0.22, never significant."""

@@ -71,9 +71,10 @@ def sentence(decision: Decision, label_counts: Sequence[int], names: Sequence[st
     quoted = what(candidate) if named_thing else f'"{what(candidate)}"'
     beside = [what(item) for item in decision.together]
     together = f" (in the same rows: {', '.join(beside)})" if beside else ""
+    verb = "stand" if candidate.kind == "phrase" else "stands"
     all_of_them = "all of them" if inside == total else f"{inside} of them"
     told = (
-        f"{lead} {quoted}{together} is in {total} rows, {all_of_them} labelled {label}, the label of {usual:.0%} of "
+        f"{lead} {quoted}{together} {verb} in {total} rows, {all_of_them} labelled {label}, the label of {usual:.0%} of "
         "all rows."
     )
     return " ".join(part for part in (told, _reason(decision, label), _seen(seen)) if part)
