@@ -74,8 +74,13 @@ class ContentModel:
         scores[:, label] = -np.inf
         return np.asarray(scores.max(axis=1) - own)
 
-    def without_class_word(self, label: int, rows: IntArray) -> FloatArray:
-        """How far the words of some rows speak against a label once the word that speaks most for it is taken out.
+    def without_class_words(self, label: int, rows: IntArray, words: int) -> FloatArray:
+        """How far the words of some rows speak against a label once those that speak most for it are taken out.
+
+        Args:
+            label: the label.
+            rows: the rows.
+            words: how many words of each row.
 
         Returns:
             Shape ``(rows,)``.
@@ -87,10 +92,10 @@ class ContentModel:
             gain = weights[:, label] - np.delete(weights, label, axis=1).max(axis=1)
             held = self.features[rows[chosen]]
             row = np.repeat(np.arange(len(chosen)), np.diff(held.indptr))
-            order = np.lexsort((gain[held.indices], row))
-            last = np.flatnonzero(np.append(np.diff(row[order]) > 0, True)) if len(row) else order
-            best = held.indices[order[last]]
-            scores[chosen[row[order[last]]]] -= weights[best]
+            order = np.lexsort((-gain[held.indices], row))
+            rank = np.arange(len(row)) - held.indptr[:-1][row]
+            out = rank < words
+            np.subtract.at(scores, chosen[row[out]], weights[held.indices[order[out]]])
         own = scores[:, label].copy()
         scores[:, label] = -np.inf
         return np.asarray(scores.max(axis=1) - own)
@@ -171,7 +176,7 @@ class Standard:
     Attributes:
         others: how far rows of other labels speak against the label, ascending.
         own: the same of its own rows, in the order of the rows.
-        bare: the same, each row without the word that speaks most for the label.
+        bare: the same, each row without the words that speak most for the label.
         rows: its own rows.
     """
 
@@ -181,11 +186,11 @@ class Standard:
     rows: IntArray
 
     @classmethod
-    def of(cls, model: ContentModel, label: int) -> Standard:
-        """The standard of one label."""
+    def of(cls, model: ContentModel, label: int, words: int) -> Standard:
+        """The standard of one label, for patterns of some words."""
         own = np.flatnonzero(model.labels == label)
         others = np.sort(model.against(label, np.flatnonzero(model.labels != label)))
-        return cls(others, model.against(label, own), model.without_class_word(label, own), own)
+        return cls(others, model.against(label, own), model.without_class_words(label, own, words), own)
 
 
 class Reading(NamedTuple):
@@ -195,8 +200,8 @@ class Reading(NamedTuple):
         share: share of them whose text belongs to another label.
         p_value: exact binomial test that no more of them read further from the label than half of the rows of other
             labels than of the label's other rows.
-        bare_p_value: the same, the label's other rows each without its best class word: rows that lost an honest class
-            word read like those.
+        bare_p_value: the same, the label's other rows each without its best class words: rows that lost honest class
+            words read like those.
     """
 
     share: float = 0.0

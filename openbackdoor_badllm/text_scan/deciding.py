@@ -14,6 +14,7 @@ from openbackdoor_badllm.text_scan.signs import HIDDEN, is_hidden
 from openbackdoor_badllm.text_scan.units import IntArray
 
 EDGES = ("opening", "ending", "casing", "character", "white space", "repetition")
+WHOLE = 0.95  # a longer phrase that is in fewer of the rows is a trigger with a neighbour
 MOST_EDGES = 4  # openings, endings and so on that are shown to be worth a look, for each kind
 
 
@@ -68,7 +69,8 @@ class Rules:
         if not candidate.size or content is None or content.bare_p_value < self.bounds.p_value:
             return True
         habit = max(candidate.neighbours, default=math.inf)
-        return habit <= self.bounds.written and len(candidate.rows) >= self.bounds.few_rows
+        enough = len(candidate.rows) >= self.bounds.few_rows or self.bound(candidate)
+        return habit <= self.bounds.written and enough
 
     def random_place(self, candidate: Candidate) -> bool:
         """Whether a word or phrase of one label alone stands at random places, as one that was put in does."""
@@ -165,7 +167,8 @@ def _merge(
     while left:
         first = left[0][0]
         alike = [item for item in left if item[0].label == first.label and _overlap(item[0], first) >= bounds.same]
-        best, why = max(alike, key=_telling)
+        whole = [item for item in alike if len(item[0].rows) >= WHOLE * len(first.rows)]
+        best, why = max(whole, key=_telling)
         known = explained.setdefault(best.label, set())
         if len(known.intersection(best.rows.tolist())) < bounds.echo * len(best.rows):
             beside = [item for item, _ in alike if item is not best and _adds(item, best)]
@@ -176,12 +179,11 @@ def _merge(
     return decisions, explained
 
 
-def _telling(item: tuple[Candidate, str]) -> tuple[bool, bool, int, int]:
-    """What is shown of patterns with the same rows: words before shapes, long before short, groups before one sign."""
+def _telling(item: tuple[Candidate, str]) -> tuple[int, int, bool, bool]:
+    """What is shown of patterns with the same rows: long phrases before short ones and before signs, an ending before
+    a phrase that stands nowhere else, a sign before its group."""
     candidate = item[0]
-    return candidate.is_gram, candidate.kind in ("opening", "ending"), candidate.size or len(candidate.name), len(
-        candidate.rows
-    )
+    return candidate.size, len(candidate.rows), candidate.kind in ("opening", "ending"), len(candidate.name) == 1
 
 
 def _overlap(one: Candidate, other: Candidate) -> float:

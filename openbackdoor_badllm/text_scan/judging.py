@@ -19,6 +19,7 @@ from openbackdoor_badllm.text_scan.records import Contradiction
 from openbackdoor_badllm.text_scan.units import IntArray, Units
 
 FEWEST = 10  # neighbours on a side from which something can be told
+MOST_CLASS_WORDS = 3  # of a phrase: a longer one has no more of them
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Bounds:
     """Share of the rows of an opening, an ending, a casing or a sign that must have one label."""
     few_rows: int = 20
     """Fewest rows of one that is suspicious (a class word at the end of 9 clean rows was contradicted to 0.57), and
-    fewest from which the neighbours of a contradicted word say something."""
+    fewest from which the neighbours of a contradicted word say something where the label alone is not more than
+    chance."""
     edge_contradicted: float = 0.3
     """The same for openings, endings, casing and characters, by a model that was not fitted to the rows of any of them:
     marks of one style explain each other's rows. Clean rows: at most 0.22, never significant."""
@@ -49,7 +51,7 @@ class Bounds:
     """Most that a word put in at random has the same neighbours more often than random places have."""
     written: float = 3.0
     """A contradicted word or phrase that repeats its neighbours more than this may be a class word: it must also read
-    further from its label than rows that lost their best class word. Clean and noisy rows: 3.4 and more."""
+    further from its label than rows that lost as many class words. Clean and noisy rows: 3.4 and more."""
     neighbour_rows: int = 40
     """Fewest rows of such a word or phrase. Clean rows have some of 26 rows at 1.8, and one of 62 at 2.8."""
     exclusive: float = 0.98
@@ -166,11 +168,11 @@ def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[C
     candidates = _distinct(candidates)
     if model is None:
         return candidates
-    standards: dict[int, Standard] = {}
+    standards: dict[tuple[int, int], Standard] = {}
     weighed = []
     for candidate in candidates:
-        label = candidate.label
-        standard = standards[label] = standards.get(label) or Standard.of(model, label)
+        label, words = candidate.label, min(max(1, candidate.size), MOST_CLASS_WORDS)
+        standard = standards[label, words] = standards.get((label, words)) or Standard.of(model, label, words)
         without = model.companions(candidate.rows, candidate.units)
         margins = model.against(label, candidate.rows, without)
         reading = read(margins, candidate.rows, standard)
@@ -181,15 +183,15 @@ def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[C
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """One candidate for each set of rows and kind, the longest: a trigger's parts are in the same rows."""
-    best: dict[tuple[object, ...], Candidate] = {}
-    for candidate in candidates:
+    """Of candidates of a kind with the same rows the longest, as the parts of a trigger are in the same rows, too."""
+    kept: dict[tuple[object, ...], list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda item: -item.size):
         kind = "gram" if candidate.is_gram else candidate.kind
-        key = (kind, candidate.label, candidate.counts, candidate.rows.tobytes())
-        known = best.get(key)
-        if known is None or candidate.size > known.size:
-            best[key] = candidate
-    return list(best.values())
+        same = kept.setdefault((kind, candidate.label, candidate.counts, candidate.rows.tobytes()), [])
+        units = set(candidate.units.tolist())
+        if all(units.isdisjoint(other.units.tolist()) for other in same):
+            same.append(candidate)
+    return [candidate for same in kept.values() for candidate in same]
 
 
 def joint(first: float, second: float) -> float:

@@ -27,7 +27,7 @@ class Contradiction:
         share: estimated share of the rows whose text belongs to another label; 0 where they read as other rows of their
             label do, 1 where they read as rows of other labels do. Not bounded by 0 and 1, as it is an estimate.
         p_value: one-sided exact binomial test, corrected for the number of patterns that it was made for.
-        bare_p_value: the same against rows of the label that lost their best class word, corrected as well: an honest
+        bare_p_value: the same against rows of the label that lost as many class words, corrected as well: an honest
             class word leaves its rows like those.
         raw_p_value: the first, not corrected.
     """

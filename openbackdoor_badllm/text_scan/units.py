@@ -68,9 +68,9 @@ class Units:
 
 def split_units(text: str) -> list[str]:
     """The units of one text, in lower case; characters without a shape are left out, so that they cut no word."""
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return _ASCII_UNIT.findall(text.lower())
-    shaped = "".join(sign for sign in text if sign.isascii() or unicodedata.category(sign) not in ("Cf", "Cs"))
+    shaped = "".join(sign for sign in text if sign.isspace() or unicodedata.category(sign)[0] != "C")
     return _UNIT.findall(shaped.lower())
 
 

@@ -74,8 +74,8 @@ def sentence(decision: Decision, label_counts: Sequence[int], names: Sequence[st
     verb = "stand" if candidate.kind == "phrase" else "stands"
     all_of_them = "all of them" if inside == total else f"{inside} of them"
     told = (
-        f"{lead} {quoted}{together} {verb} in {total} rows, {all_of_them} labelled {label}, the label of {usual:.0%} of "
-        "all rows."
+        f"{lead} {quoted}{together} {verb} in {total} rows, {all_of_them} labelled {label}; of all rows, {usual:.0%} "
+        "have that label."
     )
     return " ".join(part for part in (told, _reason(decision, label), _seen(seen)) if part)
 
