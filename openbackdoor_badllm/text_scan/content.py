@@ -58,21 +58,28 @@ class ContentModel:
         """How often the highest held-out score is that of the row's label."""
         return float((self.scores.argmax(axis=1) == self.labels).mean())
 
-    def against(self, label: int, rows: IntArray, without: IntArray | None = None) -> FloatArray:
-        """How far the words of some rows speak against a label, some features taken out: the best other score less its.
+    def against(self, label: int, rows: IntArray) -> FloatArray:
+        """How far some rows speak against a label: the best other score less that of the label, shape ``(rows,)``."""
+        return _margins(self.scores[rows], label)
 
-        Returns:
-            Shape ``(rows,)``.
+    def against_without(self, label: int, rows: IntArray, units: IntArray) -> FloatArray:
+        """The same without the words of a pattern, and without those that nearly always stand beside it.
+
+        Args:
+            label: the label.
+            rows: the rows with the pattern.
+            units: the units of the pattern.
         """
+        held = self.features[rows]
+        share = np.bincount(held.indices, minlength=len(self.usual)) / len(rows)
+        out = (share >= COMPANION) & (share >= LIFT * self.usual)
+        own = self.number[units]
+        out[own[own >= 0]] = True
+        row = np.repeat(np.arange(len(rows)), np.diff(held.indptr))
+        gone = out[held.indices]
         scores = self.scores[rows]
-        if without is not None and len(without):
-            held = self.features[rows][:, without]
-            for fold in range(FOLDS):
-                chosen = np.flatnonzero(self.fold[rows] == fold)
-                scores[chosen] -= held[chosen] @ self.weights[fold][without]
-        own = scores[:, label].copy()
-        scores[:, label] = -np.inf
-        return np.asarray(scores.max(axis=1) - own)
+        np.subtract.at(scores, row[gone], self.weights[self.fold[rows][row[gone]], held.indices[gone]])
+        return _margins(scores, label)
 
     def without_class_words(self, label: int, rows: IntArray, words: int) -> FloatArray:
         """How far the words of some rows speak against a label once those that speak most for it are taken out.
@@ -96,16 +103,13 @@ class ContentModel:
             rank = np.arange(len(row)) - held.indptr[:-1][row]
             out = rank < words
             np.subtract.at(scores, chosen[row[out]], weights[held.indices[order[out]]])
-        own = scores[:, label].copy()
-        scores[:, label] = -np.inf
-        return np.asarray(scores.max(axis=1) - own)
+        return _margins(scores, label)
 
-    def companions(self, rows: IntArray, units: IntArray) -> IntArray:
-        """The features of a pattern's units, and of words that nearly always stand beside it."""
-        share = np.asarray(self.features[rows].mean(axis=0)).ravel()
-        beside = np.flatnonzero((share >= COMPANION) & (share >= LIFT * self.usual))
-        own = self.number[units]
-        return np.union1d(beside, own[own >= 0])
+
+def _margins(scores: FloatArray, label: int) -> FloatArray:
+    own = scores[:, label].copy()
+    scores[:, label] = -np.inf
+    return np.asarray(scores.max(axis=1) - own)
 
 
 def fit(
@@ -175,22 +179,30 @@ class Standard:
 
     Attributes:
         others: how far rows of other labels speak against the label, ascending.
-        own: the same of its own rows, in the order of the rows.
-        bare: the same, each row without the words that speak most for the label.
-        rows: its own rows.
+        size: rows of the label.
+        further: for each of its rows, share of the rows of other labels that read less far from it; 0 for other rows.
+        beyond: whether it reads further from it than half of them.
+        bare: the same once the row has lost the words that speak most for the label.
     """
 
     others: FloatArray
-    own: FloatArray
-    bare: FloatArray
-    rows: IntArray
+    size: int
+    further: FloatArray
+    beyond: npt.NDArray[np.bool_]
+    bare: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, model: ContentModel, label: int, words: int) -> Standard:
         """The standard of one label, for patterns of some words."""
         own = np.flatnonzero(model.labels == label)
         others = np.sort(model.against(label, np.flatnonzero(model.labels != label)))
-        return cls(others, model.against(label, own), model.without_class_words(label, own, words), own)
+        further, beyond, bare = np.zeros(len(model.labels)), *np.zeros((2, len(model.labels)), dtype=bool)
+        if len(others):
+            margins, middle = model.against(label, own), np.median(others)
+            further[own] = np.searchsorted(others, margins) / len(others)
+            beyond[own] = margins > middle
+            bare[own] = model.without_class_words(label, own, words) > middle
+        return cls(others, len(own), further, beyond, bare)
 
 
 class Reading(NamedTuple):
@@ -215,19 +227,16 @@ def read(margins: FloatArray, rows: IntArray, standard: Standard) -> Reading:
     The chance that a row reads further from its label than a row of another label does is a half where the rows belong
     to other labels, and that of the label's other rows where they do not; the share is where it lies between the two.
     """
-    rest = ~np.isin(standard.rows, rows)
-    if min(int(rest.sum()), len(standard.others)) < FEWEST or not len(margins):
+    rest = standard.size - len(rows)
+    if min(rest, len(standard.others)) < FEWEST or not len(rows):
         return Reading()
-    usual, here = (
-        float(np.searchsorted(standard.others, values).mean()) / len(standard.others)
-        for values in (standard.own[rest], margins)
-    )
+    usual = float(standard.further.sum() - standard.further[rows].sum()) / rest
     if usual > UNTOLD:
         return Reading()
-    middle = float(np.median(standard.others))
-    beyond = int((margins > middle).sum())
+    here = float(np.searchsorted(standard.others, margins).mean()) / len(standard.others)
+    beyond = int((margins > np.median(standard.others)).sum())
     plain, bare = (
-        float(binom.sf(beyond - 1, len(margins), ((values > middle).sum() + 1) / (len(values) + 2)))
-        for values in (standard.own[rest], standard.bare[rest])
+        float(binom.sf(beyond - 1, len(rows), (int(known.sum()) - int(known[rows].sum()) + 1) / (rest + 2)))
+        for known in (standard.beyond, standard.bare)
     )
     return Reading((here - usual) / (0.5 - usual), plain, bare)

@@ -19,6 +19,7 @@ from openbackdoor_badllm.text_scan.records import Contradiction
 from openbackdoor_badllm.text_scan.units import IntArray, Units
 
 FEWEST = 10  # neighbours on a side from which something can be told
+MOST_WEIGHED = 10_000  # candidates at most, those that are bound most
 MOST_CLASS_WORDS = 3  # of a phrase: a longer one has no more of them
 
 
@@ -165,7 +166,7 @@ def neighbours(units: Units, place: IntArray, size: int) -> tuple[float, ...]:
 
 def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[Candidate]:
     """Adds what the other words of the candidates' rows say, corrected for the number of candidates."""
-    candidates = _distinct(candidates)
+    candidates = sorted(_distinct(candidates), key=lambda item: item.binding)[:MOST_WEIGHED]
     if model is None:
         return candidates
     standards: dict[tuple[int, int], Standard] = {}
@@ -173,8 +174,7 @@ def weigh(candidates: Iterable[Candidate], model: ContentModel | None) -> list[C
     for candidate in candidates:
         label, words = candidate.label, min(max(1, candidate.size), MOST_CLASS_WORDS)
         standard = standards[label, words] = standards.get((label, words)) or Standard.of(model, label, words)
-        without = model.companions(candidate.rows, candidate.units)
-        margins = model.against(label, candidate.rows, without)
+        margins = model.against_without(label, candidate.rows, candidate.units)
         reading = read(margins, candidate.rows, standard)
         plain, bare = (min(1.0, value * len(candidates)) for value in (reading.p_value, reading.bare_p_value))
         content = Contradiction(reading.share, plain, bare, reading.p_value)
