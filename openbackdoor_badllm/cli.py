@@ -1,6 +1,6 @@
-"""The command line: ``badllmtg defend``, ``audit``, ``benchmark``, ``show``, ``report`` and ``doctor``.
+"""The command line: ``badllmtg defend``, ``audit``, ``scan``, ``benchmark``, ``show``, ``report`` and ``doctor``.
 
-Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of ours, 2 bad input,
+Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of ours, 2 bad input, 3 found,
 130 interrupted.
 """
 
