@@ -14,7 +14,7 @@ from openbackdoor_badllm.text_scan.signs import HIDDEN, is_hidden
 from openbackdoor_badllm.text_scan.units import IntArray
 
 EDGES = ("opening", "ending", "casing", "character", "white space", "repetition")
-WHOLE = 0.95  # a longer phrase that is in fewer of the rows is a trigger with a neighbour
+WHOLE = 0.9  # a longer phrase that is in fewer of the rows is a trigger with a neighbour
 MOST_EDGES = 4  # openings, endings and so on that are shown to be worth a look, for each kind
 
 
