@@ -66,7 +66,9 @@ class Rules:
     def planted(self, candidate: Candidate) -> bool:
         """Whether a contradicted word is no class word: no habit of neighbours, or contradicted beyond a class word."""
         content = candidate.content
-        if not candidate.size or content is None or content.bare_p_value < self.bounds.p_value:
+        if candidate.kind == "pair" or not candidate.size or content is None:
+            return True
+        if content.bare_p_value < self.bounds.p_value:
             return True
         habit = max(candidate.neighbours, default=math.inf)
         enough = len(candidate.rows) >= self.bounds.few_rows or self.bound(candidate)
