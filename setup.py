@@ -37,6 +37,7 @@ INSTALL_REQUIRES = [
     "numpy>=1.26",  # the first with wheels for Python 3.12
     "scikit-learn>=1.4.2",  # the first that runs on numpy 2
     "scipy>=1.13",  # the first that runs on numpy 2
+    "threadpoolctl>=3.1",  # scikit-learn brings it
     "pyyaml>=6.0.2",  # the first with wheels for Python 3.13
     "rich>=13.0",
     "pydantic>=2.7",  # the first that takes a field's description from its docstring; openai brings it

@@ -1,4 +1,4 @@
-"""The command line: ``badllmtg audit``, ``repair``, ``defend``, ``benchmark``, ``show``, ``report`` and ``doctor``.
+"""The command line: ``badllmtg audit``, ``scan``, ``repair``, ``defend``, ``benchmark``, ``show``, ``report`` and ``doctor``.
 
 Each command has a module. Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of
 ours, 2 bad input, 3 found (``--fail-on``), 130 interrupted.
@@ -21,11 +21,13 @@ from openbackdoor_badllm.cli.audit import audit_config
 from openbackdoor_badllm.cli.common import EXIT_CODES
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, UserError
 from openbackdoor_badllm.evaluation.console import printable
+from openbackdoor_badllm.text_scan.command import add_scan
 
 __all__ = ["audit_config", "command_parser", "main"]
 
 WELCOME = """badllmtg finds and removes backdoors from text classifiers. Type one of these:
 
+  badllmtg scan rows.csv                      a first look in seconds, without a model
   badllmtg audit rows.csv                     is there a backdoor in these labelled texts?
   badllmtg audit rows.csv --model DIR         ... and in the classifier that was trained on them?
   badllmtg audit rows.csv --fail-on backdoor  for a pipeline: exit code 3 where one is found
@@ -69,6 +71,7 @@ def command_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"badllmtg {openbackdoor_badllm.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     audit.add_command(commands)
+    add_scan(commands)
     repair.add_command(commands)
     defend.add_command(commands)
     reading.add_commands(commands)
