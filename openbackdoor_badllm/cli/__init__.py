@@ -1,4 +1,4 @@
-"""The command line: ``badllmtg audit``, ``scan``, ``repair``, ``defend``, ``benchmark``, ``show``, ``report`` and ``doctor``.
+"""The command line: ``badllmtg audit``, ``scan``, ``repair``, ``defend``, ``benchmark``, ``show`` and others.
 
 Each command has a module. Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 a defect of
 ours, 2 bad input, 3 found (``--fail-on``), 130 interrupted.
