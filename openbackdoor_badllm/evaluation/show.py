@@ -39,26 +39,22 @@ def story(folder: Path) -> dict[str, Any]:
     llm = report.get("llm") or {}
     dialogue = {_fingerprint(line): line for line in _transcript(folder / TRANSCRIPT)}
     rounds = []
-    for pairs, number, note in _rounds(tried, llm.get("rounds", [])):
+    for (label, iteration), number, note in _rounds(tried, llm.get("rounds", [])):
         line = dialogue.get(note.get("question", ""), {})
-        for place, (label, iteration) in enumerate(pairs):
-            asked = place == 0  # a question about all labels is told once
-            rounds.append(
-                {
-                    "label": label,
-                    "iteration": iteration,
-                    "question": number,
-                    "asked": _last_message(line) if asked else None,
-                    "answer": (line.get("answer") or {}).get("text") if asked else None,
-                    "outcome": note.get("outcome") if asked else None,
-                    "candidates_kept": note.get("kept") if asked else None,
-                    "candidates_dropped": note.get("dropped") if asked else None,
-                    "proposals": sorted(
-                        (item for item in tried if (item["label"], item["iteration"]) == (label, iteration)),
-                        key=_worst_first, reverse=True,
-                    ),
-                }
-            )
+        proposals = [item for item in tried if (item["label"], item["iteration"]) == (label, iteration)]
+        rounds.append(
+            {
+                "label": label,
+                "iteration": iteration,
+                "question": number,
+                "asked": _last_message(line),
+                "answer": (line.get("answer") or {}).get("text"),
+                "outcome": note.get("outcome"),
+                "candidates_kept": note.get("kept"),
+                "candidates_dropped": note.get("dropped"),
+                "proposals": sorted(proposals, key=_worst_first, reverse=True),
+            }
+        )
     return {
         "generator": report["generator"],
         "backdoor": report["backdoor"],
@@ -77,10 +73,11 @@ def story(folder: Path) -> dict[str, Any]:
 
 def _rounds(
     tried: Sequence[Mapping[str, Any]], notes: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[list[tuple[int, int]], int | None, Mapping[str, Any]]]:
-    """The rounds in their order: (label, iteration) pairs, the number of the question to a model, and its note.
+) -> Iterator[tuple[tuple[int, int], int | None, Mapping[str, Any]]]:
+    """The rounds in their order: label and iteration, the number of the question to a model, and its note.
 
-    Statistics come first. The answer to one question may be tried on several labels, or on none.
+    Statistics come first. The answer to one question may be tried on several labels, or on none; the question is told
+    with the first of them.
     """
     asked = [
         [(note["label"], note["iteration"])] if "iteration" in note else [(pair[0], pair[1]) for pair in note["tried"]]
@@ -89,9 +86,10 @@ def _rounds(
     known = {pair for pairs in asked for pair in pairs}
     for pair in dict.fromkeys((item["label"], item["iteration"]) for item in tried):
         if pair not in known:
-            yield [pair], None, {}
+            yield pair, None, {}
     for number, (pairs, note) in enumerate(zip(asked, notes, strict=True), start=1):
-        yield pairs or [(note["label"], 0)], None if "iteration" in note else number, note
+        for place, pair in enumerate(pairs or [(note["label"], 0)]):
+            yield pair, None if "iteration" in note else number, {} if place else note
 
 
 def as_markdown(told: dict[str, Any]) -> str:
@@ -152,7 +150,7 @@ def _outcome(told: dict[str, Any]) -> Iterator[str]:
     if told["usage"]:
         yield f"Language model: {usage_text(told['usage'])}"
     if told["part"]:
-        yield told["part"]
+        yield printable(told["part"])
     if told["stopped_by"]:
         yield f"The language model was given up: {told['stopped_by']}"
 

@@ -133,7 +133,7 @@ class Questions:
         """The short form: one question about one label, few rows in contrast pairs, a numbered list as the answer."""
         odd = _window(group.rows, PAIRS, turn)
         plain = [text for other in survey.groups for text in other.ordinary]
-        tried = [scored.trigger.text for scored in group.search.history[-BEST:]]
+        tried = [scored.trigger.written for scored in group.search.history[-BEST:]]
         values = {
             "label": group.label,
             "pairs": [(quoted(text), quoted(_alike(text, plain))) for text in odd],
@@ -200,9 +200,9 @@ def _evidence(found: Found, label: int) -> str:
     trigger, reward = found.trigger, found.report
     turned = f"turns {round(reward.flip_rate * reward.texts)} of {reward.texts} other texts into label {label}"
     if not trigger.is_insertion:
-        return f"rewrite {quoted(trigger.text)}: {turned}"
+        return f"rewrite {quoted(trigger.written)}: {turned}"
     rows = f"in {found.target_rows} rows of label {label} and {found.other_rows} others"
-    return f"{trigger.kind.value} {quoted(trigger.text)}: {rows}, {turned}"
+    return f"{trigger.kind.value} {quoted(trigger.written)}: {rows}, {turned}"
 
 
 def _gain(group: Group, scored: Scored) -> float:
@@ -226,7 +226,7 @@ def _tried(scored: Scored) -> dict[str, Any]:
         "flips": round(100 * scored.reward.flip_rate),
         "kind": scored.trigger.kind.value,
         "position": scored.trigger.position.value,
-        "text": quoted(scored.trigger.text),
+        "text": quoted(scored.trigger.written),
         "reason": scored.reason,
     }
 

@@ -115,6 +115,7 @@ SAID = {
         "Texts with “cf”, “I watch this 3D movie” are given label 1 (good)", "100.0% → 7.0%", "20 of 31 are shown",
         "The language model was given up", "5,200", "0.0123", '{"candidates": []}',
         "Label 1 (good), iteration 1, question 1: 1 accepted", "Label 0 (bad), iteration 0, question 2",
+        "calls it “old prose” (the victim confirms it: 7 of 8",
         "Of 3 questions to the language model 2 were answered", "not measured", "flagged.csv",
     ),
     "benchmark": (

@@ -47,6 +47,10 @@ def results(change: Change = same, *, llm: bool = False) -> dict[str, Any]:
         "target_method": "robust",
         "triggers": [found(change("cf")), found(change("I watch this 3D movie"), kind="sentence")],
         "style": {"rows": 12, "separation": 1.5, "marks": [change("unto"), change("thou")]},
+        "style_name": {
+            "text": change("old prose"), "by": "llm" if llm else "marks", "instruction": "", "confirmed": True,
+            "flipped": 7, "texts": 8,
+        },
         "unlearning": {
             "moved": 0.9, "usual": 0.2, "rows": 20, "others": 30, "falls_more": 0.97, "p_value": 1.2e-06,
         },
