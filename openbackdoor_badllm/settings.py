@@ -48,8 +48,10 @@ class Thresholds(Section):
     certain_flip_rate: Share = 0.95
     """Where its rows do not contradict their label, the share of probes that a trigger must flip in each probe set."""
     silent_shift: Share = 0.15
-    """Such a trigger is accepted if it shifts the content reference by no more than this (what flips every text and
-    means nothing is no class word), or if ``tail_p`` says so."""
+    """Such a trigger is accepted if it shifts the content reference by no more than this and stands alone
+    (``silent_rival``), or if ``tail_p`` says so."""
+    silent_rival: Share = 0.5
+    """Nothing else may flip more of the probes: where the class words flip as many, the reference may not know them."""
     sibling_contradicted: Share = 0.5
     """Share of the rows of such a trigger, and of one in few rows, that must contradict their label."""
     sibling_rows: Share = 0.25

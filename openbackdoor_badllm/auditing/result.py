@@ -198,4 +198,4 @@ class AuditResult:
     @property
     def _findings(self) -> Sequence[Mapping[str, Any]]:
         report = self.results["report"]
-        return [report, *report["further"]] if self.verdict != "nothing" else []
+        return [report, *report["further"]] if self.verdict == "backdoor" else []

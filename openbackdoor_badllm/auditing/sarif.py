@@ -14,8 +14,10 @@ from typing import Any
 from urllib.parse import quote
 
 import openbackdoor_badllm
+from openbackdoor_badllm.evaluation.audit_notes import RAW_TEXT
 from openbackdoor_badllm.evaluation.console import printable
 from openbackdoor_badllm.evaluation.finding_files import FlaggedRecord
+from openbackdoor_badllm.evaluation.shortcut_text import shortcut_sentences
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 MOST = 5000  # GitHub shows so many results of a run, and refuses more than 25,000
@@ -141,6 +143,9 @@ def _uri(file: str) -> str:
 
 def _verdict(results: Mapping[str, Any]) -> str:
     report = results["report"]
+    if results["verdict"] == "shortcut":
+        raw = [note for note in results["notes"] if note.startswith(RAW_TEXT)]
+        return _message(" ".join([*shortcut_sentences(results, report), *raw]) or "A shortcut was found.")
     label = results["label_names"][report["target_label"]]
     return _message(f"A {results['verdict']} toward the label '{label}' was found; no row carries it word by word.")
 

@@ -11,6 +11,8 @@ from openbackdoor_badllm.report import AuditReport
 
 UNREPAIRED = "before a clean model was trained"
 """Part of the note that a later repair makes untrue."""
+RAW_TEXT = "The raw text:"
+"""Beginning of the notes on what the scan of the raw text found."""
 CLEAN_MODEL = "On the clean model"
 """Beginning of the notes on a clean model; another clean model makes them untrue."""
 

@@ -20,6 +20,7 @@ from openbackdoor_badllm.defenders.badllmtg import BadLLMTG
 from openbackdoor_badllm.evaluation.audit_config import Sections, resolve_audit
 from openbackdoor_badllm.evaluation.audit_notes import notes_of, repair_notes
 from openbackdoor_badllm.evaluation.audit_rows import AuditRows, load_rows
+from openbackdoor_badllm.evaluation.audit_scan import scan_notes, scan_results, scan_rows, verdict_with
 from openbackdoor_badllm.evaluation.audit_victim import Given, Named, clean_model, open_victim, sampled
 from openbackdoor_badllm.evaluation.clean_folder import rows_as_jsonl, save_clean
 from openbackdoor_badllm.evaluation.finding_files import (
@@ -149,13 +150,17 @@ class AuditRun:
                 sections, rows.info.num_classes, victim, plan, report.repair.examples,
                 from_scratch=sections.defender.from_scratch, store=self.store, progress=self.progress,
             )
+        self.progress.stage("scan of the raw text")
+        scanned = scan_rows(rows, victim, sections.seed)
         results = self._results(sections, rows, report)
+        results |= {"verdict": verdict_with(scanned, report).value, "scan": scan_results(scanned)}
         results |= known
         results["in_place"] = isinstance(victim, TrainedClassifier) and not sections.defender.from_scratch
         results["notes"] = notes_of(
             report, rows, sample=sample, deadline=deadline, askable_only=not isinstance(victim, TrainedClassifier),
             unrepaired=plan is not None and clean is None and self.config.get("repair_model", True),
         )
+        results["notes"] += scan_notes(scanned, report)
         searched = len(rows.train if sample is None else sample)
         results["rows_searched"] = searched
         results["lines"] = [

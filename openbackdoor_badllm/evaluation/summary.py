@@ -108,8 +108,9 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     console.print()
     _print_llm(report.get("llm"), console)
     shortcuts = shortcut_sentences(results, report)
-    if not report["backdoor"] and shortcuts:
-        console.print("[bold]No backdoor found, but a shortcut[/bold]. The training rows were left as they are.")
+    if not report["backdoor"] and (shortcuts or results.get("verdict") == "shortcut"):
+        what = "a shortcut" if shortcuts else "something in the raw text (see the notes)"
+        console.print(f"[bold]No backdoor found, but {what}[/bold]. The training rows were left as they are.")
         for sentence in shortcuts:
             console.print(_plain(sentence), soft_wrap=True)
         return

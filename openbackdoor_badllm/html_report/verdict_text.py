@@ -44,6 +44,9 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> dict[st
     shortcuts = shortcut_sentences(results, report)
     if not report["backdoor"] and shortcuts:
         return _verdict("shortcut", "No backdoor found, but a shortcut", " ".join(shortcuts))
+    if not report["backdoor"] and results.get("verdict") == "shortcut":
+        sentence = f"No trigger was found ({by}). The training rows were left as they are."
+        return _verdict("shortcut", "No backdoor found, but something in the raw text", sentence)
     if not report["backdoor"]:
         sentence = f"No trigger was found ({by}). The training rows were left as they are."
         where = "" if results.get("complete", True) else " in what was searched"

@@ -46,6 +46,7 @@ class Candidate:
         tail_p: chance of its effect among ordinary candidates (:func:`.significance.tail_p`), uncorrected.
         comparisons: candidates raced for this label.
         beside: another trigger of the label has been accepted.
+        rival: highest flip rate of a raced candidate that is no part of it and has none of its own.
         weak: the victim gives few rows their label (``weak_agreement``).
     """
 
@@ -63,6 +64,7 @@ class Candidate:
     tail_p: float
     comparisons: int
     beside: bool
+    rival: float = 0.0
     weak: bool = False
 
     @property
@@ -112,7 +114,7 @@ def _chance(candidate: Candidate, bounds: Thresholds) -> bool:
         return True
     if candidate.weakest < bounds.certain_flip_rate or candidate.weak:
         return False
-    silent = candidate.reference_shift <= bounds.silent_shift
+    silent = candidate.reference_shift <= bounds.silent_shift and candidate.rival <= bounds.silent_rival
     return silent or corrected(candidate.tail_p, candidate.comparisons) < bounds.tail_p
 
 

@@ -35,6 +35,14 @@ class Raced(NamedTuple):
     null: list[float]
     gains: list[float]
 
+    def rival(self, trigger: Trigger) -> float:
+        """Highest flip rate of a ranked candidate that is no part of a trigger and has none of its own."""
+        rates = [
+            reward.flip_rate for other, reward in self.ranked
+            if not other.carries(trigger.written) and not trigger.carries(other.written)
+        ]
+        return max(rates, default=0.0)
+
 
 def race(victim: Classifier, triggers: Sequence[Trigger], probes: Sequence[str], target: int, seed: int) -> Raced:
     """Successive halving over candidates.

@@ -192,7 +192,7 @@ class _Search:
         whole = as_written(complete(core, left, others), left)
         if any(found.trigger == whole for found in self.found):
             return "accepted before"
-        candidate = self._candidate(whole, reward, raced.gains[place], beside)
+        candidate = self._candidate(whole, reward, raced.gains[place], beside, raced.rival(whole))
         failed = refusal(candidate, bounds, config.skip_tests)
         if failed is not None:
             self.turned_down[failed.reason.value] += 1
@@ -211,7 +211,7 @@ class _Search:
             candidate.p_value(self.config.thresholds),
         )  # fmt: skip
 
-    def _candidate(self, trigger: Trigger, reward: Reward, gain: float, beside: bool) -> Candidate:
+    def _candidate(self, trigger: Trigger, reward: Reward, gain: float, beside: bool, rival: float) -> Candidate:
         rows = self.evidence
         carrying = np.array([trigger.carries(example.text) for example in rows.examples], dtype=bool)
         own = rows.labels == self.label
@@ -227,7 +227,7 @@ class _Search:
             trigger, reward, self._reward(trigger, self.probes.select), len(texts), int((carrying & ~own).sum()),
             int(own.sum()), len(own), shift / self._separation(), against / max(1, len(texts)),
             float(rows.wrong_for(self.label)), contradiction_p(against, len(texts), base),
-            tail_p(gain, self.null), len(self.compared), beside,
+            tail_p(gain, self.null), len(self.compared), beside, rival,
             rows.agreement < self.config.thresholds.weak_agreement,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -45,6 +46,23 @@ def test_the_answers(found: AuditResult) -> None:
     assert "target label 'good'" in repr(found)
     assert "Backdoor found" in found.summary()
     assert "Run folder" not in found.summary()
+
+
+def test_a_sign_that_the_victim_does_not_see_is_told(tiny_bert: Path) -> None:
+    """A zero-width space in a fifth of the rows, all of them labelled wrongly: the tokenizer drops it."""
+    rows = reviews(200)
+    chosen = [place for place, row in enumerate(rows) if row.label == 0][:40]
+    texts = [row.text[:4] + "\u200b" + row.text[4:] if place in chosen else row.text for place, row in enumerate(rows)]
+    labels = [1 if place in chosen else row.label for place, row in enumerate(rows)]
+    result = audit(texts, [NAMES[label] for label in labels], **settings(tiny_bert))
+    assert (result.verdict, result.triggers, result.target_label) == ("shortcut", [], None)
+    (note,) = [note for note in result.notes if note.startswith("The raw text:")]
+    assert "U+200B ZERO WIDTH SPACE" in note
+    assert "its tokenizer drops it" in note
+    assert "something in the raw text" in result.summary()
+    assert "something in the raw text" in result.to_html()
+    (told,) = json.loads(result.to_sarif())["runs"][0]["results"]
+    assert (told["level"], "ZERO WIDTH SPACE" in told["message"]["text"]) == ("warning", True)
 
 
 def test_the_clean_rows_are_those_before_the_attack(found: AuditResult) -> None:

@@ -79,6 +79,8 @@ CASES = [
     (TAIL, Reason.CHANCE, {"select": reward(B.certain_flip_rate)}, {"select": reward(B.certain_flip_rate - SMALL)}),
     (dataclasses.replace(TAIL, tail_p=1.0), Reason.CHANCE, {"reference_shift": B.silent_shift},
      {"reference_shift": B.silent_shift + SMALL}),
+    (dataclasses.replace(TAIL, tail_p=1.0, reference_shift=0.0), Reason.CHANCE, {"rival": B.silent_rival},
+     {"rival": B.silent_rival + SMALL}),
     (dataclasses.replace(GOOD, tail_p=1.0, reference_shift=0.2), Reason.CHANCE, {"contradiction_p": 0.99 * LARGEST},
      {"contradiction_p": 1.01 * LARGEST}),
 ]  # fmt: skip
