@@ -10,10 +10,13 @@ from openbackdoor_badllm.section import Count, Natural, Section, Seed, Share
 class Thresholds(Section):
     """Section ``defender.thresholds``: every bound by which the method decides.
 
-    Calibrated on (MiniLM, 1,600 rows, seed 42): SST-2 with badnets, addsent, stylebkd, synbkd and clean; HSOL with
-    stylebkd, synbkd and clean; Yelp with stylebkd; clean AG News. The shift of the content reference was also looked at
-    on HSOL badnets and addsent and on AG News addsent. Not calibrated by these: the flip rates and shares of stage (b),
-    which were chosen for 0.1.0 on all twelve pairs, and ``repaired_flip_rate``. None of these is an evaluation set.
+    Calibrated on (MiniLM, 1,600 rows, seed 42): SST-2 with badnets, addsent, stylebkd, synbkd, two further styles
+    (Shakespeare, lyrics) and clean; HSOL with stylebkd, synbkd and clean; Yelp with stylebkd; OLID with word
+    substitution and a syntax; hate-speech with the Bible's style; clean AG News; and, of 1,200 rows of SST-2, two words
+    together, words that act only together, three kinds mixed, a clean-label word, 25 % wrong labels. The shift of the
+    content reference was also looked at on HSOL badnets and addsent and on AG News addsent. Not calibrated by these:
+    the flip rates and shares of stage (b), which were chosen for 0.1.0 on all twelve pairs, ``weak_agreement``,
+    ``repaired_flip_rate`` and ``planted_flip_rate``. None of these is an evaluation set.
     """
 
     flip_rate: Share = 0.85
@@ -42,6 +45,8 @@ class Thresholds(Section):
     joint_p: Share = 0.001
     """Chance that the rows of an ordinary n-gram, without it, contradict their label as often (one-sided binomial test)
     and that it shifts the victim as far (``tail_p``), by Fisher's method; corrected for the number of candidates."""
+    sibling_p: Share = 0.01
+    """The same beside an accepted trigger: where there is one, a second is likelier."""
     tail_p: Share = 0.05
     """Chance that an ordinary n-gram of the label shifts the victim as far, from an exponential tail fitted to the
     candidates that lost; corrected for their number. Decides where the rows do not contradict their label."""

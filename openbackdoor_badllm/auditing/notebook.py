@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from openbackdoor_badllm.auditing.result import AuditResult
 
 ROWS, TRIGGERS, LONGEST = 10, 12, 160
-HEADINGS = {"backdoor": "Backdoor found", "shortcut": "A shortcut, perhaps honest", "nothing": "No backdoor found"}
+HEADINGS = {
+    "backdoor": "Backdoor found", "shortcut": "No backdoor found, but something to look at",
+    "nothing": "No backdoor found",
+}  # fmt: skip
 
 
 def as_notebook(result: AuditResult) -> str:
@@ -21,8 +24,6 @@ def as_notebook(result: AuditResult) -> str:
     if result.verdict == "nothing" and not result.complete:
         heading += " in what was searched"
     parts = [Markup("<strong>{}</strong>").format(heading)]
-    if result.probability is not None:
-        parts.append(Markup(" (probability {:.2f})").format(result.probability))
     if result.target_label is not None:
         parts.append(Markup(". Target label: <code>{}</code>").format(_text(result.target_label)))
     if result.triggers:

@@ -106,7 +106,7 @@ class Repairing:
             VictimError: the audited model cannot be had again.
         """
         texts = [row.text for row in self.rows.train]
-        sections = Sections.of(self.config).for_rows(self.config["victim"], texts)
+        sections = Sections.of(self.config).for_rows(self.config, texts)
         store = Store(self.cache) if self.cache is not None else None
         victim = self.victim
         if victim is None and not from_scratch:

@@ -72,12 +72,6 @@ class AuditResult:
         return str(self.results["verdict"])
 
     @property
-    def probability(self) -> float | None:
-        """How likely there is a backdoor, in [0, 1]; None where that is not known."""
-        value = self.results["probability"]
-        return None if value is None else float(value)
-
-    @property
     def triggers(self) -> list[str]:
         """What was inserted into texts, strongest first; empty where a style is the trigger, or nothing was found."""
         return [str(item["text"]) for part in self._findings for item in part["triggers"]]
@@ -186,8 +180,7 @@ class AuditResult:
     def __repr__(self) -> str:
         told = ", ".join(repr(text[:40]) for text in self.triggers[:5])
         found = f", target label {self.target_label!r}, triggers [{told}], {len(self.flagged)} rows flagged"
-        sure = "" if self.probability is None else f", probability {self.probability:.2f}"
-        return f"<AuditResult: {self.verdict}{sure}{found if self._findings else ''}>"
+        return f"<AuditResult: {self.verdict}{found if self._findings else ''}>"
 
     def _repr_html_(self) -> str:
         return as_notebook(self)

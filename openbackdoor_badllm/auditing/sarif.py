@@ -67,7 +67,7 @@ def as_sarif(results: Mapping[str, Any], flagged: Sequence[FlaggedRecord]) -> di
         ],
         "results": told,
         "properties": {
-            "verdict": results["verdict"], "probability": results["probability"], "complete": results["complete"],
+            "verdict": results["verdict"], "complete": results["complete"],
             "rows": results["rows"],
         },
     }  # fmt: skip

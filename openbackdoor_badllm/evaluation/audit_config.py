@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ SECTIONS = (
 SMALL = PROFILES["desk"].train  # few rows and a small model learn nothing at the rate of a large one
 LARGE = {**PAPER_TRAIN, "ckpt": "last"}
 FEWEST_SAMPLED = 20
+FEWEST_STEPS = 100
+"""Of the training of a victim: in fewer it does not learn the labels, let alone a trigger."""
 
 
 def resolve_audit(
@@ -64,7 +67,9 @@ def resolve_audit(
     refuse_unknown(config, SECTIONS, "audit")
     for section in ("rows", "victim", "train", "defender"):
         want_section(section, config[section])
-    config["train"] = {**(SMALL if config["victim"].get("path") == "minilm" else LARGE), **config["train"]}
+    usual = SMALL if config["victim"].get("path") == "minilm" else LARGE
+    # How many epochs depends on the rows, which are not read yet: see Sections.for_rows.
+    config["train"] = {**{key: value for key, value in usual.items() if key != "epochs"}, **config["train"]}
     config["defender"].setdefault("seed", seed)
     config["defender"].setdefault("from_scratch", False)
     if config["defender"].get("name") != "badllmtg":
@@ -105,9 +110,14 @@ class Sections(NamedTuple):
             config["seed"],
         )
 
-    def for_rows(self, keys: Mapping[str, Any], texts: Sequence[str]) -> Sections:
-        """With the length that a victim trained on these rows reads, where the keys of ``victim`` do not say it."""
-        return self._replace(victim=with_length(self.victim, keys, texts))
+    def for_rows(self, config: Mapping[str, Any], texts: Sequence[str]) -> Sections:
+        """With what the rows decide where the config does not: how much of a text a victim reads, and its epochs."""
+        train = self.train
+        if "epochs" not in config["train"]:
+            usual = SMALL if self.victim.path == "minilm" else LARGE
+            steps = math.ceil(max(1, len(texts)) / train.batch_size)
+            train = train.replace(epochs=max(usual["epochs"], math.ceil(FEWEST_STEPS / steps)))
+        return self._replace(victim=with_length(self.victim, config["victim"], texts), train=train)
 
     def spec(self, num_labels: int) -> TrainSpec:
         """How a victim of so many classes is trained. No clean dev rows are known, so the last epoch is kept."""

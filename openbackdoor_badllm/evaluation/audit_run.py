@@ -136,7 +136,7 @@ class AuditRun:
         more = self.config.get("more_files", ())
         rows = load_rows(self.config["rows"], more_files=more, names=names, table=self.table)
         sample, keys = sampled(self.config, rows), self.config["victim"]
-        sections = sections.for_rows(keys, [row.text for row in rows.train])
+        sections = sections.for_rows(self.config, [row.text for row in rows.train])
         victim = open_victim(sections, rows, sample, given, keys, store=self.store, progress=self.progress)
         name = str(self.config["model"] or "in memory") if given is not None else None
         known = examine(victim, blind(rows.train), rows.info, given=name)
@@ -193,7 +193,6 @@ class AuditRun:
         return {
             "schema_version": SCHEMA_VERSION,
             "verdict": report.verdict.value,
-            "probability": getattr(report, "probability", None),
             "complete": not (report.unsearched or report.unasked),
             "dataset": rows.name,
             "rows": len(rows.train),

@@ -48,8 +48,9 @@ def scan_notes(scanned: TextScan, report: AuditReport) -> list[str]:
     """What the scan found beside the audit, a sentence each."""
     left = unexplained(scanned, report)
     notes = [
-        f"{RAW_TEXT} {finding.sentence} The victim does not follow it"
-        + (", as its tokenizer drops it; another model may." if finding.seen is False else ".")
+        f"{RAW_TEXT} {finding.sentence} "
+        + ("The victim cannot follow it, as its tokenizer drops it; another model may." if finding.seen is False
+           else "No trigger that the victim follows explains it.")
         for finding in left[:MOST_NOTES]
     ]
     if len(left) > MOST_NOTES:

@@ -79,7 +79,7 @@ class Candidate:
         """
         error = math.sqrt(self.contradicted * (1 - self.contradicted) / max(1, self.target_rows))
         foreign = self.contradicted + error >= bounds.like_others * self.usual
-        return foreign and self._joint_p < bounds.joint_p
+        return foreign and self._joint_p < (bounds.sibling_p if self.beside else bounds.joint_p)
 
     @property
     def _joint_p(self) -> float:

@@ -281,7 +281,7 @@ class _Search:
         most = max((found.target_rows for found in self.found if found.trigger.marks_its_rows), default=0)
         for found in [item for item in self.found if item.trigger in self.accepted]:
             few = found.trigger.marks_its_rows and found.target_rows < bounds.sibling_rows * most
-            against = found.contradicted >= bounds.sibling_contradicted and found.p_value < bounds.joint_p
+            against = found.contradicted >= bounds.sibling_contradicted and found.p_value < bounds.sibling_p
             if few and not against:
                 sentence = f"in {found.target_rows} rows only, beside {most} of another trigger"
                 self._take_back(found, Reason.ECHO, sentence)

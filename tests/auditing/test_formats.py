@@ -44,7 +44,7 @@ def test_json_fits_its_schema(found: AuditResult) -> None:
     check.validate(json.loads(found.to_json()))
     check.validate(found.results)  # results.json, --json
     check.validate(json.loads(spoilt(found).to_json()))
-    for key, value in (("verdict", "maybe"), ("probability", 2), ("schema_version", "2.0"), ("rows", -1)):
+    for key, value in (("verdict", "maybe"), ("cut_rows", 2), ("schema_version", "2.0"), ("rows", -1)):
         with pytest.raises(jsonschema.ValidationError):
             check.validate({**found.to_dict(), key: value})
 

@@ -81,6 +81,8 @@ CASES = [
      {"reference_shift": B.silent_shift + SMALL}),
     (dataclasses.replace(TAIL, tail_p=1.0, reference_shift=0.0), Reason.CHANCE, {"rival": B.silent_rival},
      {"rival": B.silent_rival + SMALL}),
+    (dataclasses.replace(BESIDE, tail_p=1.0, reference_shift=0.2, contradiction_p=2 * LARGEST), Reason.CHANCE,
+     {"beside": True}, {"beside": False}),
     (dataclasses.replace(GOOD, tail_p=1.0, reference_shift=0.2), Reason.CHANCE, {"contradiction_p": 0.99 * LARGEST},
      {"contradiction_p": 1.01 * LARGEST}),
 ]  # fmt: skip
