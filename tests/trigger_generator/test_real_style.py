@@ -54,7 +54,7 @@ def told(bert: Path, kind: str) -> Unlearning:
     first, second = halves(poisoned, rng)
     others = np.array([k for k in np.flatnonzero(evidence.contradicted & (evidence.labels == 1)) if k not in poisoned])
     before = victim.logits([row.text for row in made[:20]])
-    result = unlearn(victim, evidence, 1, first, second, others, rng)
+    result = unlearn(victim, evidence, 1, first, second, others, evidence.held_out, rng)
     np.testing.assert_array_equal(victim.logits([row.text for row in made[:20]]), before)  # it is left as it was
     return result
 
