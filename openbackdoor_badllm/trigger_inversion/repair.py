@@ -8,6 +8,7 @@ that carry it and gives them the label that their text says.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,8 +132,9 @@ def fine_tuning_rows(examples: Sequence[Example], parts: Sequence[Part], *, seed
     """The rows on which a trained victim is trained further, so that the triggers lose their effect.
 
     Three groups of one size: the flagged rows without the trigger under their fresh labels, clean rows with the trigger
-    under their own labels, and clean rows as they are. The victim knows the clean rows already, so their number does
-    not grow with the training set. Where nothing can be stamped, the clean rows take that place, too.
+    under their own labels, and clean rows as they are; of these so many of each label that the labels have the shares
+    that they have in the repaired rows, as far as that goes. The victim knows the clean rows already, so their number
+    does not grow with the training set. Where nothing can be stamped, the clean rows take that place, too.
 
     Args:
         examples: the poisoned training rows.
@@ -152,9 +154,26 @@ def fine_tuning_rows(examples: Sequence[Example], parts: Sequence[Part], *, seed
             stamped += stamp(balanced_sample(rest, size, rng), part.triggers, rng)
         stamped += part.rewritten
     size = max(len(relabelled), FEWEST_STAMPED) * (1 if stamped else 2)
-    rows = [*relabelled, *stamped, *rng.sample(rest, min(size, len(rest)))]
+    rows = [*relabelled, *stamped]
+    rows += _restoring(rest, rows, Counter(example.label for example in (*rest, *relabelled)), size, rng)
     rng.shuffle(rows)
     return tuple(rows)
+
+
+def _restoring(
+    rest: Sequence[Example], chosen: Sequence[Example], wanted: Counter[int], size: int, rng: random.Random
+) -> list[Example]:
+    """Clean rows that bring the label shares of the chosen rows to those that are wanted."""
+    size = min(size, len(rest))
+    there, total = Counter(example.label for example in chosen), len(chosen) + size
+    lacking = {
+        label: max(0.0, count / sum(wanted.values()) * total - there[label]) for label, count in wanted.items()
+    }
+    drawn: list[Example] = []
+    for label, count in lacking.items():
+        own = [example for example in rest if example.label == label]
+        drawn += rng.sample(own, min(len(own), round(size * count / max(1e-9, sum(lacking.values())))))
+    return drawn
 
 
 def stamp(examples: Sequence[Example], triggers: Sequence[Trigger], rng: random.Random) -> list[Example]:
