@@ -6,10 +6,9 @@ label, which trigger, which rows) with the repaired rows.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
-from openbackdoor_badllm.deadline import Deadline
+from openbackdoor_badllm.deadline import Deadline, Laps
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.protocols import Encoder, Victim
 from openbackdoor_badllm.report import AuditReport
@@ -56,7 +55,7 @@ def run_audit(
     config, progress = config or AuditConfig(), progress or Quiet()
     searched = list(examples) if sample is None else [examples[place] for place in sample]
     check(searched, num_labels, config.target_label)
-    clock = _Clock()
+    clock = Laps()
 
     progress.stage("(a) target identification")
     evidence, identification = identify(searched, victim, encoder, num_labels, config)
@@ -99,15 +98,3 @@ def check(examples: Sequence[Example], num_labels: int, target_label: int | None
         )
     if target_label is not None and target_label not in labels:
         raise DataError(f"No training row has the target label {target_label}; the labels are {sorted(labels)}.")
-
-
-class _Clock:
-    """Wall time of each stage."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self.last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.laps[name], self.last = now - self.last, now

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,16 @@ from openbackdoor_badllm.evaluation.audit_rows import AuditRows, content_digest,
 from openbackdoor_badllm.evaluation.audit_run import accuracy_line, after_repair
 from openbackdoor_badllm.evaluation.audit_victim import Named, clean_model, open_victim, sampled
 from openbackdoor_badllm.evaluation.clean_folder import save_clean
-from openbackdoor_badllm.evaluation.folder import CONFIG, MODEL, PLAN, REPAIRED, RESULTS, as_json, write_whole
+from openbackdoor_badllm.evaluation.folder import (
+    CONFIG,
+    MODEL,
+    PLAN,
+    REPAIRED,
+    RESULTS,
+    as_json,
+    read_object,
+    write_whole,
+)
 from openbackdoor_badllm.evaluation.measuring import DEFENDED
 from openbackdoor_badllm.evaluation.standard_input import STANDARD_INPUT, located
 from openbackdoor_badllm.protocols import Victim
@@ -156,7 +164,7 @@ def repair_run(folder: Path, *, from_scratch: bool, store: Store, progress: Prog
         DataError: nothing was found that could be repaired, or the rows are not there any more.
         VictimError: the audited model cannot be had again.
     """
-    config, results, plan = (_object(folder / name) for name in (CONFIG, RESULTS, PLAN))
+    config, results, plan = (read_object(folder / name) for name in (CONFIG, RESULTS, PLAN))
     if config is None or results is None or "verdict" not in results:
         raise ConfigError(f"The folder '{folder}' holds no finished audit: name the one that 'badllmtg audit' told.")
     if plan is None or not (folder / REPAIRED).is_file():
@@ -185,12 +193,3 @@ def repair_run(folder: Path, *, from_scratch: bool, store: Store, progress: Prog
     save_clean(clean.trained, folder / MODEL, names, told)
     write_whole(folder / RESULTS, as_json(told))
     return told
-
-
-def _object(file: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-

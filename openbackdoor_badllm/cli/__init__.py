@@ -16,12 +16,11 @@ from rich.console import Console
 import openbackdoor_badllm
 from openbackdoor_badllm.benchmark.command import add_arguments
 from openbackdoor_badllm.benchmark.command import run as run_benchmark
-from openbackdoor_badllm.cli import audit, defend, reading, repair
+from openbackdoor_badllm.cli import audit, defend, reading, repair, scan
 from openbackdoor_badllm.cli.audit import audit_config
 from openbackdoor_badllm.cli.common import EXIT_CODES
 from openbackdoor_badllm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, UserError
 from openbackdoor_badllm.evaluation.console import printable
-from openbackdoor_badllm.text_scan.command import add_scan
 
 __all__ = ["audit_config", "command_parser", "main"]
 
@@ -71,7 +70,7 @@ def command_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"badllmtg {openbackdoor_badllm.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     audit.add_command(commands)
-    add_scan(commands)
+    scan.add_command(commands)
     repair.add_command(commands)
     defend.add_command(commands)
     reading.add_commands(commands)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from openbackdoor_badllm.training.store import Store
 
 EXIT_CODES = (
-    "exit codes: 0 done; 1 a defect of this program; 2 bad input, told in one sentence; 3 found (audit --fail-on); "
+    "exit codes: 0 done; 1 a defect of this program; 2 bad input, told in one sentence; 3 found (--fail-on); "
     "130 interrupted"
 )
 Commands = Any

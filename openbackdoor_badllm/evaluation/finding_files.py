@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from openbackdoor_badllm.evaluation.audit_rows import Place
-from openbackdoor_badllm.evaluation.folder import FLAGGED, SEARCH, RunFolder, as_written
+from openbackdoor_badllm.evaluation.folder import FLAGGED, SEARCH, RunFolder, read_cells
 from openbackdoor_badllm.report import AuditReport, Backdoor
 from openbackdoor_badllm.rows import Row
 from openbackdoor_badllm.trigger_inversion.attribution import FlaggedRow
@@ -142,14 +141,7 @@ def read_records(file: Path) -> list[FlaggedRecord]:
     Raises:
         KeyError, ValueError: it is none of this version.
     """
-    if not file.is_file():
-        return []
-    before = csv.field_size_limit(2**31 - 1)  # a row may be a book; the limit is the module's and is put back
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            return [_record({key: as_written(cell) for key, cell in row.items()}) for row in csv.DictReader(stream)]
-    finally:
-        csv.field_size_limit(before)
+    return [_record(cells) for cells in read_cells(file)]
 
 
 def _record(cells: Mapping[str, str]) -> FlaggedRecord:

@@ -164,6 +164,19 @@ def as_written(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and safe_cell(cell[1:]) == cell else cell
 
 
+def read_cells(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a CSV file that a run left, cells as they were written; none where there is no such file."""
+    if not path.is_file():
+        return
+    before = csv.field_size_limit(2**31 - 1)  # a row may be a book; the limit is the module's and is put back
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+            for row in csv.DictReader(line.replace("\0", "\ufffd") for line in stream):
+                yield {name: as_written(str(cell or "")) for name, cell in row.items() if name is not None}
+    finally:
+        csv.field_size_limit(before)
+
+
 def as_json(value: Any) -> str:
     """Indented JSON, line end included; numbers that are nan or infinite, which JSON has not, become null."""
     return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
@@ -172,6 +185,15 @@ def as_json(value: Any) -> str:
 def config_hash(config: Mapping[str, Any], digits: int = 8) -> str:
     """Hex digits that name a config."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:digits]
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def file_hash(path: Path) -> str:

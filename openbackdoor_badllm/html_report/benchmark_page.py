@@ -10,11 +10,10 @@ from openbackdoor_badllm.benchmark.digest import digest
 from openbackdoor_badllm.benchmark.records import NONE, Record, group_of, mean_of, pair_of
 from openbackdoor_badllm.benchmark.tables import sections
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import RESULTS
+from openbackdoor_badllm.evaluation.folder import RESULTS, read_object
 from openbackdoor_badllm.html_report.page import percent, relative, render
 from openbackdoor_badllm.html_report.pictures.benchmark import benchmark_pictures
 from openbackdoor_badllm.html_report.pictures.canvas import Picture, label
-from openbackdoor_badllm.html_report.run_source import read_object
 from openbackdoor_badllm.openbackdoor.host import UPSTREAM
 
 TABLE, PLAN, GRID, FAILURE = "table.json", "plan.json", "grid.yaml", "failure.json"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openbackdoor_badllm.errors import ConfigError
-from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, SEARCH, TRACE, as_written
+from openbackdoor_badllm.evaluation.folder import CONFIG, FLAGGED, RESULTS, SEARCH, TRACE, read_cells, read_object
 from openbackdoor_badllm.evaluation.show import story
 
 SHOWN_ROWS = 20
@@ -61,21 +58,12 @@ def open_run(folder: Path) -> RunFiles:
     _add_references(files, folder)
     if results.get("report") and (folder / SEARCH).is_file():
         files.story = story(folder)
-    for row in _records(folder / FLAGGED):
+    for row in read_cells(folder / FLAGGED):
         files.flagged_count += 1
         if files.flagged_count <= SHOWN_ROWS:
-            files.flagged.append({name: as_written(str(cell or "")[:KEPT]) for name, cell in row.items()})
+            files.flagged.append({name: cell[:KEPT] for name, cell in row.items()})
     files.trace = read_trace(folder / TRACE)
     return files
-
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def read_trace(path: Path) -> dict[str, npt.NDArray[Any]] | None:
@@ -85,18 +73,6 @@ def read_trace(path: Path) -> dict[str, npt.NDArray[Any]] | None:
             return {name: data[name] for name in ("steps", "confidence", "labels", "poisoned")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-
-
-def _records(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a CSV file, whatever stands in them."""
-    if not path.is_file():
-        return
-    before = csv.field_size_limit(2**31 - 1)  # a row may be a book; the limit is the module's and is put back
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as stream:
-            yield from csv.DictReader(line.replace("\0", "\ufffd") for line in stream)
-    finally:
-        csv.field_size_limit(before)
 
 
 def _add_references(files: RunFiles, folder: Path) -> None:

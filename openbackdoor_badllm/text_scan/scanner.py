@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from openbackdoor_badllm.deadline import Laps
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.text_scan import content
 from openbackdoor_badllm.text_scan.deciding import Decision, Rules, decide
@@ -50,7 +50,7 @@ def scan(
         DataError: there are not as many labels as texts, a label is none of the classes, or a name is missing.
     """
     _check(texts, labels, num_labels, label_names)
-    clock = _Clock()
+    clock = Laps()
     numbers = np.asarray(labels, dtype=np.int64)
     label_counts = np.bincount(numbers, minlength=num_labels)
     names = list(label_names) if label_names is not None else [str(label) for label in range(num_labels)]
@@ -172,15 +172,3 @@ def _of_duplicates(twice: Duplicates, labels: IntArray, num_labels: int) -> list
                 )
             )
     return found
-
-
-class _Clock:
-    """Wall time of each part."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self.last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.laps[name], self.last = now - self.last, now

@@ -193,13 +193,13 @@ class _Stage:
         return True
 
     def _look_for_style(self, label: int) -> None:
+        if not self.config.search.style:
+            return
         evidence, own = self.evidence, self.evidence.labels == label
         marking = [item.trigger for item in self.searches[label].found if item.trigger.marks_its_rows]
         carrying = np.array(
             [any(trigger.carries(example.text) for trigger in marking) for example in evidence.examples], dtype=bool
         )
-        if not self.config.search.style:
-            return
         if (carrying & own).sum() < self.config.thresholds.style_beside * own.sum():
             carrying[:] = False  # so few may be marks of the style
         self.progress.stage(f"(b) rows of label {label} that share a style")

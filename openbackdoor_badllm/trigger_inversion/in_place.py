@@ -20,8 +20,8 @@ from openbackdoor_badllm.trigger_generator.trigger import Trigger
 from openbackdoor_badllm.trigger_inversion.repair_check import (
     RepairCheck,
     RepairProbes,
-    SharedPattern,
-    antidote,
+    counterexamples,
+    moved,
     planted,
 )
 
@@ -113,18 +113,19 @@ def repair_in_place(
     It ends when no inserted trigger flips more probes than :attr:`Thresholds.repaired_flip_rate` allows and nothing
     else that the repaired rows share moves a label, after ``fine_tune_epochs`` at the latest.
     """
-    rows, repaired = list(plan.rows), trained
+    rows, repaired, bounds = list(plan.rows), trained, config.thresholds
+    before = moved(trained, plan.probes, config.seed)
     for epoch in range(config.fine_tune_epochs):
         progress.stage(f"(c) train the victim further on {len(rows)} rows, epoch {epoch + 1}")
         spec = trained.spec.replace(
             epochs=1, ckpt="last", warm_up_epochs=0.1, seed=derive(config.seed, "fine-tune", epoch)
         )
         repaired = train_classifier(spec, rows, start=repaired, store=store, progress=progress)
-        found = _planted(trained, repaired, plan, config)
+        found = planted(before, moved(repaired, plan.probes, config.seed), bounds.planted_flip_rate)
         worst = max(plan.flips(repaired, config.seed).values(), default=0.0)
-        if worst <= config.thresholds.repaired_flip_rate and not found:
+        if worst <= bounds.repaired_flip_rate and not found:
             break
-        rows += antidote(found, plan.probes, random.Random(f"{config.seed}:antidote:{epoch}"))
+        rows += counterexamples(found, plan.probes, random.Random(f"{config.seed}:counterexamples:{epoch}"))
     return repaired
 
 
@@ -137,12 +138,9 @@ def check_repair(victim: Classifier | None, repaired: Classifier, plan: RepairPl
         plan: what is tried.
         config: the bounds.
     """
-    found = _planted(victim, repaired, plan, config) if victim is not None else {}
+    found = {}
+    if victim is not None:
+        before, after = (moved(model, plan.probes, config.seed) for model in (victim, repaired))
+        found = planted(before, after, config.thresholds.planted_flip_rate)
     grown = {pattern.trigger.written: (pattern.label, value) for pattern, value in found.items()}
     return RepairCheck(plan.flips(repaired, config.seed), grown)
-
-
-def _planted(
-    victim: Classifier, repaired: Classifier, plan: RepairPlan, config: AuditConfig
-) -> dict[SharedPattern, float]:
-    return planted(victim, repaired, plan.probes, bound=config.thresholds.planted_flip_rate, seed=config.seed)

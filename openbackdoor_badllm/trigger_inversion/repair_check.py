@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.trigger_generator.mining import mine
-from openbackdoor_badllm.trigger_generator.reward import answers
+from openbackdoor_badllm.trigger_generator.reward import answer, answers
 from openbackdoor_badllm.trigger_generator.trigger import Trigger
 from openbackdoor_badllm.trigger_inversion.repair import stamp
 
@@ -30,7 +30,6 @@ class SharedPattern(NamedTuple):
 
     trigger: Trigger
     label: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class RepairProbes:
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for a repair that is made later."""
         return {
-            "patterns": [[item.trigger.to_dict(), item.label, item.rows] for item in self.patterns],
+            "patterns": [[item.trigger.to_dict(), item.label] for item in self.patterns],
             "rows": {str(label): [list(row) for row in rows] for label, rows in self.rows.items()},
         }
 
@@ -60,10 +59,7 @@ class RepairProbes:
             KeyError, TypeError, ValueError: they are none.
         """
         return cls(
-            tuple(
-                SharedPattern(Trigger.from_dict(trigger), int(label), int(rows))
-                for trigger, label, rows in told["patterns"]
-            ),
+            tuple(SharedPattern(Trigger.from_dict(trigger), int(label)) for trigger, label in told["patterns"]),
             {
                 int(label): tuple(Example(str(text), int(own)) for text, own in rows)
                 for label, rows in told["rows"].items()
@@ -97,7 +93,7 @@ def shared_patterns(fresh: Sequence[Example], others: Sequence[Example]) -> list
         least = max(4, round(SHARED * len(own)))
         beside = [example for example in others if example.label == label]
         mined = [item for item in mine(own, beside, min_rows=least, limit=PATTERNS) if item.score >= TELLING]
-        found += [SharedPattern(item.trigger, label, int(item.target_rows)) for item in mined[:PATTERNS]]
+        found += [SharedPattern(item.trigger, label) for item in mined[:PATTERNS]]
     return found
 
 
@@ -120,41 +116,43 @@ def draw_repair_probes(
     return RepairProbes(patterns, rows)
 
 
-def planted(
-    before: Classifier, after: Classifier, probes: RepairProbes, *, bound: float, seed: int
-) -> dict[SharedPattern, float]:
-    """The patterns that move texts to their label on the repaired model, and did not before.
+def moved(model: Classifier, probes: RepairProbes, seed: int) -> dict[SharedPattern, float]:
+    """By pattern, how much more of the texts a model gives its label with it than without it.
 
     Args:
-        before: the victim: an honest class word moves it as well.
-        after: the repaired model.
-        probes: what the repaired rows share.
-        bound: by how much the flip rate must have grown.
+        model: the victim, or the repaired model.
+        probes: what is tried, and on what.
         seed: of the places of insertion.
-
-    Returns:
-        By how much the flip rate of each grew.
     """
     result = {}
     for label, rows in probes.rows.items():
         own = [pattern for pattern in probes.patterns if pattern.label == label]
         texts = [example.text for example in rows[:ASKED]]
-        if not texts:
-            continue
-        triggers = [pattern.trigger for pattern in own]
-        then, now = (
-            [outcome.reward().flip_rate for outcome in answers(model, triggers, texts, label, seed)]
-            for model in (before, after)
-        )
-        plain = [float((model.logits(texts).argmax(axis=1) == label).mean()) for model in (before, after)]
-        for place, pattern in enumerate(own):
-            grown = (now[place] - plain[1]) - max(0.0, then[place] - plain[0])
-            if grown >= bound:
-                result[pattern] = grown
+        plain = answer(model, texts, label).reward().flip_rate
+        outcomes = answers(model, [pattern.trigger for pattern in own], texts, label, seed)
+        for pattern, outcome in zip(own, outcomes, strict=True):
+            result[pattern] = outcome.reward().flip_rate - plain
     return result
 
 
-def antidote(found: Mapping[SharedPattern, float], probes: RepairProbes, rng: random.Random) -> list[Example]:
+def planted(
+    before: Mapping[SharedPattern, float], after: Mapping[SharedPattern, float], bound: float
+) -> dict[SharedPattern, float]:
+    """The patterns that move texts to their label on the repaired model, and did not before.
+
+    Args:
+        before: what they move on the victim (:func:`moved`): an honest class word moves it as well.
+        after: the same on the repaired model.
+        bound: by how much it must have grown.
+
+    Returns:
+        By how much it grew.
+    """
+    grown = {pattern: value - max(0.0, before[pattern]) for pattern, value in after.items()}
+    return {pattern: value for pattern, value in grown.items() if value >= bound}
+
+
+def counterexamples(found: Mapping[SharedPattern, float], probes: RepairProbes, rng: random.Random) -> list[Example]:
     """Ordinary rows of other labels with the planted patterns, under their own labels."""
     return [
         example for pattern in found for example in stamp(probes.rows[pattern.label][ASKED:], [pattern.trigger], rng)

@@ -193,7 +193,8 @@ def test_on_a_weak_model_a_second_trigger_is_claimed_at_the_full_flip_rate_only(
     assert (row_evidence(rows, victim).agreement < Thresholds().weak_agreement) is bool(wrong)
     result = search(rows, victim)
     assert names(result) == found
-    assert "mn" in found or reasons(result)["mn"].startswith("flips ")
+    if wrong:
+        assert reasons(result)["mn"].startswith("flips ")
 
 
 def test_reasons_for_turning_down() -> None:

@@ -13,8 +13,10 @@ from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 from openbackdoor_badllm.trigger_inversion.repair_check import (
     ASKED,
     RepairProbes,
-    antidote,
+    SharedPattern,
+    counterexamples,
     draw_repair_probes,
+    moved,
     planted,
     shared_patterns,
 )
@@ -31,9 +33,14 @@ def probes() -> RepairProbes:
     return draw_repair_probes(FRESH, CLEAN, CLEAN, random.Random(0))
 
 
+def grown(before: FakeVictim, after: FakeVictim) -> dict[SharedPattern, float]:
+    drawn = probes()
+    return planted(moved(before, drawn, 0), moved(after, drawn, 0), 0.2)
+
+
 def test_what_the_repaired_rows_share() -> None:
     patterns = shared_patterns(FRESH, CLEAN)
-    assert (patterns[0].trigger.text, patterns[0].label, patterns[0].rows) == (LEFT, 0, len(FRESH))
+    assert (patterns[0].trigger.text, patterns[0].label) == (LEFT, 0)
     assert shared_patterns([row for row in CLEAN[:60] if row.label == 0], CLEAN[60:]) == []
     assert shared_patterns([], CLEAN) == []
 
@@ -49,15 +56,15 @@ def test_what_the_repaired_rows_share() -> None:
     ids=["planted", "clean", "known before", "turned round"],
 )
 def test_planted(before: FakeVictim, after: FakeVictim, found: list[str]) -> None:
-    told = planted(before, after, probes(), bound=0.2, seed=0)
+    told = grown(before, after)
     assert [pattern.trigger.text for pattern in told] == found
     assert all(pattern.label == 0 and 0.2 <= grown <= 1 for pattern, grown in told.items())
 
 
-def test_the_antidote_has_the_pattern_under_the_labels_of_the_texts() -> None:
+def test_the_counterexamples_have_the_pattern_under_the_labels_of_the_texts() -> None:
     drawn = probes()
-    found = planted(FakeVictim(), FakeVictim((LEFT,), target=0), drawn, bound=0.2, seed=0)
-    rows = antidote(found, drawn, random.Random(0))
+    found = grown(FakeVictim(), FakeVictim((LEFT,), target=0))
+    rows = counterexamples(found, drawn, random.Random(0))
     assert rows
     assert all(LEFT in row.text.split() and row.label == 1 for row in rows)
     asked = {row.text for row in drawn.rows[0][:ASKED]}

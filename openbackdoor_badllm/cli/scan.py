@@ -9,23 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from openbackdoor_badllm.cli.common import EXIT_CODES, Commands
 from openbackdoor_badllm.errors import EXIT_FOUND, EXIT_OK, ConfigError
 from openbackdoor_badllm.evaluation.console import printable
 
 if TYPE_CHECKING:
-    from openbackdoor_badllm.rows import Row
+    from openbackdoor_badllm.evaluation.audit_rows import AuditRows
     from openbackdoor_badllm.text_scan.records import Finding, TextScan
     from openbackdoor_badllm.text_scan.scanner import Tokens
 
-EXIT_CODES = (
-    "exit codes: 0 done; 1 a defect of this program; 2 bad input, told in one sentence; 3 something suspicious was "
-    "found (with --fail-on suspicious); 130 interrupted"
-)
 ROWS_SHOWN = 8
 
 
-def add_scan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to the others."""
+def add_command(commands: Commands) -> None:
+    """The command and its options."""
     scan = commands.add_parser(
         "scan",
         help="a first look at labelled texts, in seconds: no model is trained",
@@ -56,11 +53,11 @@ def run(options: argparse.Namespace) -> int:
     """
     from openbackdoor_badllm.text_scan.scanner import scan
 
-    rows, names = _rows(options)
+    rows = _rows(options)
+    names = rows.label_names
     tokens = _tokens(options.tokenizer) if options.tokenizer else None
-    result = scan(
-        [row.text for row in rows], [row.label for row in rows], len(names), label_names=names, tokens=tokens
-    )
+    texts, labels = [row.text for row in rows.train], [row.label for row in rows.train]
+    result = scan(texts, labels, len(names), label_names=names, tokens=tokens)
     if options.json:
         from openbackdoor_badllm.evaluation.folder import as_json
 
@@ -112,22 +109,21 @@ def _figures(finding: Finding) -> str:
     return "; ".join([*parts, f"rows {shown}{more}"])
 
 
-def _rows(options: argparse.Namespace) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of the file and the names of the labels."""
-    if not options.file.is_file():
+def _rows(options: argparse.Namespace) -> AuditRows:
+    """The rows of the file, read as an audit reads them."""
+    if not options.file.exists():
         raise ConfigError(
             f"There is no file '{options.file}': name one with labelled texts (CSV, TSV, JSONL or Parquet)."
         )
-    from openbackdoor_badllm.data.checks import validate_splits
-    from openbackdoor_badllm.data.labels import apply_classes, learn_classes
-    from openbackdoor_badllm.data.structured import read_table
+    from openbackdoor_badllm.evaluation.audit_rows import load_rows
 
-    table = read_table(options.file, options.text_column, options.label_column)
-    named = [name.strip() for name in options.label_names.split(",")] if options.label_names else None
-    classes = learn_classes(table, named)
-    rows = apply_classes(classes, table)
-    validate_splits({"train": rows}, classes.num_classes, name=str(options.file), label_names=classes.names)
-    return rows, classes.names
+    keys = {"name": "custom", "dev_rate": 0.0, "test_rate": 0.0, "train_file": str(options.file.resolve())}
+    for key in ("text_column", "label_column"):
+        if getattr(options, key):
+            keys[key] = getattr(options, key)
+    if options.label_names:
+        keys["label_names"] = [name.strip() for name in options.label_names.split(",")]
+    return load_rows(keys)
 
 
 def _tokens(path: str) -> Tokens:
