@@ -23,7 +23,7 @@ def as_notebook(result: AuditResult) -> str:
     heading = HEADINGS.get(result.verdict, result.verdict)
     if result.verdict == "nothing" and not result.complete:
         heading += " in what was searched"
-    parts = [Markup("<strong>{}</strong>").format(heading)]
+    parts = [Markup("<strong>{}</strong> (probability of a backdoor {:.0%})").format(heading, result.probability)]
     if result.target_label is not None:
         parts.append(Markup(". Target label: <code>{}</code>").format(_text(result.target_label)))
     if result.triggers:

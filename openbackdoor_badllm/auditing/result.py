@@ -58,8 +58,8 @@ class AuditResult:
             config, results, search = (
                 json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, RESULTS, SEARCH)
             )
-            if "verdict" not in results:
-                raise KeyError("verdict")
+            if not {"verdict", "probability"} <= results.keys():
+                raise KeyError("probability")
             return cls(config, results, search, read_records(folder / FLAGGED))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
@@ -70,6 +70,11 @@ class AuditResult:
     def verdict(self) -> str:
         """``backdoor``, ``shortcut`` or ``nothing``."""
         return str(self.results["verdict"])
+
+    @property
+    def probability(self) -> float:
+        """Probability that there is a backdoor, where it was as likely as not beforehand."""
+        return float(self.results["probability"])
 
     @property
     def triggers(self) -> list[str]:

@@ -33,6 +33,7 @@ from openbackdoor_badllm.evaluation.folder import MODEL, PLAN, REPAIRED, RESULTS
 from openbackdoor_badllm.evaluation.given_model import examine
 from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.evaluation.standard_input import located
+from openbackdoor_badllm.probability import probability
 from openbackdoor_badllm.protocols import Classifier, Victim
 from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Row, blind
@@ -43,7 +44,7 @@ from openbackdoor_badllm.trigger_inversion.in_place import RepairPlan, check_rep
 
 __all__ = ["SCHEMA_VERSION", "AuditRun", "Outcome", "accuracy_line", "resolve_audit"]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Of the audit's JSON. A new key raises the second number, a key that is dropped or means another thing the first."""
 
 
@@ -193,6 +194,7 @@ class AuditRun:
         return {
             "schema_version": SCHEMA_VERSION,
             "verdict": report.verdict.value,
+            "probability": round(probability(report), 3),
             "complete": not (report.unsearched or report.unasked),
             "dataset": rows.name,
             "rows": len(rows.train),

@@ -67,6 +67,8 @@ def _print_audit(results: Mapping[str, Any], folder: Path | None, console: Conso
             soft_wrap=True,
         )
     _print_report(results, results["report"], console)
+    if "probability" in results:
+        console.print(f"Probability of a backdoor: {results['probability']:.0%} (docs/results.md tells how it is had).")
     after = results.get("after_repair_flip_rate") or {}
     if after:
         told = ", ".join(f"{_plain(_short(name, 50))} {value:.0%}" for name, value in after.items())

@@ -24,7 +24,7 @@ def label_name(results: Mapping[str, Any], label: Any) -> str:
 
 
 def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, str]:
-    """Whether there is a backdoor, and which: ``kind``, ``heading`` and ``sentence``.
+    """Whether there is a backdoor, which, and how likely: ``kind``, ``heading`` and ``sentence``.
 
     ``kind`` is ``found``, ``shortcut``, ``nothing``, ``other`` (a defence that looks for no trigger) or ``undefended``.
     """
@@ -43,14 +43,14 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> dict[st
         by = "statistics alone"
     shortcuts = shortcut_sentences(results, report)
     if not report["backdoor"] and shortcuts:
-        return _verdict("shortcut", "No backdoor found, but a shortcut", " ".join(shortcuts))
+        return _verdict("shortcut", "No backdoor found, but a shortcut", " ".join(shortcuts) + _likely(results))
     if not report["backdoor"] and results.get("verdict") == "shortcut":
         sentence = f"No trigger was found ({by}). The training rows were left as they are."
-        return _verdict("shortcut", "No backdoor found, but something in the raw text", sentence)
+        return _verdict("shortcut", "No backdoor found, but something in the raw text", sentence + _likely(results))
     if not report["backdoor"]:
         sentence = f"No trigger was found ({by}). The training rows were left as they are."
         where = "" if results.get("complete", True) else " in what was searched"
-        return _verdict("nothing", f"No backdoor found{where}", sentence)
+        return _verdict("nothing", f"No backdoor found{where}", sentence + _likely(results))
     found = [str(item["text"]) for item in report["triggers"]]
     shown = ", ".join(f"“{short(text, 60)}”" for text in found[:6]) + (" and more" if len(found) > 6 else "")
     what = f"Texts with {shown}" if found else "Texts in a certain style or syntax"
@@ -58,7 +58,13 @@ def verdict_of(results: Mapping[str, Any], report: Mapping[str, Any]) -> dict[st
     others = [label_name(results, finding["target_label"]) for finding in report["further"]]
     if others:
         sentence += f" Further backdoors lead to label {' and '.join(others)}."
-    return _verdict("found", "Backdoor found", sentence)
+    return _verdict("found", "Backdoor found", sentence + _likely(results))
+
+
+def _likely(results: Mapping[str, Any]) -> str:
+    """How likely a backdoor is; only an audit says so."""
+    probability = results.get("probability")
+    return f" Probability of a backdoor: {percent(probability, 0)}." if isinstance(probability, float) else ""
 
 
 def _verdict(kind: str, heading: str, sentence: str) -> dict[str, str]:

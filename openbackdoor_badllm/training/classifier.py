@@ -152,6 +152,7 @@ def training_key(
         rows=fingerprint(examples),
         dev=fingerprint(dev) if dev and spec.ckpt == "best" else "",
         trace="each epoch",
+        bf16=use_bf16(spec, pick_device(spec.device)),
     )
 
 

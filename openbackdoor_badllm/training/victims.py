@@ -191,11 +191,11 @@ def longest_input(path: str, tokenizer: Any, most: int) -> int:
 
 
 def supports_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 autocast is a gain on this device (a GPU that has it, or a CPU with AMX)."""
+    """Whether bfloat16 autocast is a gain on this device: a GPU that has it, or a CPU with AMX or AVX512-BF16."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(probe()) if device.type == "cpu" and probe is not None else False
+    probes = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))
+    return device.type == "cpu" and any(bool(probe()) for probe in probes if probe is not None)
 
 
 def pick_device(wanted: str) -> torch.device:
