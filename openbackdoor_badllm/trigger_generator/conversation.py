@@ -168,12 +168,13 @@ class Conversation:
     def _group(self, label: int) -> Group:
         rows, search = self.evidence, self.searches.get(label, LabelSearch(label))
         examples, style = rows.examples, self.styles.get(label)
-        explained = set(style.rows) if style else set()
+        explained, foremost = set(style.rows) if style else set(), set(rows.foremost)
         left = [
             int(i) for i in np.flatnonzero(rows.labels == label)
             if i not in explained and not any(found.trigger.carries(examples[i].text) for found in search.found)
         ]
         order = ranked([float(rows.weights[i]) for i in left], [[float(view[i]) for i in left] for view in rows.views])
+        order.sort(key=lambda place: left[place] not in foremost)  # stable
         ordinary = [examples[int(i)].text for i in np.flatnonzero(rows.ordinary & (rows.labels == label))]
         plain = random.Random(f"{self.config.seed}:plain:{label}").sample(ordinary, min(PLAIN, len(ordinary)))
         return Group(
