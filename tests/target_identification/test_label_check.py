@@ -244,7 +244,7 @@ def test_which_label_is_suspicious(shares: list[LabelShare], label: int | None) 
     ("shares", "good"),
     [
         ([share(0, 2), share(1, 11)], True),
-        ([share(0, 3, agreed=26, mistaken=17), share(1, 26, agreed=11, mistaken=2)], True),  # two rows of three poisoned
+        ([share(0, 3, agreed=26, mistaken=17), share(1, 26, agreed=11, mistaken=2)], True),  # most rows poisoned
         ([share(0, 0, agreed=28, mistaken=28), share(1, 40, agreed=0, mistaken=0)], False),  # always the same
         ([share(0, 20, agreed=14, mistaken=14), share(1, 20, agreed=14, mistaken=14)], False),  # by chance
         ([share(0, 36, agreed=3, mistaken=25), share(1, 36, agreed=3, mistaken=25)], False),  # reversed
