@@ -150,6 +150,13 @@ def words(names: Sequence[str]) -> bool:
     )
 
 
+def label_request(texts: Sequence[str], names: Sequence[str]) -> ChatRequest:
+    """The question for one batch of rows; one that brings nothing does not count against the search."""
+    values = {"rows": [quoted(text) for text in texts], "classes": [quoted(name, NAME) for name in names]}
+    asked = request("label_rows", values, purpose="label", schema=None, system="system_label")
+    return dataclasses.replace(asked, counts=False)
+
+
 def read_classes(answer: str, names: Sequence[str], rows: int) -> dict[int, int]:
     """The classes in a numbered list, by the place of the row from 0; what names no class is left out."""
     plain = [(_plain(name), label) for label, name in enumerate(names)]
@@ -246,9 +253,4 @@ class _Check:
         random.Random(f"{self.config.seed}:label-check").shuffle(drawn)
         for start in range(0, len(drawn), BATCH):
             rows = drawn[start : start + BATCH]
-            values = {
-                "rows": [quoted(examples[row].text) for row in rows],
-                "classes": [quoted(name, NAME) for name in self.names],
-            }
-            asked = request("label_rows", values, purpose="label", schema=None, system="system_label")
-            yield rows, dataclasses.replace(asked, counts=False)
+            yield rows, label_request([examples[row].text for row in rows], self.names)
