@@ -45,7 +45,8 @@ class SearchEstimate(NamedTuple):
         return (
             f"at most {self.calls} calls ({self.labels} to label rows, {self.proposals} for candidates, "
             f"{self.rewrites} for rewrites, before bounds), about {self.prompt_tokens:,} prompt tokens and "
-            f"{self.likely_completion_tokens:,} completion tokens (at most {self.completion_tokens:,}){money}; about {self.forwards:,} victim forwards"
+            f"{self.likely_completion_tokens:,} completion tokens (at most {self.completion_tokens:,}){money}; about "
+            f"{self.forwards:,} victim forwards"
         )
 
 

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 FEWEST = 4  # rewritten probes; with fewer a flip rate says nothing, and so many are rewritten first
 SLACK = 0.15  # by which the search probes may fall short of the accepted flip rate: they are few
 SHOWN = 2
+LIKE_P = 0.001  # rank test that rows of the label read like the rewrites; another style reaches 0.01 by its class words
 LOOKALIKES = 0.4  # share of the target rows that the content reference is fitted without; attackers poison fewer
 
 
@@ -104,7 +105,7 @@ class RewriteTrial:
             reason = f"the rewriting changes what the texts say: a model without the trigger flips {judged:.0%} as well"
             return Tried(reward, reason, None, shown)
         chance, p_like = self._reads_like(alike, {text for text, _ in (*first, *second)})
-        if p_like >= bounds.style_p:
+        if p_like >= LIKE_P:
             reason = f"no rows of the label read like it (they do rather than other rows with a chance of {chance:.2f})"
             return Tried(reward, reason, None, shown)
         reported, control = self._reward(self._rewritten(trigger.text, self.probes.report)), None
