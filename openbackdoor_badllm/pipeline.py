@@ -44,7 +44,8 @@ def run_audit(
         victim: a classifier that was trained on them: its loss is the reward of the search.
         encoder: the frozen encoder of the content reference.
         num_labels: number of classes.
-        generator: an LLM that labels some rows and adds triggers to those that statistics find; statistics alone when None.
+        generator: an LLM that labels some rows and adds triggers to those that statistics find; statistics alone when
+            None.
         config: how.
         progress: listener.
         sample: positions of the rows that stages (a) and (b) look at; the triggers that they find are looked for in all
