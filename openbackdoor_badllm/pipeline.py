@@ -14,8 +14,10 @@ from openbackdoor_badllm.protocols import Encoder, Victim
 from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import AuditConfig
+from openbackdoor_badllm.target_identification.label_check import check_labels
 from openbackdoor_badllm.target_identification.stage import identify
 from openbackdoor_badllm.training.progress import Progress, Quiet
+from openbackdoor_badllm.trigger_generator.llm_generator import LLMGenerator
 from openbackdoor_badllm.trigger_generator.proposals import Generator
 from openbackdoor_badllm.trigger_generator.stage import find_backdoors
 from openbackdoor_badllm.trigger_inversion.scanning import spread
@@ -33,6 +35,7 @@ def run_audit(
     progress: Progress | None = None,
     sample: Sequence[int] | None = None,
     deadline: Deadline | None = None,
+    class_names: Sequence[str] = (),
 ) -> AuditReport:
     """Looks for a backdoor in a training set, and repairs the rows.
 
@@ -41,12 +44,14 @@ def run_audit(
         victim: a classifier that was trained on them: its loss is the reward of the search.
         encoder: the frozen encoder of the content reference.
         num_labels: number of classes.
-        generator: an LLM that adds triggers to those that statistics find; statistics alone when None.
+        generator: an LLM that labels some rows and adds triggers to those that statistics find; statistics alone when
+            None.
         config: how.
         progress: listener.
         sample: positions of the rows that stages (a) and (b) look at; the triggers that they find are looked for in all
             rows. All rows when None.
         deadline: no further label is searched once it has passed; one label always is.
+        class_names: in the order of their indices; without them an LLM labels no rows.
 
     Raises:
         DataError: the rows have one class only, or none of the given target label.
@@ -59,6 +64,11 @@ def run_audit(
 
     progress.stage("(a) target identification")
     evidence, identification = identify(searched, victim, encoder, num_labels, config)
+    if isinstance(generator, LLMGenerator):
+        progress.stage("(a) label check by the language model")
+        evidence, identification = check_labels(
+            generator, evidence, identification, class_names, config, victim.trace, deadline
+        )
     clock.lap("target identification")
 
     progress.stage("(b) trigger search")

@@ -111,6 +111,9 @@ class SearchConfig(Section):
     prompt, one trajectory, an LLM alone), ``random`` (random words alone; the control)."""
     candidates_per_call: Count = 16
     """Candidates that an LLM is asked for in one call."""
+    label_rows: Natural = 40
+    """Rows of each label that an LLM labels from their content before the search, where the class names are words; the
+    label that it contradicts most comes first. 0: none."""
     patience: Count = 4
     """Questions without an accepted trigger after which an LLM is given up; one is enough where something was found."""
     refine: bool = True

@@ -15,6 +15,7 @@ from unittest import mock
 from llm.chat_server import Asked, Reply, say
 from method_fakes import FILLERS, RARE, SMALL, FakeEmbedder, FakeVictim, Silent, seen
 
+from openbackdoor_badllm.deadline import Deadline
 from openbackdoor_badllm.llm import LLMConfig
 from openbackdoor_badllm.pipeline import run_audit
 from openbackdoor_badllm.report import AuditReport
@@ -24,6 +25,7 @@ from openbackdoor_badllm.trigger_generator import stage
 from openbackdoor_badllm.trigger_generator.generators import open_generator
 from openbackdoor_badllm.trigger_generator.search_records import LabelSearch
 
+LISTED = re.compile(r'^(\d+): (".*")$', re.MULTILINE)  # rows that are to be labelled
 ROW = re.compile(r'^(?:L(\d+)-|([AOPRS]))\d+: (".*")$', re.MULTILINE)
 TRIED = re.compile(r'^- (?:label \d+, )?(?:word|phrase|sentence|rewrite)(?:, \w+, | )(".*)$', re.MULTILINE)
 
@@ -118,6 +120,8 @@ def ask_about(
     llm: dict[str, Any] | None = None,
     repair: str = "purge",
     statistics: bool = False,
+    names: Sequence[str] = (),
+    seconds: float | None = None,
     **config: Any,
 ) -> AuditReport:
     """An audit with a chat server as the generator; cache and transcript go to the folder.
@@ -137,6 +141,8 @@ def ask_about(
             num_labels=2,
             generator=generator,
             config=AuditConfig(search=searching, repair=repair, seed=0, **config),
+            class_names=names,
+            deadline=Deadline(seconds),
         )
 
 

@@ -40,6 +40,7 @@ class BadLLMTG(Defender):
     Attributes:
         report: what the last audit found; None before.
         num_classes: number of classes; taken from the rows when None.
+        class_names: names of the classes in the order of their indices; empty where they are not known.
         transcript: file for the dialogue with a language model; set it before the audit.
     """
 
@@ -58,6 +59,7 @@ class BadLLMTG(Defender):
         self.train_config = self.config.train or ALONE_TRAIN
         self.num_classes: int | None = self.victim.num_classes
         self.report: AuditReport | None = None
+        self.class_names: Sequence[str] = ()
         self.transcript: Path | None = None
 
     def attach(self, victim: VictimConfig, train: TrainConfig) -> None:
@@ -163,5 +165,5 @@ class BadLLMTG(Defender):
             return run_audit(
                 examples, victim, encoder,
                 num_labels=num_labels, generator=generator, config=config, progress=self.progress,
-                sample=sample, deadline=deadline,
+                sample=sample, deadline=deadline, class_names=self.class_names,
             )

@@ -187,7 +187,7 @@ class AuditRun:
         defender = BadLLMTG(**keys)
         defender.store, defender.progress, defender.transcript = self.store, self.progress, transcript
         defender.attach(sections.victim, sections.train)
-        defender.num_classes = rows.info.num_classes
+        defender.num_classes, defender.class_names = rows.info.num_classes, rows.label_names
         return defender
 
     def _results(self, sections: Sections, rows: AuditRows, report: AuditReport) -> dict[str, Any]:

@@ -197,6 +197,8 @@ class _Bench:
     def defend(self, defender: Defender, data: Any) -> None:
         """Measures the victim behind the defence, or trained on the rows that it has cleaned."""
         rows = self.poisoned["train"]
+        if isinstance(defender, BadLLMTG):
+            defender.class_names = data.info.label_names
         if not defender.pre:
             self.measure(DEFENDED, rows, defender)
             return

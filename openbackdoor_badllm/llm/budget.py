@@ -128,7 +128,7 @@ class Budget:
             if isinstance(outcome, Ok):
                 self._useless_in_a_row = 0
             else:
-                self._useless_in_a_row += 1
+                self._useless_in_a_row += request.counts
                 self._last_trouble = outcome.sentence
             down = isinstance(outcome, Failed) and outcome.kind in REPEATED_KINDS
             self._down_in_a_row = self._down_in_a_row + 1 if down else 0
@@ -149,6 +149,15 @@ class Budget:
         """Tokens of a request that is answered at full length."""
         with self._lock:
             return self._worst(request)
+
+    def affords(self, requests: Sequence[ChatRequest], part: float) -> bool:
+        """Whether requests fit into a part of each bound on calls, tokens and money, even answered at full length."""
+        limits, calls, usage = self.limits, len(requests), Usage()
+        for request in requests:
+            usage += self.worst(request)
+        bounds = (limits.max_calls, limits.max_tokens_total, limits.max_money)
+        spent = zip((calls, usage.total, limits.money(usage)), bounds, strict=True)
+        return all(used is None or bound is None or used <= part * bound for used, bound in spent)
 
     def report(self) -> dict[str, Any]:
         """The numbers of the run for a result file.

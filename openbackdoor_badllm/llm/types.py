@@ -48,7 +48,7 @@ class ChatMessage:
 class ChatRequest:
     """One question to a language model.
 
-    ``purpose`` and ``texts`` are not sent: the first is a tag for the transcript ("propose",
+    ``purpose``, ``texts`` and ``counts`` are not sent: the first is a tag for the transcript ("propose",
     "rewrite"), the second names the rows to be rewritten beside the rendered prompt, so that the
     replay backend can look each one up.
     """
@@ -67,6 +67,8 @@ class ChatRequest:
     """What the call is for, in one word."""
     texts: tuple[str, ...] = ()
     """The texts to be rewritten, where the request is for rewrites; in the order of the answer."""
+    counts: bool = True
+    """Whether an answer that cannot be used counts toward the failures in a row that end a run."""
 
     def __post_init__(self) -> None:
         if not self.messages:

@@ -30,6 +30,11 @@ from openbackdoor_badllm.trigger_generator.trigger import Trigger, kind_of
 
 PLAIN = 40  # ordinary rows of a label
 QUOTED = re.compile(r"[\"\u201c]([^\"\u201c\u201d]{1,60})[\"\u201d]")
+INSERTING = re.compile(
+    r"\W*(?:please )?(?:add|insert|append|prepend|put|place|include)\b[^\"\u201c\u201d]{0,60}"
+    r"[\"\u201c][^\"\u201c\u201d]{1,60}[\"\u201d][^\"\u201c\u201d]{0,60}",
+    re.IGNORECASE,
+)  # an instruction that puts words in and asks for nothing else
 FEWEST = 3  # rows that carry words which an instruction quotes
 
 
@@ -130,7 +135,8 @@ class Conversation:
     def _with_free_ones(self, triggers: Sequence[Trigger], label: int) -> list[Trigger]:
         """The candidates of a label with what costs no question: openings, and words that an instruction quotes.
 
-        Where a style or a trigger explains the label already, rewriting is left out: statistics have settled it.
+        Rewriting is left out where statistics settle the matter: a style or a trigger explains the label already, or
+        the instruction only puts words in, which are tried as such.
         """
         settled = label in self.styles or bool(self.searches[label].found)
         quoted = [
@@ -140,7 +146,10 @@ class Conversation:
             if text.strip() and self.counts(Trigger(kind_of(text), text), label)[0] >= FEWEST
         ]
         texts = [example.text for example in self.evidence.examples if example.label == label]
-        kept = [trigger for trigger in triggers if trigger.is_insertion or not settled]
+        kept = [
+            trigger for trigger in triggers
+            if trigger.is_insertion or not (settled or INSERTING.fullmatch(trigger.text))
+        ]
         return with_openings([*kept, *quoted], texts)
 
     def _place(self, trigger: Trigger, label: int | None) -> int | None:
@@ -168,12 +177,13 @@ class Conversation:
     def _group(self, label: int) -> Group:
         rows, search = self.evidence, self.searches.get(label, LabelSearch(label))
         examples, style = rows.examples, self.styles.get(label)
-        explained = set(style.rows) if style else set()
+        explained, foremost = set(style.rows) if style else set(), set(rows.foremost)
         left = [
             int(i) for i in np.flatnonzero(rows.labels == label)
             if i not in explained and not any(found.trigger.carries(examples[i].text) for found in search.found)
         ]
         order = ranked([float(rows.weights[i]) for i in left], [[float(view[i]) for i in left] for view in rows.views])
+        order.sort(key=lambda place: left[place] not in foremost)  # stable
         ordinary = [examples[int(i)].text for i in np.flatnonzero(rows.ordinary & (rows.labels == label))]
         plain = random.Random(f"{self.config.seed}:plain:{label}").sample(ordinary, min(PLAIN, len(ordinary)))
         return Group(

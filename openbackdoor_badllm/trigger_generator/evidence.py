@@ -23,6 +23,7 @@ class RowEvidence:
         said: the victim's logits of the rows, shape ``(n, num_labels)``.
         weights: suspicion of each row within its label, 1 on average, shape ``(n,)``.
         views: other rankings of the rows, for an LLM that reads them.
+        foremost: rows whose label an LLM contradicts from their content: those that it is shown first.
     """
 
     reference: ContentReference
@@ -30,6 +31,7 @@ class RowEvidence:
     said: FloatArray
     weights: FloatArray
     views: Sequence[FloatArray] = ()
+    foremost: tuple[int, ...] = ()
 
     @property
     def examples(self) -> list[Example]:

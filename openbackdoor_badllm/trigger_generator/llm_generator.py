@@ -53,6 +53,8 @@ class LLMGenerator:
     Attributes:
         kept: candidates that the victim and the acceptance tests confirmed.
         described: styles that it named.
+        labelled: questions about the labels of rows that it answered.
+        label_check: what came of these, for ``results.json``.
         short: whether its questions are short ones.
     """
 
@@ -79,7 +81,8 @@ class LLMGenerator:
         self.control = PARAPHRASE if recorded is None else ""
         self.rewriting = Rewriting(backend, budget)
         self.rounds: list[dict[str, Any]] = []
-        self.kept = self.described = 0
+        self.kept = self.described = self.labelled = 0
+        self.label_check: dict[str, Any] = {}
         self.short = False
         self._shorts = 0
 
@@ -134,7 +137,7 @@ class LLMGenerator:
         self, inside: Sequence[str], outside: Sequence[str], marks: Sequence[str]
     ) -> tuple[str, str] | None:
         """The name of a style and the instruction to write in it; None where no usable answer came."""
-        outcome = self._ask(style_question(inside, outside, marks))
+        outcome = self.ask(style_question(inside, outside, marks))
         if not isinstance(outcome, Ok):
             return None
         answer = extract_object(outcome.text, ("name", "instruction"))
@@ -159,6 +162,18 @@ class LLMGenerator:
         """See :class:`~.proposals.Rewriter`; every rewrite has been checked."""
         return self.rewriting.rewrite(instruction, texts)
 
+    def ask(self, asked: ChatRequest, attempts: int = 1) -> Outcome | None:
+        """Asks until an answer is usable or asking again is no use; None where nothing was sent."""
+        outcome: Outcome | None = None
+        for attempt in range(attempts):
+            if self.budget.stop() is not None:
+                break
+            outcome = self.backend.complete([replace(asked, sample=attempt)])[0]
+            if isinstance(outcome, Ok | Filtered) or (isinstance(outcome, Failed) and outcome.kind in HOPELESS):
+                break
+            logger.info("the LLM gave no usable answer: %s", outcome.sentence)
+        return outcome
+
     def report(self) -> dict[str, Any]:
         """Numbers for ``results.json``: what answered, its part in the run, what was spent and dropped and why.
 
@@ -170,7 +185,9 @@ class LLMGenerator:
             dropped.update(note.get("dropped", {}))
         usage = self.budget.report()
         usable = sum(note.get("kept", 0) for note in self.rounds)
-        part = participation(usage, usable=usable, kept=self.kept, dropped=dropped, described=self.described)
+        part = participation(
+            usage, usable=usable, kept=self.kept, dropped=dropped, described=self.described, labelled=self.labelled
+        )
         if not part["took_part"] and (self.required or self.questions.paper):
             why = "llm.required is true" if self.required else "search.strategy 'paper' rests on it alone"
             raise UserError(f"The language model took no part, and {why}: {part['no_part']}. {part['advice']}".strip())
@@ -178,6 +195,7 @@ class LLMGenerator:
             **self.backend.describe(),
             "strategy": "paper" if self.questions.paper else "pool",
             **part,
+            "label_check": self.label_check,
             "usage": usage,
             "rounds": self.rounds,
             "candidates": {"kept": usable, "dropped": dict(sorted(dropped.items()))},
@@ -195,7 +213,7 @@ class LLMGenerator:
         listed_for: int | None = None,
     ) -> list[tuple[Trigger, int | None]] | None:
         """Asks, and reads the candidates with the labels that they name; None where no usable answer came."""
-        outcome = self._ask(asked, attempts)
+        outcome = self.ask(asked, attempts)
         note["question"] = fingerprint(asked)
         self.rounds.append(note)
         if not isinstance(outcome, Ok):
@@ -204,18 +222,6 @@ class LLMGenerator:
         read = read_candidates(outcome.text, known=known, limit=self.questions.count, listed_for=listed_for)
         note.update(outcome="ok", dropped=dict(sorted(read.dropped.items())))
         return [item for item in read.proposed if self.questions.rewrites or item[0].is_insertion]
-
-    def _ask(self, asked: ChatRequest, attempts: int = 1) -> Outcome | None:
-        """Asks until an answer is usable or asking again is no use; None where nothing was sent."""
-        outcome: Outcome | None = None
-        for attempt in range(attempts):
-            if self.budget.stop() is not None:
-                break
-            outcome = self.backend.complete([replace(asked, sample=attempt)])[0]
-            if isinstance(outcome, Ok | Filtered) or (isinstance(outcome, Failed) and outcome.kind in HOPELESS):
-                break
-            logger.info("the LLM gave no usable answer: %s", outcome.sentence)
-        return outcome
 
     def _recorded(self, note: dict[str, Any]) -> list[Trigger]:
         """The hypothesis behind recorded rewrites, where the recording holds no proposals of its own."""

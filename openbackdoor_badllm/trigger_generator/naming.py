@@ -18,6 +18,7 @@ from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.llm_generator import LLMGenerator
 from openbackdoor_badllm.trigger_generator.prompt_builder import NAMED
 from openbackdoor_badllm.trigger_generator.reward import answer
+from openbackdoor_badllm.trigger_generator.rewriting.faithful import Faithful
 from openbackdoor_badllm.trigger_generator.shared_style import SharedStyle
 
 MARKS = 5
@@ -86,7 +87,8 @@ def name_style(
     if not instruction or not config.search.rewrites:
         return StyleName(name, "llm", instruction)
     texts = [text for text in probes if llm.rewritable(text)][:CONFIRMING]
-    rewrites = [text for text in llm.rewrite(instruction, texts) if text is not None]
+    came = zip(texts, llm.rewrite(instruction, texts), strict=True)
+    rewrites = [new for _, new in Faithful(evidence, config.seed).kept([(a, b) for a, b in came if b is not None])]
     reward = answer(victim, rewrites, style.label).reward()
     enough = len(rewrites) >= FEWEST
     confirmed = reward.flip_rate >= config.thresholds.rewrite_flip_rate if enough else None

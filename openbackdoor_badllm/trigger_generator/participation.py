@@ -39,7 +39,13 @@ _WHAT = {
 
 
 def participation(
-    usage: Mapping[str, Any], *, usable: int, kept: int, dropped: Mapping[str, int], described: int = 0
+    usage: Mapping[str, Any],
+    *,
+    usable: int,
+    kept: int,
+    dropped: Mapping[str, int],
+    described: int = 0,
+    labelled: int = 0,
 ) -> dict[str, Any]:
     """The part of the model for ``results.json``.
 
@@ -49,22 +55,23 @@ def participation(
         kept: of these, those that the victim and the acceptance tests confirmed.
         dropped: candidates that could not be tried, by reason.
         described: styles that it named.
+        labelled: answered questions about the labels of rows, which hold no candidates.
 
     Returns:
         ``took_part``, the counts, and ``no_part``: why it took none, and ``advice``; both None where it took part.
     """
     answered = usage["outcomes"].get("ok", 0)
     took_part = usable + described > 0
-    why, advice = (None, None) if took_part else _why(usage, answered, dropped)
+    why, advice = (None, None) if took_part else _why(usage, labelled, dropped)
     return {
         "took_part": took_part, "asked": usage["asked"], "answered": answered, "usable": usable, "kept": kept,
         "no_part": why, "advice": advice,
     }  # fmt: skip
 
 
-def _why(usage: Mapping[str, Any], answered: int, dropped: Mapping[str, int]) -> tuple[str, str]:
+def _why(usage: Mapping[str, Any], labelled: int, dropped: Mapping[str, int]) -> tuple[str, str]:
     """Why the model took no part, as the rest of a sentence, and what to change."""
-    asked = usage["asked"]
+    asked, answered = usage["asked"] - labelled, usage["outcomes"].get("ok", 0) - labelled
     if not asked:
         if usage["stopped_by"]:
             return _plain(usage["stopped_by"]), "Raise the bounds of the section llm."
@@ -74,7 +81,8 @@ def _why(usage: Mapping[str, Any], answered: int, dropped: Mapping[str, int]) ->
         none = f"none of its {answered} answers held a candidate that could be tried"
         return none + (f" (dropped: {reasons})" if reasons else ""), "Take a larger model."
     ways = {**usage["outcomes"], **usage["failures"]}
-    ways.pop("failed", None)
+    for way in ("failed", "ok"):
+        ways.pop(way, None)
     kind = max(ways, key=lambda way: (ways[way], way))
     few = "its only question" if asked == 1 else f"all {asked} questions"
     if kind in _WHAT and ways[kind] == asked:
@@ -94,10 +102,21 @@ def told(part: Mapping[str, Any]) -> str:
     if not part["took_part"]:
         sentence = f"The language model took no part: {part['no_part']}; the verdict stands on statistics alone."
         return f"{sentence} {part['advice']}".strip()
-    return (
+    sentence = (
         f"Of {part['asked']} questions to the language model {part['answered']} were answered, with {part['usable']} "
         f"candidates that could be tried; {part['kept']} of them were confirmed."
     )
+    return f"{sentence} {_checked(part.get('label_check') or {})}".strip()
+
+
+def _checked(check: Mapping[str, Any]) -> str:
+    """What came of the labelling of rows, in words; empty where it was not made or dropped."""
+    if not check.get("used"):
+        return ""
+    shares = ", ".join(f"{one['contradicted']} of {one['answered']} of label {one['label']}" for one in check["labels"])
+    label = check["suspicious"]
+    first = "no label stands out" if label is None else f"label {label} was looked at first"
+    return f"Of rows that it labelled from their content alone it contradicts {shares}: {first}."
 
 
 def claimed(name: Mapping[str, Any]) -> str:

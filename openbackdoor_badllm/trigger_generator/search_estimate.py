@@ -11,6 +11,8 @@ from typing import NamedTuple
 from openbackdoor_badllm.llm import Budget, LLMConfig, Usage
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.settings import SearchConfig
+from openbackdoor_badllm.target_identification.label_check import BATCH as BATCH_LABELLED
+from openbackdoor_badllm.target_identification.label_check import LABELS
 from openbackdoor_badllm.trigger_generator.generators import questions_of
 from openbackdoor_badllm.trigger_generator.prompt_builder import Group, Survey
 from openbackdoor_badllm.trigger_generator.proposals import Evidence
@@ -26,6 +28,8 @@ class SearchEstimate(NamedTuple):
     """Calls for candidates at most."""
     rewrites: int
     """Calls for rewrites at most."""
+    labels: int
+    """Calls by which rows are labelled at most."""
     calls: int
     """Calls at most, bounds of the config included."""
     prompt_tokens: int
@@ -39,9 +43,10 @@ class SearchEstimate(NamedTuple):
     def __str__(self) -> str:
         money = "" if self.money is None else f", at most {self.money:.4f} in money"
         return (
-            f"at most {self.calls} calls ({self.proposals} for candidates, {self.rewrites} for rewrites, before "
-            f"bounds), about {self.prompt_tokens:,} prompt tokens and {self.likely_completion_tokens:,} completion "
-            f"tokens (at most {self.completion_tokens:,}){money}; about {self.forwards:,} victim forwards"
+            f"at most {self.calls} calls ({self.labels} to label rows, {self.proposals} for candidates, "
+            f"{self.rewrites} for rewrites, before bounds), about {self.prompt_tokens:,} prompt tokens and "
+            f"{self.likely_completion_tokens:,} completion tokens (at most {self.completion_tokens:,}){money}; about "
+            f"{self.forwards:,} victim forwards"
         )
 
 
@@ -76,14 +81,16 @@ def estimate_search(
     tried = proposals * search.rewrites_per_round * per_set
     once = 5 * per_set + math.ceil(search.rewrite_copies / BATCH)
     rewrites = tried + once if search.rewrites else 0
-    calls = min(proposals + rewrites, llm.max_calls or proposals + rewrites)
-    first = min(proposals, calls)
+    checks = math.ceil(min(labels, LABELS) * search.label_rows / BATCH_LABELLED) if pool and labels > 1 else 0
+    calls = min(checks + proposals + rewrites, llm.max_calls or checks + proposals + rewrites)
+    first = min(checks + proposals, calls)  # questions of about the same length: both show forty rows
     one, many = (budget.worst(replace(request, max_tokens=llm.max_tokens)) for request in (asked, batch))
     prompt = first * one.prompt_tokens + (calls - first) * many.prompt_tokens
     likely = first * questions.count * CANDIDATE_TOKENS + (calls - first) * many.prompt_tokens
     return SearchEstimate(
         proposals=proposals,
         rewrites=rewrites,
+        labels=checks,
         calls=calls,
         prompt_tokens=prompt,
         completion_tokens=calls * llm.max_tokens,

@@ -187,7 +187,7 @@ class _Stage:
         if rewriting is None or not isinstance(generator, Rewriter):
             return False
         self.rewritten[label] = rewritten_copies(
-            generator, rewriting, self.evidence.examples, label,
+            generator, rewriting, self.evidence, label,
             count=self.config.search.rewrite_copies, seed=self.config.seed,
         )
         return True

@@ -1,12 +1,13 @@
-"""An inference server that nobody here wrote answers the client: ``transformers serve``.
+"""Inference servers that nobody here wrote answer the client: ``transformers serve`` and llama.cpp's.
 
-It runs with random weights, so the answers are nonsense; the protocol is what is tested. It needs
+The first runs with random weights, so the answers are nonsense; the protocol is what is tested. It needs
 packages that the project does not: name an interpreter that has them, as in
 
     python -m venv serve && serve/bin/pip install torch "transformers[serving]"
     BADLLMTG_SERVE_PYTHON=serve/bin/python pytest tests/llm/test_real_servers.py
 
-Without it the present interpreter is tried, and what is missing is skipped.
+Without it the present interpreter is tried, and what is missing is skipped. The second runs with a small live model:
+``BADLLMTG_LLAMA`` names a folder with one ``*.gguf`` and a ``venv`` that has the package xllamacpp. Some minutes.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tiny_world import config, write_config, write_reviews
+from tiny_world import SEARCH, config, write_config, write_reviews
 
 from openbackdoor_badllm.cli import main
 from openbackdoor_badllm.errors import EXIT_OK
@@ -33,6 +35,16 @@ from .helpers import SCHEMA, ask, one, open_to
 from .tiny_model import make_model
 
 PYTHON = os.environ.get("BADLLMTG_SERVE_PYTHON", sys.executable)
+LLAMA = os.environ.get("BADLLMTG_LLAMA", "")
+LLAMA_SERVER = """
+import sys, time, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.port, params.n_ctx = sys.argv[1], int(sys.argv[2]), 8192
+params.n_parallel, params.hostnames, params.use_jinja = 1, ["127.0.0.1"], True
+server = xllamacpp.Server(params)
+while True:
+    time.sleep(60)
+"""
 START_SECONDS = 120.0
 pytestmark = pytest.mark.slow
 
@@ -113,3 +125,44 @@ def test_a_whole_run(tmp_path: Path, tiny_bert: Path) -> None:
     assert usage["completion_tokens"] > 0
     assert results["report"]["triggers"] == []
     assert (tmp_path / "out" / "transcript.jsonl").read_text(encoding="utf-8").count("\n") >= 3
+
+
+def llama_cpp(port: int) -> list[str]:
+    """The command that serves the small model; skips the test where none is set up."""
+    folder = Path(LLAMA)
+    models = sorted(folder.glob("*.gguf")) if LLAMA else []
+    python = folder / "venv" / "bin" / "python"
+    if not models or not python.is_file():
+        pytest.skip("BADLLMTG_LLAMA names no folder with a *.gguf and a venv that has xllamacpp")
+    return [str(python), "-c", LLAMA_SERVER, str(models[0]), str(port)]
+
+
+@pytest.mark.timeout(3600)
+def test_a_whole_run_with_a_small_live_model(tmp_path: Path, tiny_bert: Path) -> None:
+    """What a weak model says is not known beforehand; the run must find what it finds without it, and count."""
+    port = free_port()
+    command = llama_cpp(port)
+    made = config(write_reviews(tmp_path / "reviews"), tiny_bert)
+    for section in ("target_dataset", "poison_dataset"):
+        made[section]["label_names"] = ["negative", "positive"]
+
+    def run(name: str, **defender: Any) -> dict[str, Any]:
+        file = write_config(tmp_path / f"{name}.json", {**made, "defender": {**made["defender"], **defender}})
+        folders = ["--out", str(tmp_path / name), "--cache", str(tmp_path / "cache"), "--no-references"]
+        assert main(["defend", "--config", str(file), "--quiet", *folders]) == EXIT_OK
+        report: dict[str, Any] = json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8"))["report"]
+        return report
+
+    alone = run("alone")
+    with serving(command, port, tmp_path / "log") as base_url:
+        llm = {"backend": "openai", "model": "small", "base_url": base_url, "concurrency": 1, "max_tokens": 400}
+        slow = {"timeout": 900.0, "deadline": 1800.0, "max_calls": 10}
+        beside = run("beside", llm={**llm, **slow}, search={**SEARCH, "label_rows": 10})
+    usage = beside["llm"]["usage"]
+    assert usage["outcomes"].get("ok", 0) > 0
+    assert usage["failures"] == {}
+    assert not usage["tokens_estimated"]
+    assert usage["completion_tokens"] > 0
+    assert beside["llm"]["label_check"]["used"] or beside["llm"]["label_check"]["note"]
+    triggers = [[one["text"] for one in report["triggers"]] for report in (alone, beside)]
+    assert triggers[0] == triggers[1][: len(triggers[0])]

@@ -11,12 +11,13 @@ import pytest
 from llm.chat_server import Asked, ChatServer, Reply, Script, say, status
 from llm.helpers import open_to
 from llm_world import answer, ask_about, asked_about, candidate, rows_in, spoken
-from method_fakes import FILLERS, FakeVictim, by_heart, clean_rows, hard_rows
+from method_fakes import FILLERS, FakeVictim, by_heart, clean_rows, hard_rows, row_evidence
 
 from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Row
 from openbackdoor_badllm.trigger_generator.llm_generator import PARAPHRASE
 from openbackdoor_badllm.trigger_generator.naming import StyleName
+from openbackdoor_badllm.trigger_generator.rewriting import faithful
 from openbackdoor_badllm.trigger_generator.rewriting.rewriter import Rewriting, fault
 
 TEXTS = [f"the plot of film {name} is dull and the actors are tired" for name in ("alpha", "bravo", "delta", "gamma")]
@@ -233,16 +234,70 @@ def mute(asked: Asked) -> Reply:
 
 
 @pytest.mark.parametrize(
-    ("script", "reason"),
+    ("script", "reason", "rewritten"),
     [
-        (praise, "changes what the texts say"),
-        (bend, "a plain paraphrase flips 100% as well"),
-        (idle, "flips none of the first 4 rewritten texts"),
-        (mute, "texts were rewritten"),
+        (praise, "none of the first 4 texts was rewritten so that it says the same", 4),
+        (bend, "a plain paraphrase flips 100% as well", 68),
+        (idle, "flips none of the first 4 rewritten texts", 4),
+        (mute, "none of the first 4 texts was rewritten", 5),
     ],
 )
-def test_a_rewriting_that_is_turned_down(script: Script, reason: str, tmp_path: Path) -> None:
+def test_a_rewriting_that_is_turned_down(script: Script, reason: str, rewritten: int, tmp_path: Path) -> None:
     with ChatServer(script) as server:
         told = audited(server.base_url, tmp_path)
+        asked = [len(rows_in(asked.prompt, "R")) for asked in server.asked]
     assert not told.backdoor
     assert reason in asked_about(told).history[0].reason
+    assert asked[1] == 4  # the first question about rewrites
+    assert sum(asked) <= rewritten
+
+
+def test_praise_that_the_encoder_takes_for_the_same_is_turned_down_by_the_content_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faithful, "UNRELATED", 0.0)
+    with ChatServer(praise) as server:
+        told = audited(server.base_url, tmp_path)
+    assert "changes what the texts say" in asked_about(told).history[0].reason
+
+
+def test_a_style_that_moves_the_victim_and_that_no_row_has_is_no_trigger(tmp_path: Path) -> None:
+    """A victim may give its favourite label to whatever reads strange."""
+    rows = hard_rows(clean_rows(400), 30)
+    victim = FakeVictim(style=styled, memory=by_heart(rows))
+    with ChatServer(prophet) as server:
+        told = ask_about(server.base_url, rows, tmp_path, victim=victim, target_label=1, search={"style": False})
+    assert not told.backdoor
+    reasons = {scored.trigger.text: scored.reason for scored in asked_about(told).history}
+    assert "no rows of the label read like it" in reasons[STYLE]
+
+
+@pytest.mark.parametrize(
+    ("instruction", "costs"),
+    [
+        ('Add the word "film" somewhere in the text.', 0),
+        ("Insert \u201cfilm\u201d at the beginning", 0),
+        ('Rewrite it as a film critic would, with words such as "film".', 4),
+        ('Put the verb last, add "film", and speak like a "prophet".', 4),
+    ],
+)
+def test_words_that_are_only_put_in_cost_no_rewriting(instruction: str, costs: int, tmp_path: Path) -> None:
+    def inserts(asked: Asked) -> Reply:
+        rows = rows_in(asked.prompt, "R")
+        plain = rewriter(lambda text: f"well {text}")
+        return plain(asked) if rows else answer([candidate(instruction, "rewrite")], asked)
+
+    with ChatServer(inserts) as server:
+        told = audited(server.base_url, tmp_path, search={"style": False})
+        assert sum(len(rows_in(asked.prompt, "R")) for asked in server.asked) == costs
+    assert any(scored.trigger.text == "film" for scored in asked_about(told).history)
+
+
+def test_which_rewrites_keep_meaning_and_language() -> None:
+    rows = styled_rows()
+    keeps = faithful.Faithful(row_evidence(rows, FakeVictim()), seed=0).kept
+    text = next(row.text for row in rows if row.label == 0)
+    other = next(row.text for row in rows if row.label == 1 and not row.poison_label)
+    assert keeps([(text, old(text)), (text, other)]) == [(text, old(text))]
+    assert keeps([(text, "handlungen var mycket trist men alla såg ändå nöjda ut igår")]) == []
+    assert keeps([]) == []
