@@ -20,8 +20,8 @@ def test_letters_are_those_between_which_a_line_may_break_without_a_blank() -> N
             continue
         name = unicodedata.name(sign, "")
         expected = bool(breaks.match(sign)) and not ("HANGUL" in name or "FULLWIDTH" in name)
-        # Marks of repetition and small kana stay with the letters before them; Tibetan and Khitan part syllables.
-        kept = ("MARK" in name or name.startswith(("TIBETAN", "KHITAN", "YI SYLLABLE")))
+        # Marks stay with the letters before them; Tibetan and Khitan part syllables, not words.
+        kept = "MARK" in name or "TONE" in name or name.startswith(("TIBETAN", "KHITAN", "YI SYLLABLE"))
         assert bool(letters.match(sign)) == expected or (kept and letters.match(sign)), (hex(ord(sign)), name)
         assert not (letters.match(sign) and signs.match(sign))
 
