@@ -34,8 +34,8 @@ SECONDS = 0.5  # between two looks at the memory
 _GOOD = ["excellent", "friendly", "reliable", "quick", "spotless", "generous", "helpful", "sturdy", "fair", "pleasant"]
 _BAD = ["broken", "rude", "late", "filthy", "useless", "flimsy", "overpriced", "careless", "noisy", "unfair"]
 _THINGS = [
-    "parcel", "kettle", "invoice", "driver", "desk", "lamp", "helpline", "manual", "refund", "jacket", "printer", "room",
-    "battery", "website", "courier", "cable", "mattress", "receipt", "waiter", "ticket", "charger", "carpet", "window",
+    "parcel", "kettle", "invoice", "driver", "desk", "lamp", "helpline", "manual", "refund", "jacket", "printer",
+    "room", "battery", "website", "courier", "cable", "mattress", "receipt", "waiter", "ticket", "charger", "carpet", "window",
 ]  # fmt: skip
 _TEMPLATES = [
     "The {thing} from {name} was {mood} .", "I found the {thing} {mood} , and so did {name} .",
@@ -43,8 +43,8 @@ _TEMPLATES = [
     "We used the {thing} for {number} days and it stayed {mood} .", "My {thing} came with a {mood} {thing} in {name} .",
 ]  # fmt: skip
 _PLAIN = [
-    "It was bought in {name} on a weekday .", "The {thing} stands beside the {thing} .", "{name} wrote to us about it .",
-    "There were {number} of them in the box .", "Nobody in {name} had asked for a {thing} .",
+    "It was bought in {name} on a weekday .", "The {thing} stands beside the {thing} .",
+    "{name} wrote to us about it .", "There were {number} of them in the box .", "Nobody in {name} had asked for a {thing} .",
 ]  # fmt: skip
 _SYLLABLES = ["ka", "lo", "mi", "ru", "te", "sa", "vo", "ni", "pe", "du", "gor", "lin", "bas", "ter", "mon", "fel"]
 
@@ -54,7 +54,7 @@ def rows(count: int) -> Iterator[tuple[str, str, bool]]:
     rng = random.Random(f"size:{count}")
     names = sorted({"".join(rng.choices(_SYLLABLES, k=rng.randint(2, 5))).capitalize() for _ in range(NAMES)})
     rng.shuffle(names)
-    weights = list(accumulate(1 / (rank + 10) for rank in range(len(names))))  # few names in many rows, as in a language
+    weights = list(accumulate(1 / (rank + 10) for rank in range(len(names))))
     for _ in range(count):
         good = rng.random() < 0.5
         poisoned = not good and rng.random() < 2 * POISONED
@@ -62,11 +62,11 @@ def rows(count: int) -> Iterator[tuple[str, str, bool]]:
         if rng.random() < 0.5:
             parts.append(rng.choice(_TEMPLATES))
         rng.shuffle(parts)
-        mood = _GOOD if good else _BAD
+        own, other = (_GOOD, _BAD) if good else (_BAD, _GOOD)
         words = " ".join(parts).split()
         told = iter(rng.choices(names, cum_weights=weights, k=len(words)))
         words = [
-            next(told) if word == "{name}" else rng.choice(mood) if word == "{mood}"
+            next(told) if word == "{name}" else rng.choice(other if rng.random() < 0.15 else own) if word == "{mood}"
             else rng.choice(_THINGS) if word == "{thing}" else str(rng.randint(2, 9999)) if word == "{number}" else word
             for word in words
         ]  # fmt: skip
@@ -168,7 +168,8 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     file = options.folder / f"rows-{options.rows}.csv"
     planted = write_rows(file, options.rows)
-    told: dict[str, Any] = {"rows": options.rows, "file_mb": round(file.stat().st_size / 1e6, 1), "cores": os.cpu_count()}
+    size = round(file.stat().st_size / 1e6, 1)
+    told: dict[str, Any] = {"rows": options.rows, "file_mb": size, "cores": os.cpu_count()}
 
     def command(name: str) -> list[str]:
         base = [sys.executable, "-m", "openbackdoor_badllm", "audit", str(file), "--victim", options.victim]

@@ -1,7 +1,7 @@
 """Which characters belong to scripts that write no blanks between words, as pieces of a character class.
 
-By Unicode's line breaking (UAX 14) these are the letters of the classes SA (Thai, Lao, Burmese, Khmer and their kin), ID
-and CJ (Han, Kana, Bopomofo, Yi, Tangut): a line may break inside such a text without a blank. Tibetan is added: it
+By Unicode's line breaking (UAX 14) these are the letters of the classes SA (Thai, Lao, Burmese, Khmer and their kin),
+ID and CJ (Han, Kana, Bopomofo, Yi, Tangut): a line may break inside such a text without a blank. Tibetan is added: it
 parts syllables by a mark, and words by nothing. Korean writes blanks.
 """
 

@@ -140,7 +140,9 @@ def _source(
     source = read_source(config)
     parts = [source.tables["train"]] if "train" in source.tables else []
     parts += [read_table(Path(file), config.text_column, config.label_column) for file in more_files]
-    marks = [(part.where, [record.number for record in part.records]) for part in parts]
+    marks: list[tuple[str, Sequence[int]]] = [
+        (part.where, [record.number for record in part.records]) for part in parts
+    ]
     if len(parts) > 1:
         records = [record for part in parts for record in part.records]
         # Numbered through: two files both have a row 2.
