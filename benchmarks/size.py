@@ -1,11 +1,12 @@
 """What `badllmtg audit` costs on many rows: memory and time of each stage, and whether a killed audit goes on.
 
-    python benchmarks/size.py [--rows 1000000] [--victim minilm] [--folder /tmp/size] [--json FILE] [--half SECONDS]
+    python benchmarks/size.py [--rows 1000000] [--victim minilm] [--folder /tmp/size] [--json FILE] [--kill-at STAGE]
 
 The rows are made of templates and a vocabulary of this file, the same for the same number of rows; 2 % of them carry a
 word and a false label. The command runs as a child process: once whole, then in a fresh folder, killed with SIGKILL at
-half of that time, and once more with the same words. ``--half`` skips the first run. Memory is the proportional set
-size of the process and its children (Linux), looked at twice a second.
+half of that time, and once more with the same words. ``--kill-at`` skips the first run: the second is killed when a
+stage begins whose name holds that text. Memory is the proportional set size of the process and its children (Linux),
+looked at twice a second; beside the time of the clock stands that of the CPU, which other work hardly changes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _GOOD = ["excellent", "friendly", "reliable", "quick", "spotless", "generous", "
 _BAD = ["broken", "rude", "late", "filthy", "useless", "flimsy", "overpriced", "careless", "noisy", "unfair"]
 _THINGS = [
     "parcel", "kettle", "invoice", "driver", "desk", "lamp", "helpline", "manual", "refund", "jacket", "printer",
-    "room", "battery", "website", "courier", "cable", "mattress", "receipt", "waiter", "ticket", "charger", "carpet", "window",
+    "room", "battery", "website", "courier", "cable", "mattress", "receipt", "waiter", "ticket", "charger", "carpet",
+    "window",
 ]  # fmt: skip
 _TEMPLATES = [
     "The {thing} from {name} was {mood} .", "I found the {thing} {mood} , and so did {name} .",
@@ -44,7 +46,8 @@ _TEMPLATES = [
 ]  # fmt: skip
 _PLAIN = [
     "It was bought in {name} on a weekday .", "The {thing} stands beside the {thing} .",
-    "{name} wrote to us about it .", "There were {number} of them in the box .", "Nobody in {name} had asked for a {thing} .",
+    "{name} wrote to us about it .", "There were {number} of them in the box .",
+    "Nobody in {name} had asked for a {thing} .",
 ]  # fmt: skip
 _SYLLABLES = ["ka", "lo", "mi", "ru", "te", "sa", "vo", "ni", "pe", "du", "gor", "lin", "bas", "ter", "mon", "fel"]
 
@@ -101,10 +104,21 @@ def memory(pid: int) -> float:
     return total
 
 
-def measured(command: Sequence[str], *, kill_after: float | None = None) -> dict[str, Any]:
-    """Runs a command; wall time and highest memory of each stage that it tells on stderr."""
-    began = time.monotonic()
-    stages: list[dict[str, Any]] = [{"stage": "start and reading", "seconds": 0.0, "peak_mib": 0.0}]
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process until now."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(
+    command: Sequence[str], *, kill_after: float | None = None, kill_at: str | None = None
+) -> dict[str, Any]:
+    """Runs a command; time and highest memory of each stage that it tells on stderr."""
+    began, used = time.monotonic(), 0.0
+    stages: list[dict[str, Any]] = [{"stage": "start and reading", "seconds": 0.0, "cpu_seconds": 0.0, "peak_mib": 0.0}]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8")
     last: list[str] = []
 
@@ -113,7 +127,8 @@ def measured(command: Sequence[str], *, kill_after: float | None = None) -> dict
         for line in process.stderr:
             last[:] = [*last[-5:], line.rstrip()]
             if line.startswith("... "):
-                stages.append({"stage": line[4:].strip(), "seconds": 0.0, "peak_mib": 0.0})
+                name = line[4:].strip()
+                stages.append({"stage": name, "seconds": 0.0, "cpu_seconds": 0.0, "peak_mib": 0.0})
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
@@ -123,7 +138,10 @@ def measured(command: Sequence[str], *, kill_after: float | None = None) -> dict
         stage["peak_mib"] = max(stage["peak_mib"], round(memory(process.pid), 1))
         time.sleep(max(0.0, SECONDS - (time.monotonic() - before)))
         stage["seconds"] = round(stage["seconds"] + time.monotonic() - before, 1)
-        if kill_after is not None and not killed and time.monotonic() - began > kill_after:
+        reached = max(used, cpu_seconds(process.pid))
+        stage["cpu_seconds"], used = round(stage["cpu_seconds"] + reached - used, 1), reached
+        late = kill_after is not None and time.monotonic() - began > kill_after
+        if not killed and (late or (kill_at is not None and kill_at in stages[-1]["stage"])):
             process.send_signal(signal.SIGKILL)
             killed = True
     listener.join(timeout=10)
@@ -131,6 +149,7 @@ def measured(command: Sequence[str], *, kill_after: float | None = None) -> dict
         raise SystemExit(f"'{' '.join(command)}' ended with {process.returncode}:\n" + "\n".join(last))
     return {
         "seconds": round(time.monotonic() - began, 1),
+        "cpu_seconds": round(used, 1),
         "peak_mib": max(stage["peak_mib"] for stage in stages),
         "killed": killed,
         "stages": stages,
@@ -162,7 +181,7 @@ def main() -> None:
     parser.add_argument("--victim", default="minilm")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/size"))
     parser.add_argument("--json", type=Path, help="file of the figures; else they are printed")
-    parser.add_argument("--half", type=float, help="kill after so many seconds, without a whole run before")
+    parser.add_argument("--kill-at", metavar="STAGE", help="kill when this stage begins, without a whole run before")
     parser.add_argument("further", nargs="*", metavar="OPTION", help="of 'badllmtg audit', behind --")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -181,14 +200,14 @@ def main() -> None:
             shutil.rmtree(options.folder / part, ignore_errors=True)
         return options.folder / name
 
-    half = options.half
-    if half is None:
+    half = None
+    if options.kill_at is None:
         run = fresh("whole")
         told["whole"] = measured(command("whole"))
         told["whole"]["answers"] = answers(run, planted)
         half = told["whole"]["seconds"] / 2
     run = fresh("killed")
-    told["killed"] = measured(command("killed"), kill_after=half)
+    told["killed"] = measured(command("killed"), kill_after=half, kill_at=options.kill_at)
     told["resumed"] = measured(command("killed"))
     told["resumed"]["answers"] = answers(run, planted)
     text = json.dumps(told, indent=1, ensure_ascii=False)
