@@ -55,7 +55,8 @@ def audit(
         victim: pretrained model of the victim that is trained here, or keys of the section ``victim``.
         text_column: column of the texts in a DataFrame or Dataset; ``label_column`` that of the labels.
         label_names: class names in the order of their indices, and of the outputs of ``model``.
-        sample: so many rows, drawn by label, are trained on and searched; then all rows are scanned.
+        sample: so many rows (at most 5,000 when None), drawn by label, are trained on and searched; then all rows are
+            scanned.
         time_limit: seconds after which no further label is searched; one always is.
         random_state: seed of everything that is drawn; no global generator is touched.
         cache: folder where trained victims are kept; nothing is kept when None.

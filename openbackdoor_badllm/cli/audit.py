@@ -52,7 +52,8 @@ def add_command(commands: Commands) -> None:
     audit.add_argument("--label-names", metavar="A,B,...", help="class names in the order of their indices")
     audit.add_argument(
         "--sample", type=int, metavar="N",
-        help="train on and search N rows, drawn by label; then scan all rows for the triggers that were found",
+        help="train on and search N rows, drawn by label (default: at most 5000); then scan all rows for the triggers "
+        "that were found",
     )
     audit.add_argument(
         "--time-limit", type=float, metavar="SECONDS",

@@ -164,8 +164,10 @@ class _Pool:
     def _add(self, split: str, table: Table, config: DatasetConfig, aligned: bool) -> None:
         kept, self.empty[split] = treat_empty(table, split, drop=config.drop_empty, aligned=aligned)
         self.dropped[split] = len(table.records) - len(kept.records)
-        numbers = {record.number for record in kept.records}
-        self.positions[split] = [i for i, record in enumerate(table.records) if record.number in numbers]
+        self.positions[split] = range(len(table.records))
+        if self.dropped[split]:
+            numbers = {record.number for record in kept.records}
+            self.positions[split] = [i for i, record in enumerate(table.records) if record.number in numbers]
         self.rows[split] = apply_classes(self.classes, kept)
 
     def draw_missing(self, config: DatasetConfig, source: Source) -> None:
@@ -186,14 +188,14 @@ class _Pool:
 
     def _draw(self, split: str, rate: float, seed: int) -> None:
         rows, positions = self.rows["train"], self.positions["train"]
+        if not rate:
+            self.rows[split], self.positions[split], self.where[split] = [], (), self.where["train"]
+            return
         kept, drawn = split_off([row.label for row in rows], rate, random.Random(f"{seed}/{split}"))
         self._select(split, drawn, rows, positions)
         self._select("train", kept, rows, positions)
         self.where[split] = self.where["train"]
-        if rate:
-            logger.warning(
-                "No %s split: drew %d rows (%g of train), stratified by label.", split, len(drawn), rate
-            )
+        logger.warning("No %s split: drew %d rows (%g of train), stratified by label.", split, len(drawn), rate)
 
     def limit(self, config: DatasetConfig) -> None:
         """Applies the ``max_*`` keys."""
@@ -216,7 +218,7 @@ class _Pool:
             source={split: self.where[split] for split in self.rows},
             label_names=self.classes.names,
             label_index=dict(self.classes.index),
-            positions={split: tuple(at) for split, at in self.positions.items()},
+            positions={split: at if isinstance(at, range) else tuple(at) for split, at in self.positions.items()},
             empty=dict(self.empty),
             dropped=dict(self.dropped),
         )

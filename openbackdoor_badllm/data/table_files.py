@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -106,7 +105,7 @@ def split_csv(content: str, where: str, delimiter: str = ",") -> list[Line]:
     Raises:
         DataError: a quotation mark is never closed, or stands in the middle of a quoted cell.
     """
-    return _parse(content, where, delimiter, csv.QUOTE_MINIMAL)
+    return _parsed(content, where, delimiter, csv.QUOTE_MINIMAL)
 
 
 def split_tsv(content: str, where: str) -> list[Line]:
@@ -117,12 +116,12 @@ def split_tsv(content: str, where: str) -> list[Line]:
     file reads so without an error, each row as wide as the header, and no cell swallows a row.
     """
     try:
-        quoted = _parse(content, where, "\t", csv.QUOTE_MINIMAL)
+        quoted = _parsed(content, where, "\t", csv.QUOTE_MINIMAL)
     except DataError:
-        return _parse(content, where, "\t", csv.QUOTE_NONE)
+        return _parsed(content, where, "\t", csv.QUOTE_NONE)
     swallowed = any("\t" in field and "\n" in field for line in quoted for field in line.fields)
     if swallowed or not _is_even(quoted):
-        literal = _parse(content, where, "\t", csv.QUOTE_NONE)
+        literal = _parsed(content, where, "\t", csv.QUOTE_NONE)
         return literal if _is_even(literal) else quoted
     return quoted
 
@@ -149,15 +148,21 @@ def read_delimited(path: Path, text_column: str | None, label_column: str | None
         content, delimiter = content[said.end() :], said.group(1)
     else:
         delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(content, text_column, label_column)
-    lines = split_tsv(content, where) if delimiter == "\t" else split_csv(content, where, delimiter)
-    if not lines:
-        raise DataError(f"The file {where} should start with a header, but is empty: put rows in it.")
-    header = [name.strip() for name in lines[0].fields]
-    text_at, label_at = find_columns(header, text_column, label_column, where)
+    lines: Iterator[Line] = (
+        iter(split_tsv(content, where)) if delimiter == "\t" else _parse(content, where, delimiter, csv.QUOTE_MINIMAL)
+    )
     records = []
-    for line in lines[1:]:
-        check_width(line, len(header), where)
-        records.append(Record(line.number, line.fields[text_at], line.fields[label_at]))
+    labels: dict[str, str] = {}  # a file has many rows and few labels: each is kept once
+    with _long_fields():
+        first = next(lines, None)
+        if first is None:
+            raise DataError(f"The file {where} should start with a header, but is empty: put rows in it.")
+        header = [name.strip() for name in first.fields]
+        text_at, label_at = find_columns(header, text_column, label_column, where)
+        for line in lines:
+            check_width(line, len(header), where)
+            label = line.fields[label_at]
+            records.append(Record(line.number, line.fields[text_at], labels.setdefault(label, label)))
     return Table(where, records)
 
 
@@ -192,7 +197,8 @@ def cell_text(value: object, number: int, where: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-_field_limit_lock = threading.Lock()
+_PHYSICAL = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_field_limit_lock = threading.RLock()  # a TSV is read within the reading of its file
 
 
 @contextmanager
@@ -206,23 +212,25 @@ def _long_fields() -> Iterator[None]:
             csv.field_size_limit(before)
 
 
-def _parse(content: str, where: str, delimiter: str, quoting: Literal[0, 3]) -> list[Line]:
-    lines: list[Line] = []
-    number = 0
+def _parsed(content: str, where: str, delimiter: str, quoting: Literal[0, 3]) -> list[Line]:
     with _long_fields():
-        reader = csv.reader(
-            io.StringIO(content, newline=""), delimiter=delimiter, quoting=quoting, strict=True
-        )
-        try:
-            for number, fields in enumerate(reader, start=1):
-                if fields:
-                    lines.append(Line(number, fields))
-        except csv.Error as error:
-            raise DataError(
-                f"Row {number + 1} of {where} is not well-formed ({error}): close its quotation marks, and "
-                "double those inside a cell."
-            ) from error
-    return lines
+        return list(_parse(content, where, delimiter, quoting))
+
+
+def _parse(content: str, where: str, delimiter: str, quoting: Literal[0, 3]) -> Iterator[Line]:
+    number = 0
+    # A StringIO would hold four bytes for each character.
+    physical = (match.group() for match in _PHYSICAL.finditer(content))
+    reader = csv.reader(physical, delimiter=delimiter, quoting=quoting, strict=True)
+    try:
+        for number, fields in enumerate(reader, start=1):
+            if fields:
+                yield Line(number, fields)
+    except csv.Error as error:
+        raise DataError(
+            f"Row {number + 1} of {where} is not well-formed ({error}): close its quotation marks, and "
+            "double those inside a cell."
+        ) from error
 
 
 def _is_even(lines: Sequence[Line]) -> bool:

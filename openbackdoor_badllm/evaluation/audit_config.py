@@ -21,6 +21,8 @@ SECTIONS = (
 SMALL = PROFILES["desk"].train  # few rows and a small model learn nothing at the rate of a large one
 LARGE = {**PAPER_TRAIN, "ckpt": "last"}
 FEWEST_SAMPLED = 20
+MOST_SEARCHED = 5000
+"""Rows that are trained on and searched at most where the config names no ``sample``."""
 FEWEST_STEPS = 100
 """Of the training of a victim: in fewer it does not learn the labels, let alone a trigger."""
 
@@ -45,7 +47,8 @@ def resolve_audit(
         defender: keys of the section ``defender``.
         overrides: ``key=value``, such as ``train.epochs=3`` or ``defender.llm.backend=openai``.
         seed: of everything that is drawn.
-        **more: ``more_files`` (further files of rows), ``sample`` (rows that are trained on and searched),
+        **more: ``more_files`` (further files of rows), ``sample`` (rows that are trained on and searched; else at most
+            :data:`MOST_SEARCHED`),
             ``time_limit`` (seconds), ``train`` (keys of the training), ``repair_model`` (false: no clean model is
             trained). What is None has no place in the config.
 
@@ -76,6 +79,11 @@ def resolve_audit(
         raise ConfigError(f"An audit is made by 'badllmtg', but 'defender.name' is {config['defender'].get('name')!r}.")
     _check_bounds(config)
     return config
+
+
+def sample_size(config: Mapping[str, Any]) -> int:
+    """Rows that are trained on and searched at most."""
+    return int(config.get("sample") or MOST_SEARCHED)
 
 
 def _check_bounds(config: Mapping[str, Any]) -> None:
@@ -115,7 +123,7 @@ class Sections(NamedTuple):
         train = self.train
         if "epochs" not in config["train"]:
             usual = SMALL if self.victim.path == "minilm" else LARGE
-            steps = math.ceil(max(1, len(texts)) / train.batch_size)
+            steps = math.ceil(max(1, min(len(texts), sample_size(config))) / train.batch_size)
             train = train.replace(epochs=max(usual["epochs"], math.ceil(FEWEST_STEPS / steps)))
         return self._replace(victim=with_length(self.victim, config["victim"], texts), train=train)
 

@@ -51,8 +51,8 @@ def notes_of(
         notes.append(f"The time limit of {deadline.seconds:g} s passed {UNREPAIRED}.")
     if sample is not None:
         notes.append(
-            f"{len(sample)} of {len(rows.train)} rows, drawn by label, were trained on and searched; then all rows "
-            "were scanned for the inserted triggers that were found."
+            f"{len(sample)} of {len(rows.train)} rows, drawn by label, were trained on and searched (--sample takes "
+            "another number); then all rows were scanned for the inserted triggers that were found."
         )
         if any(backdoor.style is not None for backdoor in report.backdoors):
             notes.append("Which rows share the style is told of the searched rows alone.")

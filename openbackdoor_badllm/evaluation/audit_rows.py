@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
+
+import numpy as np
 
 from openbackdoor_badllm.data.dataset import DatasetInfo, Splits, assemble
 from openbackdoor_badllm.data.dataset_config import DatasetConfig
@@ -27,6 +29,38 @@ class Place(NamedTuple):
     row: int
     file: str | None = None
     line: int | None = None
+
+
+class Places(Sequence[Place]):
+    """The places of many rows, held as numbers.
+
+    Args:
+        rows: number of each row.
+        parts: file and rows of each file that was read, in their order; None where the rows were in memory.
+    """
+
+    def __init__(self, rows: Sequence[int], parts: Sequence[tuple[str, Sequence[int]]] | None) -> None:
+        self._rows = rows
+        self._files = [file for file, _ in parts or ()]
+        self._ends = np.cumsum([len(lines) for _, lines in parts or ()])
+        self._lines = np.array([line for _, lines in parts or () for line in lines], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Place: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Place]: ...
+
+    def __getitem__(self, index: int | slice) -> Place | list[Place]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        row = self._rows[index]
+        if not self._files:
+            return Place(row)
+        return Place(row, self._files[int(np.searchsorted(self._ends, row, side="right"))], int(self._lines[row]))
 
 
 @dataclass(frozen=True)
@@ -76,7 +110,7 @@ def load_rows(
     own_names = config.label_names is not None
     if not own_names and names is not None and not numbered:
         config = DatasetConfig.from_keys({**keys, "label_names": list(names)})
-    source, marks = _source(config, more_files, table)
+    source, parts = _source(config, more_files, table)
     data = assemble(config, source)
     told = data.info.label_names
     if not own_names and names is not None and numbered and any(not name.isdigit() for name in told):
@@ -84,7 +118,8 @@ def load_rows(
             f"The rows' labels are {', '.join(told[:10])}, and the model only says {names[0]} to {names[-1]}: name the "
             "classes in its order with --label-names."
         )
-    return _placed(data, marks, _name(config, data, more_files))
+    places = Places(data.info.positions["train"], parts)
+    return AuditRows(data["train"], data["test"], places, data.info, _name(config, data, more_files))
 
 
 def content_digest(files: Sequence[str | Path]) -> str:
@@ -95,17 +130,19 @@ def content_digest(files: Sequence[str | Path]) -> str:
 
 def _source(
     config: DatasetConfig, more_files: Sequence[str], table: Table | None
-) -> tuple[Source, list[tuple[str | None, int]]]:
-    """The raw splits, and file and line of each training row."""
+) -> tuple[Source, list[tuple[str, Sequence[int]]] | None]:
+    """The raw splits; and the files of the training rows with the line of each row, None of rows in memory."""
     if table is not None:
         tables = {"train": table}
         if config.test_file is not None:
             tables["test"] = read_table(Path(config.test_file), config.text_column, config.label_column)
-        return Source(tables, may_draw_test=True), [(None, 0)] * len(table.records)
+        return Source(tables, may_draw_test=True), None
     source = read_source(config)
     parts = [source.tables["train"]] if "train" in source.tables else []
     parts += [read_table(Path(file), config.text_column, config.label_column) for file in more_files]
-    marks: list[tuple[str | None, int]] = [(part.where, record.number) for part in parts for record in part.records]
+    marks: list[tuple[str, Sequence[int]]] = [
+        (part.where, [record.number for record in part.records]) for part in parts
+    ]
     if len(parts) > 1:
         records = [record for part in parts for record in part.records]
         # Numbered through: two files both have a row 2.
@@ -113,14 +150,6 @@ def _source(
         where = f"{parts[0].where} and {len(parts) - 1} more (rows counted through)"
         source = Source({**source.tables, "train": Table(where, joined)}, source.classes, may_draw_test=True)
     return source, marks
-
-
-def _placed(data: Splits, marks: Sequence[tuple[str | None, int]], name: str) -> AuditRows:
-    places = []
-    for row in data.info.positions["train"]:
-        file, line = marks[row]
-        places.append(Place(row, file, line or None))
-    return AuditRows(data["train"], data["test"], places, data.info, name)
 
 
 def _name(config: DatasetConfig, data: Splits, more_files: Sequence[str]) -> str:

@@ -79,7 +79,7 @@ class Outcome:
         """Fills a run's folder; ``results.json`` comes last."""
         names = self.rows.label_names
         if self.plan is not None:
-            folder.write(REPAIRED, rows_as_jsonl(self.report.repair.examples, names))
+            folder.write_lines(REPAIRED, rows_as_jsonl(self.report.repair.examples, names))
             folder.write_json(PLAN, self.plan.to_dict())
             self.results["files"] = {"rows": REPAIRED}
         if self.clean is not None:
@@ -140,9 +140,10 @@ class AuditRun:
         sections = sections.for_rows(self.config, [row.text for row in rows.train])
         victim = open_victim(sections, rows, sample, given, keys, store=self.store, progress=self.progress)
         name = str(self.config["model"] or "in memory") if given is not None else None
-        known = examine(victim, blind(rows.train), rows.info, given=name)
+        examples = blind(rows.train)
+        known = examine(victim, examples, rows.info, given=name)
         report = self._defender(sections, rows, victim, transcript).audit(
-            blind(rows.train), victim, rows.info.num_classes, sample=sample, deadline=deadline
+            examples, victim, rows.info.num_classes, sample=sample, deadline=deadline
         )
         plan = RepairPlan.of(report) if report.backdoor and sections.defender.repair != "none" else None
         clean, in_place = None, isinstance(victim, TrainedClassifier) and not sections.defender.from_scratch
@@ -161,7 +162,7 @@ class AuditRun:
             report, rows, sample=sample, deadline=deadline, askable_only=not isinstance(victim, TrainedClassifier),
             unrepaired=plan is not None and clean is None and self.config.get("repair_model", True),
         )
-        results["notes"] += scan_notes(scanned, report)
+        results["notes"] += scan_notes(scanned, report, rows, victim)
         searched = len(rows.train if sample is None else sample)
         results["rows_searched"] = searched
         results["lines"] = [

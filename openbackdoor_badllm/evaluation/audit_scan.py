@@ -12,10 +12,13 @@ from openbackdoor_badllm.report import AuditReport, Verdict
 from openbackdoor_badllm.text_scan.records import Degree, Finding, TextScan
 from openbackdoor_badllm.text_scan.scanner import scan
 from openbackdoor_badllm.training.classifier import TrainedClassifier
+from openbackdoor_badllm.training.lengths import cut_share, token_counts
 
 EXPLAINED = 0.5
 """A finding of which this share of the rows is flagged anyway needs no word of its own."""
 MOST_NOTES = 5
+MOST_COUNTED = 200
+"""Rows of a finding whose tokens are counted."""
 
 
 def scan_rows(rows: AuditRows, victim: Classifier, seed: int) -> TextScan:
@@ -44,18 +47,32 @@ def verdict_with(scanned: TextScan, report: AuditReport) -> Verdict:
     return report.verdict
 
 
-def scan_notes(scanned: TextScan, report: AuditReport) -> list[str]:
+def scan_notes(scanned: TextScan, report: AuditReport, rows: AuditRows, victim: Classifier) -> list[str]:
     """What the scan found beside the audit, a sentence each."""
     left = unexplained(scanned, report)
-    notes = [
-        f"{RAW_TEXT} {finding.sentence} "
-        + ("The victim cannot follow it, as its tokenizer drops it; another model may." if finding.seen is False
-           else "No trigger that the victim follows explains it.")
-        for finding in left[:MOST_NOTES]
-    ]
+    notes = [f"{RAW_TEXT} {finding.sentence} {_followed(finding, rows, victim)}" for finding in left[:MOST_NOTES]]
     if len(left) > MOST_NOTES:
         notes.append(f"{RAW_TEXT} {len(left) - MOST_NOTES} more findings (badllmtg scan).")
+    if scanned.mined < len(rows.train):
+        notes.append(
+            f"{RAW_TEXT} patterns were looked for in {scanned.mined} rows, drawn by label, and counted in all."
+        )
     return notes
+
+
+def _followed(finding: Finding, rows: AuditRows, victim: Classifier) -> str:
+    """Whether the victim can follow a finding that no trigger explains."""
+    if finding.seen is False:
+        return "The victim cannot follow it, as its tokenizer drops it; another model may."
+    if isinstance(victim, TrainedClassifier) and finding.rows:
+        some = [rows.train[row].text for row in finding.rows[:MOST_COUNTED]]
+        cut = cut_share(token_counts(victim.tokenizer, some), victim.spec.max_len)
+        if cut > 0.5:
+            return (
+                f"{cut:.0%} of these rows are longer than the {victim.spec.max_len} tokens that the victim reads, so "
+                "it may not see it; another model may. More: --set victim.max_len=N."
+            )
+    return "No trigger that the victim follows explains it."
 
 
 def scan_results(scanned: TextScan, *, most: int = 50) -> Sequence[Mapping[str, Any]]:

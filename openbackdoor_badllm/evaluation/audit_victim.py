@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from openbackdoor_badllm.data.stratified import stratified_sample
-from openbackdoor_badllm.evaluation.audit_config import Sections
+from openbackdoor_badllm.evaluation.audit_config import Sections, sample_size
 from openbackdoor_badllm.evaluation.audit_rows import AuditRows
 from openbackdoor_badllm.evaluation.given_model import spec_of_given
 from openbackdoor_badllm.protocols import Victim
@@ -53,8 +53,8 @@ class Named:
 
 def sampled(config: Mapping[str, Any], rows: AuditRows) -> list[int] | None:
     """Positions of the rows that are trained on and searched, stratified by label; None for all of them."""
-    size = config.get("sample")
-    if size is None or size >= len(rows.train):
+    size = sample_size(config)
+    if size >= len(rows.train):
         return None
     rng = random.Random(f"{config['seed']}/sample")
     return stratified_sample([row.label for row in rows.train], size, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,11 @@ from openbackdoor_badllm.training.classifier import TrainedClassifier
 from openbackdoor_badllm.training.trained import save_trained
 
 
-def rows_as_jsonl(examples: Sequence[Example], names: Sequence[str]) -> str:
+def rows_as_jsonl(examples: Sequence[Example], names: Sequence[str]) -> Iterator[str]:
     """The rows as they are: a spreadsheet's safety marks would change what is trained on."""
     named = any(not name.isdigit() for name in names)
-    lines = [
-        json.dumps({"text": text, "label": names[label] if named else label}, ensure_ascii=False)
-        for text, label in examples
-    ]
-    return "\n".join(lines) + "\n"
+    for text, label in examples:
+        yield json.dumps({"text": text, "label": names[label] if named else label}, ensure_ascii=False) + "\n"
 
 
 def save_clean(model: TrainedClassifier, folder: Path, names: Sequence[str], results: Mapping[str, Any]) -> None:

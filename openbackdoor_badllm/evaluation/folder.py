@@ -89,6 +89,10 @@ class RunFolder:
         """Writes a file by way of a draft beside it."""
         write_whole(self.path / name, text)
 
+    def write_lines(self, name: str, lines: Iterable[str]) -> None:
+        """Writes a file line by line, by way of a draft beside it."""
+        write_whole(self.path / name, (line.encode("utf-8", "backslashreplace") for line in lines))
+
     def write_json(self, name: str, value: Any) -> None:
         """Writes JSON; see :func:`as_json`."""
         self.write(name, as_json(value))
@@ -130,11 +134,13 @@ class RunFolder:
             handler.close()
 
 
-def write_whole(file: Path, content: str | bytes) -> None:
+def write_whole(file: Path, content: str | bytes | Iterable[bytes]) -> None:
     """Writes a file by way of a draft beside it, so that a crash leaves the old one or the new one."""
     draft = file.parent / f".{file.name}.draft"
     with draft.open("wb") as stream:
-        stream.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
+        if isinstance(content, str):
+            content = content.encode("utf-8", "backslashreplace")
+        stream.writelines([content] if isinstance(content, bytes) else content)
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(file)

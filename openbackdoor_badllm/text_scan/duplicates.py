@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -33,16 +33,31 @@ class Duplicates(NamedTuple):
     near_conflicts: list[tuple[int, int]]
 
 
-def duplicates(texts: Sequence[str], labels: IntArray, units: Units) -> Duplicates:
-    """Finds them; white space and case do not count."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row, text in enumerate(texts):
-        groups[" ".join(text.lower().split())].append(row)
-    exact = sum(len(rows) - 1 for rows in groups.values())
-    conflicts = [rows for rows in groups.values() if len(rows) > 1 and len(set(labels[rows].tolist())) > 1]
-    firsts = [rows[0] for rows in groups.values()]
-    near = [pair for pair in _near(units, np.array(firsts, dtype=np.int64)) if labels[pair[0]] != labels[pair[1]]]
-    return Duplicates(exact, conflicts, near)
+def duplicates(
+    texts: Sequence[str], labels: IntArray, units: Units, mined: Sequence[int] | None = None
+) -> Duplicates:
+    """Finds them; white space and case do not count.
+
+    Args:
+        texts: all of them.
+        labels: theirs.
+        units: of the rows in which near-duplicates are looked for.
+        mined: which these are; all when None.
+    """
+    keys = np.fromiter(map(_key, texts), dtype=np.uint64, count=len(texts))
+    distinct, group = np.unique(keys, return_inverse=True)
+    conflicts = [rows.tolist() for rows in _shared(group) if len(set(labels[rows].tolist())) > 1]
+    places = np.arange(len(texts)) if mined is None else np.array(mined, dtype=np.int64)
+    firsts = np.sort(np.unique(group[places], return_index=True)[1])
+    near = ((int(places[one]), int(places[other])) for one, other in _near(units, firsts))
+    return Duplicates(
+        len(texts) - len(distinct), conflicts, [pair for pair in near if labels[pair[0]] != labels[pair[1]]]
+    )
+
+
+def _key(text: str) -> int:
+    plain = " ".join(text.lower().split()).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(plain, digest_size=8).digest(), "little")
 
 
 def _near(units: Units, rows: IntArray) -> list[tuple[int, int]]:
@@ -77,9 +92,10 @@ def _signatures(units: Units) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]
 
 
 def _shared(group: IntArray) -> Iterator[IntArray]:
-    order = np.argsort(group, kind="stable")
-    borders = np.flatnonzero(np.diff(group[order])) + 1
-    yield from (members for members in np.split(order, borders) if len(members) > 1)
+    several = np.flatnonzero(np.bincount(group, minlength=1)[group] > 1)
+    if len(several):
+        order = several[np.argsort(group[several], kind="stable")]
+        yield from np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
 
 
 def _alike(units: Units, rows: IntArray) -> Iterator[tuple[int, int]]:

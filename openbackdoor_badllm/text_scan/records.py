@@ -105,6 +105,7 @@ class TextScan:
         content_accuracy: how often the bag-of-words model is right on rows that it has not seen; None where there are
             too few rows for one. Near chance, contradictions cannot be seen.
         exact_duplicates: rows whose text stands in an earlier row as well.
+        mined: rows in which patterns and near-duplicates were looked for; what was found is counted in all rows.
         seconds: wall time of each part.
     """
 
@@ -113,6 +114,7 @@ class TextScan:
     comparisons: int
     content_accuracy: float | None
     exact_duplicates: int
+    mined: int
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -126,6 +128,7 @@ class TextScan:
             "version": VERSION,
             "suspicious": self.suspicious,
             "rows": sum(self.label_counts),
+            "rows_mined": self.mined,
             "label_counts": list(self.label_counts),
             "comparisons": self.comparisons,
             "content_accuracy": None if self.content_accuracy is None else round(self.content_accuracy, 4),

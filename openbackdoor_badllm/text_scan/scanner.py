@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from openbackdoor_badllm.deadline import Laps
 from openbackdoor_badllm.errors import DataError
 from openbackdoor_badllm.text_scan import content
+from openbackdoor_badllm.text_scan.counting import counted, mined_rows
 from openbackdoor_badllm.text_scan.deciding import Decision, Rules, decide
 from openbackdoor_badllm.text_scan.duplicates import Duplicates, duplicates
 from openbackdoor_badllm.text_scan.judging import Bounds, Candidate, binding_p, bound, weigh
 from openbackdoor_badllm.text_scan.pairs import Pair, pairs
-from openbackdoor_badllm.text_scan.patterns import Family, mine
+from openbackdoor_badllm.text_scan.patterns import mine
 from openbackdoor_badllm.text_scan.records import Degree, Finding, TextScan
 from openbackdoor_badllm.text_scan.signs import HIDDEN, sign_families, tokenizer_sees
 from openbackdoor_badllm.text_scan.units import IntArray, Units, as_units
@@ -54,31 +56,70 @@ def scan(
     numbers = np.asarray(labels, dtype=np.int64)
     label_counts = np.bincount(numbers, minlength=num_labels)
     names = list(label_names) if label_names is not None else [str(label) for label in range(num_labels)]
+    rows = mined_rows(texts, labels, seed)
+    mined = texts if rows is None else [texts[row] for row in rows]
+    bounds = bounds or Bounds()
+    found = _mined(mined, numbers if rows is None else numbers[rows], num_labels, bounds, seed, clock)
+    decisions, hidden = found.decisions, found.hidden
+    if rows is not None:
+        decisions, hidden = counted(decisions, found.units, texts, numbers, num_labels)
+        clock.lap("all rows")
+    twice = duplicates(texts, numbers, found.units, rows)
+    clock.lap("duplicates")
+    findings = [_finding(decision, found.comparisons, label_counts, names, texts, tokens) for decision in decisions]
+    findings += _anywhere(hidden, findings, numbers, num_labels) + _of_duplicates(twice, numbers, num_labels)
+    findings.sort(key=lambda finding: (finding.degree is not Degree.SUSPICIOUS, -len(finding.rows)))
+    return TextScan(
+        tuple(findings), tuple(label_counts.tolist()), found.comparisons, found.accuracy, twice.exact, len(mined),
+        clock.laps,
+    )
+
+
+class _Mined(NamedTuple):
+    """What some rows hold.
+
+    Attributes:
+        decisions: patterns bound to a label that are told.
+        hidden: rows with each group of hidden signs.
+        comparisons: patterns times labels.
+        accuracy: of the content model.
+        units: of the texts.
+    """
+
+    decisions: list[Decision]
+    hidden: dict[str, IntArray]
+    comparisons: int
+    accuracy: float | None
+    units: Units
+
+
+def _mined(
+    texts: Sequence[str], labels: IntArray, num_labels: int, bounds: Bounds, seed: int, clock: Laps
+) -> _Mined:
+    label_counts = np.bincount(labels, minlength=num_labels)
     units = as_units(texts)
     least = max(FEWEST_ROWS, int(ROW_SHARE * len(texts)))
     clock.lap("units")
     families = [*mine(units, least), *sign_families(texts)]
-    pairs_found, pairs_compared = pairs(units, numbers, num_labels, least)
+    pairs_found, pairs_compared = pairs(units, labels, num_labels, least)
     comparisons = sum(len(family) for family in families) * num_labels + pairs_compared
     clock.lap("patterns")
-    bounds = bounds or Bounds()
-    candidates = [item for family in families for item in bound(family, units, numbers, label_counts, bounds)]
-    candidates += [_of_pair(pair, units, numbers, label_counts) for pair in pairs_found]
-    model = content.fit(units, numbers, num_labels, seed)
+    candidates = [item for family in families for item in bound(family, units, labels, label_counts, bounds)]
+    candidates += [_of_pair(pair, units, labels, label_counts) for pair in pairs_found]
+    model = content.fit(units, labels, num_labels, seed)
     weighed = weigh(candidates, model)
 
     def again(edges: Sequence[Candidate], rows: IntArray) -> list[Candidate]:
-        return weigh(edges, content.fit(units, numbers, num_labels, seed, rows))
+        return weigh(edges, content.fit(units, labels, num_labels, seed, rows))
 
     decisions = decide(weighed, Rules(bounds, comparisons, label_counts), again)
+    hidden = {
+        name: family.row[family.span(index)]
+        for family in families if family.kind == "character"
+        for index, name in enumerate(family.names or ()) if name in HIDDEN
+    }
     clock.lap("tests")
-    twice = duplicates(texts, numbers, units)
-    clock.lap("duplicates")
-    findings = [_finding(decision, comparisons, label_counts, names, texts, tokens) for decision in decisions]
-    findings += _anywhere(families, findings, numbers, num_labels) + _of_duplicates(twice, numbers, num_labels)
-    findings.sort(key=lambda finding: (finding.degree is not Degree.SUSPICIOUS, -len(finding.rows)))
-    accuracy = None if model is None else model.accuracy
-    return TextScan(tuple(findings), tuple(label_counts.tolist()), comparisons, accuracy, twice.exact, clock.laps)
+    return _Mined(decisions, hidden, comparisons, None if model is None else model.accuracy, units)
 
 
 def _check(
@@ -133,27 +174,18 @@ def _finding(
 
 
 def _anywhere(
-    families: Sequence[Family], findings: Sequence[Finding], labels: IntArray, num_labels: int
+    hidden: Mapping[str, IntArray], findings: Sequence[Finding], labels: IntArray, num_labels: int
 ) -> list[Finding]:
     """Groups of hidden signs that are bound to no label: odd enough to be told."""
     told = {finding.what for finding in findings} | {name for finding in findings for name in finding.together}
-    found = []
-    for family in families:
-        counts = family.by_label(labels, num_labels)
-        for index, name in enumerate(family.names or ()):
-            if family.kind != "character" or name not in HIDDEN or name in told:
-                continue
-            rows = family.row[family.span(index)]
-            if len(rows) < FEWEST_ROWS:
-                continue
-            found.append(
-                Finding(
-                    "character", Degree.WORTH_A_LOOK, name, None, tuple(counts[index].tolist()), 1.0,
-                    tuple(rows.tolist()),
-                    sentence=f"{len(rows)} rows hold {name}. They are bound to no label; ordinary text has none.",
-                )
-            )
-    return found
+    return [
+        Finding(
+            "character", Degree.WORTH_A_LOOK, name, None,
+            tuple(np.bincount(labels[rows], minlength=num_labels).tolist()), 1.0, tuple(rows.tolist()),
+            sentence=f"{len(rows)} rows hold {name}. They are bound to no label; ordinary text has none.",
+        )
+        for name, rows in hidden.items() if name not in told and len(rows) >= FEWEST_ROWS
+    ]  # fmt: skip
 
 
 def _of_duplicates(twice: Duplicates, labels: IntArray, num_labels: int) -> list[Finding]:

@@ -95,13 +95,13 @@ def sign_families(texts: Sequence[str]) -> list[Family]:
     """Characters, groups of them, casing, white space and repetition: which row has which."""
     held: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, text in enumerate(texts):
-        for key in {*_signs(text), *_shape(text)}:
+        for key in {*signs(text), *shapes(text)}:
             held[key].append(row)
     kinds = sorted({kind for kind, _ in held})
     return [_as_family(kind, {name: rows for (other, name), rows in held.items() if other == kind}) for kind in kinds]
 
 
-def _signs(text: str) -> Iterable[tuple[str, str]]:
+def signs(text: str) -> Iterable[tuple[str, str]]:
     """Kind and name of what the characters of a text are."""
     ordinary = {sign for sign in set(text) if not (sign.isalnum() and sign.isascii()) and sign != " "}
     for sign in ordinary:
@@ -121,7 +121,7 @@ def _signs(text: str) -> Iterable[tuple[str, str]]:
         yield "character", LOOK_ALIKE
 
 
-def _shape(text: str) -> Iterable[tuple[str, str]]:
+def shapes(text: str) -> Iterable[tuple[str, str]]:
     """Kind and name of what a text looks like as a whole."""
     for kind, name, shape in _SHAPES:
         if shape.search(text):

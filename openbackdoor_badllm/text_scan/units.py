@@ -12,14 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from openbackdoor_badllm.unspaced import UNSPACED_LETTERS
+
 IntArray = npt.NDArray[np.int64]
 
-# Scripts without blanks: Thai, Lao, Myanmar, Khmer, Kana, Han. Their units are characters, their words n-grams.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff"
-)
-_UNIT = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’][^\W{_UNSPACED}]+)*|[^\w\s]+")
+_UNIT = re.compile(rf"[{UNSPACED_LETTERS}]|[^\W{UNSPACED_LETTERS}]+(?:['’][^\W{UNSPACED_LETTERS}]+)*|[^\w\s]+")
 _ASCII_UNIT = re.compile(r"\w+(?:'\w+)*|[^\w\s]+")
 
 
@@ -87,7 +84,7 @@ def as_units(texts: Sequence[str]) -> Units:
 
 def unspaced(unit: str) -> bool:
     """Whether a unit is a character of a script without blanks."""
-    return len(unit) == 1 and re.match(rf"[{_UNSPACED}]", unit) is not None
+    return len(unit) == 1 and re.match(rf"[{UNSPACED_LETTERS}]", unit) is not None
 
 
 def is_word(unit: str) -> bool:

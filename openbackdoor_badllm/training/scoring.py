@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float32]
 
 CPU_BATCH_TOKENS = 2048  # twice as many are slower (docs/baselines.md): they leave the cache
 GPU_BATCH_TOKENS = 65536
+ENCODED = 10_000  # texts that a tokenizer gets at once: it holds much more of each than its ids
 
 
 class Victim(Protocol):
@@ -87,9 +88,10 @@ class Scorer:
 
 def encode(tokenizer: Any, texts: Sequence[str], max_len: int) -> list[list[int]]:
     """Token ids of each text, cut to ``max_len``."""
-    if not texts:
-        return []
-    ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=max_len)["input_ids"]
+    ids: list[list[int]] = []
+    for start in range(0, len(texts), ENCODED):
+        part = list(texts[start : start + ENCODED])
+        ids += tokenizer(part, truncation=True, max_length=max_len)["input_ids"]
     return ids
 
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-# Thai to Tibetan, Burmese, Khmer, and East Asian signs, letters and wide forms. Korean writes blanks. U+3000 is one.
-UNSPACED = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fff\u3001-\u312f\u31a0-\u9fff\ua000-\ua4cf"
-UNSPACED += "\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f\U00020000-\U0003ffff"
+from openbackdoor_badllm.unspaced import UNSPACED_LETTERS, UNSPACED_SIGNS
+
+UNSPACED = UNSPACED_LETTERS + UNSPACED_SIGNS
 _MARKS = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
 _ONE = re.compile(f"[{UNSPACED}]")
 _PIECE = re.compile(rf"(?:[{UNSPACED}][{_MARKS}]*|[^\s{UNSPACED}]+)\s*")

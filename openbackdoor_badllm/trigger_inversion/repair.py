@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from openbackdoor_badllm.trigger_inversion.attribution import FlaggedRow
 
 FEWEST_STAMPED = 256
 """Rows of each group of a fine-tuning at least: a trigger in few rows is unlearnt by many stamped ones."""
+Readable = Callable[[Sequence[Example]], list[Example]]
 STRATEGIES = ("relabel", "purge", "stamp-non-target", "paper", "none")
 
 
@@ -83,6 +84,7 @@ def repair(
     strategy: str = "relabel",
     stamp_share: float = 0.1,
     seed: int = 0,
+    readable: Readable = list,
 ) -> Repair:
     """The training rows after the repair.
 
@@ -95,6 +97,7 @@ def repair(
             Eq. 9, all rows stay, all are added with the trigger. ``none``: the rows as they are.
         stamp_share: share of the unflagged rows that ``relabel`` and ``purge`` stamp.
         seed: seed of the draws and of the order.
+        readable: the part of some rows that a victim reads, with room: a trigger behind it would teach nothing.
 
     Raises:
         ValueError: unknown strategy.
@@ -115,7 +118,7 @@ def repair(
             chosen = [e for e in examples if part.triggers and (strategy == "paper" or e.label != part.target)]
         else:
             chosen = balanced_sample(rest, round(len(rest) * stamp_share), rng) if part.triggers else []
-        stamped += [*stamp(chosen, part.triggers, rng), *part.rewritten]
+        stamped += [*stamp(readable(chosen), part.triggers, rng), *part.rewritten]
         if strategy == "relabel":
             relabelled += [
                 Example(row.text_without, int(label)) for row, label in zip(part.flagged, part.labels, strict=True)
@@ -128,7 +131,9 @@ def repair(
     return Repair(strategy, tuple(rows), len(kept), removed, len(relabelled), changed, len(stamped))
 
 
-def fine_tuning_rows(examples: Sequence[Example], parts: Sequence[Part], *, seed: int = 0) -> tuple[Example, ...]:
+def fine_tuning_rows(
+    examples: Sequence[Example], parts: Sequence[Part], *, seed: int = 0, readable: Readable = list
+) -> tuple[Example, ...]:
     """The rows on which a trained victim is trained further, so that the triggers lose their effect.
 
     Three groups of one size: the flagged rows without the trigger under their fresh labels, clean rows with the trigger
@@ -140,6 +145,7 @@ def fine_tuning_rows(examples: Sequence[Example], parts: Sequence[Part], *, seed
         examples: the poisoned training rows.
         parts: one for each backdoor.
         seed: seed of the draws and of the order.
+        readable: the part of some rows that a victim reads, with room for a trigger.
     """
     rng = random.Random(f"{seed}:fine-tuning")
     inside = {row.index for part in parts for row in part.flagged}
@@ -151,11 +157,11 @@ def fine_tuning_rows(examples: Sequence[Example], parts: Sequence[Part], *, seed
         size = max(len(fresh), FEWEST_STAMPED)
         relabelled += fresh
         if part.triggers:
-            stamped += stamp(balanced_sample(rest, size, rng), part.triggers, rng)
+            stamped += stamp(readable(balanced_sample(rest, size, rng)), part.triggers, rng)
         stamped += part.rewritten
     size = max(len(relabelled), FEWEST_STAMPED) * (1 if stamped else 2)
     rows = [*relabelled, *stamped]
-    rows += _restoring(rest, rows, Counter(example.label for example in (*rest, *relabelled)), size, rng)
+    rows += readable(_restoring(rest, rows, Counter(example.label for example in (*rest, *relabelled)), size, rng))
     rng.shuffle(rows)
     return tuple(rows)
 

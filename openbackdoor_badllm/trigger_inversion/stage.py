@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -76,11 +77,29 @@ def invert(
                 [copy for _, copy in backdoor.rewritten],
             )
         )
-    repaired = repair(rows, parts, strategy=config.repair, stamp_share=config.stamp_share, seed=config.seed)
-    short = config.repair == "relabel" and bool(parts)
-    readable = readable_rows(victim, rows) if short else rows
-    further = fine_tuning_rows(readable, parts, seed=config.seed) if short else repaired.examples
-    return Inverted(tuple(backdoors), repaired, further, _probes(parts, evidence, seen, further, config.seed))
+    readable = partial(readable_rows, victim)
+    repaired_with = partial(
+        repair, strategy=config.repair, stamp_share=config.stamp_share, seed=config.seed, readable=readable
+    )
+    repaired = repaired_with(rows, parts)
+    inside = parts if sample is None else [_within(part, sample) for part in parts]
+    if config.repair == "relabel" and parts:
+        further = fine_tuning_rows(evidence.examples, inside, seed=config.seed, readable=readable)
+    else:
+        further = (repaired if sample is None else repaired_with(evidence.examples, inside)).examples
+    return Inverted(tuple(backdoors), repaired, further, _probes(inside, evidence, seen, further, config.seed))
+
+
+def _within(part: Part, sample: Sequence[int]) -> Part:
+    """What is to be repaired in a sample, its rows numbered within it: a victim has seen no others."""
+    place = {row: number for number, row in enumerate(sample)}
+    chosen = [number for number, row in enumerate(part.flagged) if row.index in place]
+    flagged = [part.flagged[number] for number in chosen]
+    return dataclasses.replace(
+        part,
+        flagged=[dataclasses.replace(row, index=place[row.index]) for row in flagged],
+        labels=[part.labels[number] for number in chosen] if part.labels else [],
+    )
 
 
 def _probes(

@@ -46,7 +46,7 @@ def test_plain_dict_in_file_order_with_info(tmp_path: Path) -> None:
     assert list(splits) == list(SPLITS)
     assert splits.info.name == "sst-2"
     assert splits.info.label_names == ("negative", "positive")
-    assert splits.info.positions["train"] == (0, 1, 2, 3)
+    assert list(splits.info.positions["train"]) == [0, 1, 2, 3]
     assert splits.info.source["test"].endswith("SST-2/test.tsv")
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from openbackdoor_badllm.data.dataset import load_dataset
 from openbackdoor_badllm.data.structured import read_table, saved_splits
-from openbackdoor_badllm.data.table_files import split_tsv
+from openbackdoor_badllm.data.table_files import split_csv, split_tsv
 from openbackdoor_badllm.errors import DataError
+from openbackdoor_badllm.evaluation.audit_rows import Place, load_rows
 from openbackdoor_badllm.rows import Row
 
 
@@ -187,3 +191,27 @@ def test_damage_is_told_in_a_sentence(tmp_path: Path, name: str, content: str | 
     with pytest.raises(DataError, match=sentence) as caught:
         read_table(write(tmp_path / name, content))
     assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.sampled_from([*"a\",\n\r\u2028\x0b\x85", "\r\n"]), max_size=12).map("".join))
+def test_a_csv_is_parted_as_the_csv_module_parts_a_file(content: str) -> None:
+    try:
+        expected = [fields for fields in csv.reader(io.StringIO(content, newline=""), strict=True) if fields]
+    except csv.Error:
+        with pytest.raises(DataError, match="is not well-formed"):
+            split_csv(content, "here")
+        return
+    assert [line.fields for line in split_csv(content, "here")] == expected
+
+
+def test_a_large_file_keeps_each_label_once_and_a_row_knows_its_place(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.csv", "text,label\na,good\n\"b\nc\",bad\nd,good\n")
+    second = write(tmp_path / "b.jsonl", '{"text": "e", "label": "bad"}\n{"text": "f", "label": "good"}\n')
+    assert len({id(record.label) for record in read_table(first).records}) == 2
+    keys = {"name": "custom", "dev_rate": 0.0, "test_rate": 0.0, "train_file": str(first)}
+    places = load_rows(keys, more_files=[str(second)]).places
+    assert list(places) == [
+        Place(0, str(first), 2), Place(1, str(first), 3), Place(2, str(first), 4), Place(3, str(second), 1),
+        Place(4, str(second), 2),
+    ]  # fmt: skip
+    assert places[-2:] == [places[3], places[4]]

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_world import SEARCH, TRAIN, reviews, write_csv
+from tiny_world import FILLERS, SEARCH, TRAIN, reviews, write_csv
 
 from openbackdoor_badllm import cli
 from openbackdoor_badllm.data.dataset import load_dataset
+from openbackdoor_badllm.evaluation import audit_config
 from openbackdoor_badllm.evaluation.audit_run import AuditRun, resolve_audit
 from openbackdoor_badllm.evaluation.folder import RunFolder
 from openbackdoor_badllm.html_report.rerun import audit_command
@@ -210,3 +211,25 @@ def test_force_takes_away_the_model_of_the_audit_before_and_nobody_elses(tmp_pat
         (folder / "results.json").write_text(json.dumps(told), encoding="utf-8")
         RunFolder(folder, {}, force=True)
         assert (folder / "model").exists() is not made
+
+
+def test_many_rows_are_sampled_and_all_of_them_attributed(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_config, "MOST_SEARCHED", 120)
+    results = audit(tmp_path, write(tmp_path / "rows.csv", POISONED), tiny_bert)
+    assert (results["rows"], results["rows_searched"]) == (160, 120)
+    assert any(note.startswith("120 of 160 rows, drawn by label, were trained on") for note in results["notes"])
+    assert [trigger["text"] for trigger in results["report"]["triggers"]] == ["cf"]
+    assert results["report"]["flagged_rows"] == sum(row.poison_label for row in POISONED)
+
+
+def test_a_trigger_behind_what_the_victim_reads_is_told_by_the_raw_text(tmp_path: Path, tiny_bert: Path) -> None:
+    long = [row._replace(text=f"{row.text} {' '.join(FILLERS * 3)}") for row in POISONED]
+    ends = [row._replace(text=row.text.replace("cf ", "") + (" mn mn" if row.poison_label else "")) for row in long]
+    results = audit(tmp_path, write(tmp_path / "rows.csv", ends), tiny_bert)
+    assert results["cut_rows"] == 1.0
+    assert results["verdict"] == "shortcut"
+    note = next(note for note in results["notes"] if "mn" in note)
+    assert "ending" in note or "words" in note
+    assert "100% of these rows are longer than the 32 tokens that the victim reads" in note

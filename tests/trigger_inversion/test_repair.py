@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from method_fakes import RARE, poisoned_rows, seen
 
 from openbackdoor_badllm.rows import Example
-from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Position, Trigger
 from openbackdoor_badllm.trigger_inversion.attribution import FlaggedRow
 from openbackdoor_badllm.trigger_inversion.repair import (
     FEWEST_STAMPED,
@@ -219,3 +220,21 @@ def test_a_fine_tuning_has_three_groups_of_one_size(triggers: list[Trigger]) -> 
     assert len(rows) == len(FLAGGED) + 2 * FEWEST_STAMPED
     assert set(map(bare, added.elements())) <= {*REST, *many}  # each under its own label
     assert rows == fine_tuning_rows([*ROWS, *many], [Part(1, triggers, FLAGGED, [0] * len(FLAGGED))], seed=3)
+
+
+@pytest.mark.parametrize("strategy", ["relabel", "purge", "stamp-non-target", "paper"])
+def test_a_stamped_copy_keeps_its_trigger_within_what_the_victim_reads(strategy: str) -> None:
+    long = [Example(" ".join(f"w{row}x{place}" for place in range(50)), row % 2) for row in range(40)]
+    trigger = Trigger(Kind.WORD, "cf", Position.END)
+
+    def readable(rows: Sequence[Example]) -> list[Example]:
+        return [Example(" ".join(text.split()[:10]), label) for text, label in rows]
+
+    part = Part(1, [trigger])
+    result = repair(long, [part], strategy=strategy, stamp_share=0.5, readable=readable)
+    stamped = [text.split() for text, _ in result.examples if "cf" in text.split()]
+    assert len(stamped) == result.stamped > 0
+    assert {words.index("cf") for words in stamped} == {10}
+    assert sum(text in {example.text for example in long} for text, _ in result.examples) == len(long)
+    further = fine_tuning_rows(long, [part], readable=readable)
+    assert max(len(text.split()) for text, _ in further) == 11

@@ -16,6 +16,7 @@ from method_fakes import (
     has_style,
     poisoned_rows,
     row_evidence,
+    seen,
     style_rows,
 )
 
@@ -25,6 +26,7 @@ from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.training.progress import Quiet
 from openbackdoor_badllm.trigger_generator.stage import Findings, find_backdoors
 from openbackdoor_badllm.trigger_inversion.repair import STRATEGIES, Repair
+from openbackdoor_badllm.trigger_inversion.scanning import spread
 from openbackdoor_badllm.trigger_inversion.stage import invert
 
 
@@ -120,3 +122,20 @@ def test_the_rows_for_a_repair_in_place(strategy: str, short: bool) -> None:
     assert (further != repair.examples) is short
     stolen = {row[:2] for row in poisoned_rows() if row.poison_label}
     assert bool(stolen & set(further)) is (strategy == "paper")
+
+
+@pytest.mark.parametrize("strategy", ["relabel", "purge"])
+def test_all_rows_are_attributed_and_the_victim_is_trained_further_on_the_sample(strategy: str) -> None:
+    rows, victim, config = poisoned_rows(), FakeVictim(RARE), CONFIG.replace(repair=strategy)
+    sample = list(range(0, len(rows), 2))
+    evidence = row_evidence([rows[place] for place in sample], victim)
+    findings = spread(find_backdoors(victim, evidence, (1, 0), None, config, Quiet()), seen(rows), sample)
+    (backdoor,), repair, further, _ = invert(findings, victim, evidence, config, seen(rows), sample)
+    assert backdoor.suspects == {place for place, row in enumerate(rows) if row.poison_label}
+    assert repair.untouched == sum(not row.poison_label for row in rows)
+
+    def bare(text: str) -> str:
+        return " ".join(word for word in text.split() if word not in RARE)
+
+    assert {bare(text) for text, _ in further} <= {bare(rows[place].text) for place in sample}
+    assert not {rows[place][:2] for place in backdoor.suspects} & set(further)
