@@ -73,7 +73,7 @@ def probability(report: AuditReport) -> float:
     attacked, clean = (
         (count + 0.5) / total for count, total in zip(CALIBRATION[grade(report)], totals, strict=True)
     )
-    return attacked / (attacked + clean)
+    return float(attacked / (attacked + clean))
 
 
 def _plain(backdoor: Backdoor) -> bool:

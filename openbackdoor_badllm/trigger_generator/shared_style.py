@@ -51,6 +51,7 @@ CLUSTERED = 60  # leading singular vectors by which rows are grouped
 LARGER_SHARE = 0.5  # the start where a style is plain: of a rare label the attacker's rows may be the most
 PLAIN = 0.75  # share of the rows of a plain style that are beyond nearly all rows of other labels
 NEARLY_ALL = 0.99
+ALIKE = 0.75  # the rows that the larger start adds contradict their label at this share of the rate of the others
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,17 @@ class _Estimate(NamedTuple):
         chosen = self.style[own][self.probability > 0.5]
         return len(chosen) > 0 and float((chosen > np.quantile(self.style[~own], NEARLY_ALL)).mean()) >= PLAIN
 
+    def extends(self, smaller: _Estimate, contradicts: Mask) -> bool:
+        """Whether the rows that it has beyond a smaller one contradict their label as those do.
+
+        Args:
+            smaller: the other estimate.
+            contradicts: of the rows of the label, whether the text says another label.
+        """
+        known = smaller.probability > 0.5
+        added = (self.probability > 0.5) & ~known
+        return bool(added.any() and contradicts[added].mean() >= ALIKE * contradicts[known].mean())
+
 
 class StyleSpace:
     """How the rows are written: word and character n-grams, and their leading singular vectors.
@@ -145,11 +157,13 @@ class StyleSpace:
         if own.sum() < FEWEST or (~own).sum() < FEWEST:
             return None
         content = _logit(held_out[:, label].astype(np.float64))
-        start = _start(own, held_out.argmax(axis=1) != label, weights)
+        contradicts = held_out.argmax(axis=1) != label
+        start = _start(own, contradicts, weights)
         estimate = self._estimate(vectors, own, content, start)
         if estimate.plain(own):
             larger = self._estimate(vectors, own, content, start, LARGER_SHARE)
-            estimate = larger if larger.plain(own) else estimate
+            if larger.plain(own) and larger.extends(estimate, contradicts[own]):
+                estimate = larger
         if estimate.elsewhere(own) > most_elsewhere:
             starts = _clusters(vectors, own, self.seed)
             others = (self._estimate(vectors, own, content, z) for z in starts)
