@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
@@ -23,6 +24,7 @@ suppress_warnings = ["misc.highlighting_failure"]  # excerpts of JSON, and outpu
 highlight_language = "none"
 
 autodoc_typehints = "description"
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 
 html_theme = "furo"
@@ -35,7 +37,7 @@ html_math_renderer = "mathml"
 
 
 def setup(app: Sphinx) -> None:
-    """Formulas become MathML, which browsers show by themselves; MathJax would come from a server."""
+    """Formulas become MathML, which browsers show by themselves; MathJax would come from a server. Links are mended."""
 
     def inline(writer: Any, node: nodes.math) -> None:
         writer.body.append(convert(node.astext()))
@@ -45,4 +47,8 @@ def setup(app: Sphinx) -> None:
         writer.body.append(convert(node.astext(), display="block"))
         raise nodes.SkipNode
 
+    def read(app: Sphinx, name: str, text: list[str]) -> None:
+        text[0] = re.sub(r"\]\((\.\./[^)]*\.md)", r"](path:\1", text[0])  # a page outside docs is a file to Sphinx
+
+    app.connect("source-read", read)
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
