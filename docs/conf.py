@@ -32,6 +32,7 @@ html_title = f"{project} {version}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_search_summary = False  # it is fetched page by page, which browsers refuse for files
 html_math_renderer = "mathml"
 
