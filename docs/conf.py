@@ -23,7 +23,9 @@ myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]  # excerpts of JSON, and output of commands
 highlight_language = "none"
 
+add_module_names = False
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 
