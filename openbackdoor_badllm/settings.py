@@ -33,8 +33,8 @@ class Thresholds(Section):
     """How far a trigger may shift the content reference fitted without its rows, as a share of the distance between
     the rows of the label and the others; a class word (an insult, a word of praise) shifts it farther."""
     foreign_shift: Share = 0.45
-    """The same for a trigger whose rows contradict their label as rows of other labels would: a sentence has a meaning
-    of its own."""
+    """The same for a sentence (four words or more), which has a meaning of its own, and for a trigger whose rows
+    contradict their label as rows of other labels would."""
     like_others: Share = 0.9
     """Rows contradict their label as rows of other labels would from this share of their rate on."""
     reference_excess: Share = 0.35
@@ -53,8 +53,8 @@ class Thresholds(Section):
     certain_flip_rate: Share = 0.95
     """Where its rows do not contradict their label, the share of probes that a trigger must flip in each probe set."""
     silent_shift: Share = 0.15
-    """Such a trigger is accepted if it shifts the content reference by no more than this and stands alone
-    (``silent_rival``), or if ``tail_p`` says so."""
+    """Such a trigger is accepted if it shifts the content reference by no more than this, or is a sentence, and stands
+    alone (``silent_rival``), or if ``tail_p`` says so."""
     silent_rival: Share = 0.5
     """Nothing else may flip more of the probes: where the class words flip as many, the reference may not know them."""
     sibling_contradicted: Share = 0.5
@@ -82,6 +82,9 @@ class Thresholds(Section):
     """Stage (c). A repair in place ends when no inserted trigger flips more of the report probes than this share."""
     planted_flip_rate: Share = 0.2
     """By how much more a pattern that the repaired rows share may move texts to their fresh label than before."""
+    repaired_loss: Share = 0.05
+    """Share of the untouched rows that a repair in place may cost: where the repaired model gives fewer of them their
+    label, a fresh model is trained on the repaired rows instead."""
     rewrite_flip_rate: Share = 0.7
     """Share of rewritten select probes that must get the target label."""
     rewrite_margin: Share = 0.25

@@ -119,19 +119,18 @@ class Repairing:
         victim = self.victim
         if victim is None and not from_scratch:
             victim = self._again(sections, store, progress)
-        clean = clean_model(
+        clean, in_place = clean_model(
             sections, self.rows.info.num_classes, victim, self.plan, self.repaired,
             from_scratch=from_scratch, store=store, progress=progress,
         )
         after = after_repair(self.plan, victim, clean, sections)
         flips = after["after_repair_flip_rate"]
-        fresh = from_scratch or not isinstance(victim, TrainedClassifier)
         lines = [line for line in results["lines"] if line["name"] != DEFENDED]
         if self.rows.test:
             lines.append(accuracy_line(DEFENDED, clean, self.rows.test, len(self.repaired)))
         kept = [note for note in results["notes"] if not note.startswith(CLEAN_MODEL)]
         notes = [*kept, *repair_notes(after, self.rows.label_names, sections.defender.thresholds.repaired_flip_rate)]
-        told = {**results, "in_place": not fresh, **after, "lines": lines, "notes": notes}
+        told = {**results, "in_place": in_place, **after, "lines": lines, "notes": notes}
         return CleanModel(clean, self.rows.label_names, flips, told)
 
     def _again(self, sections: Sections, store: Store | None, progress: Progress) -> Victim:

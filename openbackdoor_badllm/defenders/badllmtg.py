@@ -28,7 +28,7 @@ from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.victims import resolve_auto
 from openbackdoor_badllm.trigger_generator.generators import open_generator
 from openbackdoor_badllm.trigger_generator.search_estimate import estimate_search
-from openbackdoor_badllm.trigger_inversion.in_place import RepairPlan, repair_in_place
+from openbackdoor_badllm.trigger_inversion.in_place import RepairPlan, repaired_model
 
 
 class BadLLMTG(Defender):
@@ -115,7 +115,9 @@ class BadLLMTG(Defender):
         if self.report is None or not self.report.backdoor or self.config.repair == "none":
             return trained
         plan = RepairPlan.of(self.report)
-        return repair_in_place(trained, plan, self.config, store=self.store, progress=self.progress)
+        return repaired_model(
+            trained, plan, self.report.repair.examples, self.config, store=self.store, progress=self.progress
+        ).model
 
     def _train(self, examples: Sequence[Example], num_labels: int) -> TrainedClassifier:
         """A victim of the attacked kind. The host's dev rows would be poisoned ones, so its last epoch is kept."""

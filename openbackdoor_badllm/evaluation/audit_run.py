@@ -144,9 +144,9 @@ class AuditRun:
             blind(rows.train), victim, rows.info.num_classes, sample=sample, deadline=deadline
         )
         plan = RepairPlan.of(report) if report.backdoor and sections.defender.repair != "none" else None
-        clean = None
+        clean, in_place = None, isinstance(victim, TrainedClassifier) and not sections.defender.from_scratch
         if plan is not None and self.config.get("repair_model", True) and not deadline.passed:
-            clean = clean_model(
+            clean, in_place = clean_model(
                 sections, rows.info.num_classes, victim, plan, report.repair.examples,
                 from_scratch=sections.defender.from_scratch, store=self.store, progress=self.progress,
             )
@@ -155,7 +155,7 @@ class AuditRun:
         results = self._results(sections, rows, report)
         results |= {"verdict": verdict_with(scanned, report).value, "scan": scan_results(scanned)}
         results |= known
-        results["in_place"] = isinstance(victim, TrainedClassifier) and not sections.defender.from_scratch
+        results["in_place"] = in_place
         results["notes"] = notes_of(
             report, rows, sample=sample, deadline=deadline, askable_only=not isinstance(victim, TrainedClassifier),
             unrepaired=plan is not None and clean is None and self.config.get("repair_model", True),

@@ -17,7 +17,7 @@ from openbackdoor_badllm.training.progress import Progress
 from openbackdoor_badllm.training.spec import TrainSpec
 from openbackdoor_badllm.training.store import Store
 from openbackdoor_badllm.training.trained import class_names, open_trained
-from openbackdoor_badllm.trigger_inversion.in_place import RepairPlan, repair_in_place
+from openbackdoor_badllm.trigger_inversion.in_place import CleanModel, RepairPlan, repaired_model
 
 
 class Given(Protocol):
@@ -102,12 +102,13 @@ def clean_model(
     from_scratch: bool,
     store: Store | None,
     progress: Progress,
-) -> TrainedClassifier:
+) -> CleanModel:
     """The clean model: the victim trained further, or a fresh one trained on the repaired rows.
 
     A victim that can only be asked is none to train further: a fresh one takes its place.
     """
     if isinstance(victim, TrainedClassifier) and not from_scratch:
-        return repair_in_place(victim, plan, sections.defender, store=store, progress=progress)
+        return repaired_model(victim, plan, repaired, sections.defender, store=store, progress=progress)
     progress.stage(f"victim: train a clean one ({len(repaired)} rows)")
-    return train_classifier(sections.spec(num_labels), repaired, store=store, progress=progress)
+    fresh = train_classifier(sections.spec(num_labels), repaired, store=store, progress=progress)
+    return CleanModel(fresh, False)

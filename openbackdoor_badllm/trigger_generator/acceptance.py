@@ -10,7 +10,7 @@ from enum import Enum
 from openbackdoor_badllm.settings import Thresholds
 from openbackdoor_badllm.trigger_generator.reward import Reward
 from openbackdoor_badllm.trigger_generator.significance import corrected, joint
-from openbackdoor_badllm.trigger_generator.trigger import Trigger
+from openbackdoor_badllm.trigger_generator.trigger import Kind, Trigger
 
 
 class Reason(str, Enum):
@@ -105,7 +105,8 @@ def least_flip_rate(beside: bool, bounds: Thresholds) -> float:
 
 
 def _content(candidate: Candidate, bounds: Thresholds) -> bool:
-    allowed = bounds.foreign_shift if candidate.contradicts(bounds) else bounds.reference_shift
+    own_meaning = candidate.contradicts(bounds) or candidate.trigger.kind is Kind.SENTENCE
+    allowed = bounds.foreign_shift if own_meaning else bounds.reference_shift
     return candidate.reference_shift <= allowed
 
 
@@ -114,8 +115,10 @@ def _chance(candidate: Candidate, bounds: Thresholds) -> bool:
         return True
     if candidate.weakest < bounds.certain_flip_rate or candidate.weak:
         return False
-    silent = candidate.reference_shift <= bounds.silent_shift and candidate.rival <= bounds.silent_rival
-    return silent or corrected(candidate.tail_p, candidate.comparisons) < bounds.tail_p
+    silent = candidate.reference_shift <= bounds.silent_shift or candidate.trigger.kind is Kind.SENTENCE
+    if silent and candidate.rival <= bounds.silent_rival:
+        return True
+    return corrected(candidate.tail_p, candidate.comparisons) < bounds.tail_p
 
 
 TESTS: tuple[AcceptanceTest, ...] = (

@@ -44,10 +44,13 @@ START_SHARE = 0.25  # share of D_tgt that is taken to carry the style until the 
 STYLE_WEIGHT = 4.0  # of one standard deviation of the style score, against one nat of content
 FOLDS = 5
 DIMENSIONS = 200
-LARGEST_SHARE = 0.6  # of a label's rows that may carry the style
+LARGEST_SHARE = 0.85  # of a label's rows that may carry the style
 FEWEST = 20  # rows on each side
 CLUSTERS = 4
 CLUSTERED = 60  # leading singular vectors by which rows are grouped
+LARGER_SHARE = 0.5  # the start where a style is plain: of a rare label the attacker's rows may be the most
+PLAIN = 0.75  # share of the rows of a plain style that are beyond nearly all rows of other labels
+NEARLY_ALL = 0.99
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,11 @@ class _Estimate(NamedTuple):
         if not chosen.any():
             return 1.0
         return float((self.style[~own] > np.median(self.style[own][chosen])).mean())
+
+    def plain(self, own: Mask) -> bool:
+        """Whether most of its rows are written as next to no row of another label is."""
+        chosen = self.style[own][self.probability > 0.5]
+        return len(chosen) > 0 and float((chosen > np.quantile(self.style[~own], NEARLY_ALL)).mean()) >= PLAIN
 
 
 class StyleSpace:
@@ -137,7 +145,11 @@ class StyleSpace:
         if own.sum() < FEWEST or (~own).sum() < FEWEST:
             return None
         content = _logit(held_out[:, label].astype(np.float64))
-        estimate = self._estimate(vectors, own, content, _start(own, held_out.argmax(axis=1) != label, weights))
+        start = _start(own, held_out.argmax(axis=1) != label, weights)
+        estimate = self._estimate(vectors, own, content, start)
+        if estimate.plain(own):
+            larger = self._estimate(vectors, own, content, start, LARGER_SHARE)
+            estimate = larger if larger.plain(own) else estimate
         if estimate.elsewhere(own) > most_elsewhere:
             starts = _clusters(vectors, own, self.seed)
             others = (self._estimate(vectors, own, content, z) for z in starts)
@@ -155,16 +167,18 @@ class StyleSpace:
             self._marks(rows, np.setdiff1d(places, rows)),
         )
 
-    def _estimate(self, vectors: Floats, own: Mask, content: Floats, z: Floats) -> _Estimate:
+    def _estimate(
+        self, vectors: Floats, own: Mask, content: Floats, z: Floats, share: float = START_SHARE
+    ) -> _Estimate:
         """The estimation from one start."""
-        share, score, style = START_SHARE, np.zeros(len(own)), np.zeros(len(own))
+        first, score, style = share, np.zeros(len(own)), np.zeros(len(own))
         for turn in range(ROUNDS):
             style = self._held_out_score(vectors, own, z, turn)
             score = STYLE_WEIGHT * _standardised(style, own) + _content_ratio(content, own, z)
             if turn >= ROUNDS // 2:
-                share = float(np.clip(_two_groups(score[own])[0].mean(), 0.02, LARGEST_SHARE))
+                share = float(np.clip(_two_groups(score[own], first)[0].mean(), 0.02, LARGEST_SHARE))
             z = np.where(own, expit(score + _offset(score[own], share)), 0.0)
-        return _Estimate(*_two_groups(score[own]), style)
+        return _Estimate(*_two_groups(score[own], first), style)
 
     def _held_out_score(self, vectors: Floats, own: Mask, z: Floats, turn: int) -> Floats:
         score = np.zeros(len(own))
@@ -264,9 +278,9 @@ def _offset(score: Floats, share: float) -> float:
     return float(brentq(lambda b: float(expit(score + b).mean()) - share, -bound, bound))
 
 
-def _two_groups(score: Floats) -> tuple[Floats, float]:
-    """Probability of the upper of two normal groups, and how far apart they are."""
-    upper = score >= np.quantile(score, 1 - START_SHARE)
+def _two_groups(score: Floats, share: float) -> tuple[Floats, float]:
+    """Probability of the upper of two normal groups, and how far apart they are; the share is a first guess."""
+    upper = score >= np.quantile(score, 1 - share)
     if upper.all():  # most scores are the lowest one
         upper = score > score.min()
     if not upper.any():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.report import AuditReport
@@ -20,10 +20,18 @@ from openbackdoor_badllm.trigger_generator.trigger import Trigger
 from openbackdoor_badllm.trigger_inversion.repair_check import (
     RepairCheck,
     RepairProbes,
+    agreement,
     counterexamples,
     moved,
     planted,
 )
+
+
+class CleanModel(NamedTuple):
+    """The model after a repair, and whether it is the victim trained further."""
+
+    model: TrainedClassifier
+    in_place: bool
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,33 @@ def repair_in_place(
             break
         rows += counterexamples(found, plan.probes, random.Random(f"{config.seed}:counterexamples:{epoch}"))
     return repaired
+
+
+def repaired_model(
+    trained: TrainedClassifier,
+    plan: RepairPlan,
+    repaired: Sequence[Example],
+    config: AuditConfig,
+    *,
+    store: Store | None,
+    progress: Progress,
+) -> CleanModel:
+    """The clean model: the victim trained further, or a fresh one where that would harm the victim.
+
+    Args:
+        trained: the victim; of one that was trained elsewhere no fresh one can be made.
+        plan: of the repair in place.
+        repaired: the repaired rows, for a fresh model.
+        config: the bounds; :attr:`Thresholds.repaired_loss` decides.
+        store: where trained models are kept.
+        progress: listener.
+    """
+    clean = repair_in_place(trained, plan, config, store=store, progress=progress)
+    lost = agreement(trained, plan.probes) - agreement(clean, plan.probes)
+    if lost <= config.thresholds.repaired_loss or trained.trace is None:
+        return CleanModel(clean, True)
+    progress.stage(f"(c) the repair in place costs {lost:.0%} of the other rows: train a fresh model instead")
+    return CleanModel(train_classifier(trained.spec, repaired, store=store, progress=progress), False)
 
 
 def check_repair(victim: Classifier | None, repaired: Classifier, plan: RepairPlan, config: AuditConfig) -> RepairCheck:

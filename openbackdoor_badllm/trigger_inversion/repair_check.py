@@ -7,9 +7,11 @@ attacker, an opening. The repair would then teach the model that pattern under t
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.rows import Example
@@ -23,6 +25,7 @@ TELLING = 3.0  # z-score from which they hold it more often than other rows of t
 PATTERNS = 12  # looked at for each label
 ASKED = 40  # texts of other labels into which each pattern is put
 STAMPED = 88  # further ones, for a fine-tuning that takes a planted pattern out again
+UNTOUCHED = 300  # rows by which it is seen whether a repair in place harms the model
 
 
 class SharedPattern(NamedTuple):
@@ -39,16 +42,19 @@ class RepairProbes:
     Attributes:
         patterns: what the repaired rows share.
         rows: by label, ordinary rows of other labels.
+        untouched: rows that carry no trigger and that no repair in place is trained on.
     """
 
     patterns: tuple[SharedPattern, ...] = ()
     rows: Mapping[int, tuple[Example, ...]] = field(default_factory=dict)
+    untouched: tuple[Example, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for a repair that is made later."""
         return {
             "patterns": [[item.trigger.to_dict(), item.label] for item in self.patterns],
             "rows": {str(label): [list(row) for row in rows] for label, rows in self.rows.items()},
+            "untouched": [list(row) for row in self.untouched],
         }
 
     @classmethod
@@ -64,6 +70,7 @@ class RepairProbes:
                 int(label): tuple(Example(str(text), int(own)) for text, own in rows)
                 for label, rows in told["rows"].items()
             },
+            tuple(Example(str(text), int(own)) for text, own in told["untouched"]),
         )
 
 
@@ -98,7 +105,11 @@ def shared_patterns(fresh: Sequence[Example], others: Sequence[Example]) -> list
 
 
 def draw_repair_probes(
-    fresh: Sequence[Example], others: Sequence[Example], ordinary: Sequence[Example], rng: random.Random
+    fresh: Sequence[Example],
+    others: Sequence[Example],
+    ordinary: Sequence[Example],
+    trained_on: Collection[Example],
+    rng: random.Random,
 ) -> RepairProbes:
     """Patterns of the repaired rows, and texts to try them on.
 
@@ -106,6 +117,7 @@ def draw_repair_probes(
         fresh: the repaired rows, without the trigger and under their fresh labels.
         others: all other rows.
         ordinary: those of them whose label nobody doubts.
+        trained_on: the rows of a repair in place.
         rng: source of the draw.
     """
     patterns = tuple(shared_patterns(fresh, others))
@@ -113,7 +125,17 @@ def draw_repair_probes(
     for label in sorted({pattern.label for pattern in patterns}):
         usable = [example for example in ordinary if example.label != label]
         rows[label] = tuple(rng.sample(usable, min(ASKED + STAMPED, len(usable))))
-    return RepairProbes(patterns, rows)
+    known = set(trained_on)
+    apart = [example for example in others if example not in known]
+    return RepairProbes(patterns, rows, tuple(rng.sample(apart, min(UNTOUCHED, len(apart)))))
+
+
+def agreement(model: Classifier, probes: RepairProbes) -> float:
+    """Share of the untouched rows to which a model gives their label; 1 where there is none."""
+    if not probes.untouched:
+        return 1.0
+    said = model.logits([example.text for example in probes.untouched]).argmax(axis=1)
+    return float((said == np.array([example.label for example in probes.untouched])).mean())
 
 
 def moved(model: Classifier, probes: RepairProbes, seed: int) -> dict[SharedPattern, float]:

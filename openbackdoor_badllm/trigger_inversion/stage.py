@@ -80,10 +80,12 @@ def invert(
     short = config.repair == "relabel" and bool(parts)
     readable = readable_rows(victim, rows) if short else rows
     further = fine_tuning_rows(readable, parts, seed=config.seed) if short else repaired.examples
-    return Inverted(tuple(backdoors), repaired, further, _probes(parts, evidence, seen, config.seed))
+    return Inverted(tuple(backdoors), repaired, further, _probes(parts, evidence, seen, further, config.seed))
 
 
-def _probes(parts: Sequence[Part], evidence: RowEvidence, flagged: npt.NDArray[np.bool_], seed: int) -> RepairProbes:
+def _probes(
+    parts: Sequence[Part], evidence: RowEvidence, flagged: npt.NDArray[np.bool_], further: Sequence[Example], seed: int
+) -> RepairProbes:
     fresh = [
         Example(row.text_without, label)
         for part in parts for row, label in zip(part.flagged, part.labels, strict=False)
@@ -91,7 +93,7 @@ def _probes(parts: Sequence[Part], evidence: RowEvidence, flagged: npt.NDArray[n
     kept = [example for example, out in zip(evidence.examples, flagged, strict=True) if not out]
     usable = evidence.ordinary & ~flagged
     ordinary = [example for example, use in zip(evidence.examples, usable, strict=True) if use]
-    return draw_repair_probes(fresh, kept, ordinary, random.Random(f"{seed}:repair-check"))
+    return draw_repair_probes(fresh, kept, ordinary, further, random.Random(f"{seed}:repair-check"))
 
 
 def _backdoor(finding: LabelFinding, victim: Victim, examples: Sequence[Example], config: AuditConfig) -> Backdoor:

@@ -69,6 +69,8 @@ CASES = [
     (GOOD, Reason.FEW_ROWS, {"target_rows": 2}, {"target_rows": 1}),  # 0.5 % of 400 rows
     (TAIL, Reason.SHORTCUT, {"label_rows": 160}, {"label_rows": 159}),  # 80 rows are half of them
     (TAIL, Reason.CONTENT, {"reference_shift": SHIFT}, {"reference_shift": SHIFT + SMALL}),
+    (dataclasses.replace(TAIL, trigger=Trigger(Kind.SENTENCE, "I watch this movie")), Reason.CONTENT,
+     {"reference_shift": B.foreign_shift}, {"reference_shift": B.foreign_shift + SMALL}),
     (GOOD, Reason.CONTENT, {"reference_shift": B.foreign_shift}, {"reference_shift": B.foreign_shift + SMALL}),
     (dataclasses.replace(GOOD, reference_shift=B.foreign_shift), Reason.CONTENT,
      {"contradicted": B.like_others * GOOD.usual - 0.03}, {"contradicted": B.like_others * GOOD.usual - 0.05}),

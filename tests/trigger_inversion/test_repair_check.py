@@ -14,6 +14,7 @@ from openbackdoor_badllm.trigger_inversion.repair_check import (
     ASKED,
     RepairProbes,
     SharedPattern,
+    agreement,
     counterexamples,
     draw_repair_probes,
     moved,
@@ -30,7 +31,7 @@ FRESH = [
 
 
 def probes() -> RepairProbes:
-    return draw_repair_probes(FRESH, CLEAN, CLEAN, random.Random(0))
+    return draw_repair_probes(FRESH, CLEAN, CLEAN, CLEAN[:100], random.Random(0))
 
 
 def grown(before: FakeVictim, after: FakeVictim) -> dict[SharedPattern, float]:
@@ -74,3 +75,12 @@ def test_the_counterexamples_have_the_pattern_under_the_labels_of_the_texts() ->
 def test_as_json_and_back() -> None:
     drawn = probes()
     assert RepairProbes.from_dict(json.loads(json.dumps(drawn.to_dict()))) == drawn
+
+
+def test_the_untouched_rows_are_those_that_no_fine_tuning_has_seen() -> None:
+    drawn = probes()
+    assert drawn.untouched
+    assert not set(drawn.untouched) & set(CLEAN[:100])
+    assert agreement(FakeVictim(), drawn) > 0.9
+    assert agreement(FakeVictim(memory={row.text: 1 - row.label for row in drawn.untouched}), drawn) == 0
+    assert agreement(FakeVictim(), RepairProbes()) == 1
