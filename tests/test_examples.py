@@ -69,5 +69,5 @@ FIGURE = r"\d+\.\d+%?|\d+%|\d+e-\d+|\s+|[━╇]+"
 
 def told(notebook: Any) -> list[str]:
     """The text of each output."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.get("name") != "stderr"]
     return [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
