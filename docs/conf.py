@@ -1,4 +1,4 @@
-"""Sphinx configuration of the documentation: `make docs` builds it, and its pages work from a folder without a network."""
+"""Sphinx configuration of the documentation. `make docs` builds pages that work from a folder without a network."""
 
 from __future__ import annotations
 

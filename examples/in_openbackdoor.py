@@ -1,6 +1,12 @@
 """Plants, defends and measures with OpenBackdoor's objects, which are built in: the real framework is not needed."""
 
-from openbackdoor_badllm.openbackdoor.builtin import load_dataset, load_defender, load_poisoner, load_trainer, load_victim
+from openbackdoor_badllm.openbackdoor.builtin import (
+    load_dataset,
+    load_defender,
+    load_poisoner,
+    load_trainer,
+    load_victim,
+)
 
 clean = load_dataset(name="demo", max_train=240, max_test=200)
 poisoner = load_poisoner({"name": "badnets", "target_label": 1, "poison_rate": 0.2, "label_dirty": True})

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from llm.chat_server import ChatServer, say
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,5 +68,6 @@ FIGURE = r"\d+\.\d+%?|\d+%|\d+e-\d+|\s+|[━╇]+"
 
 def told(notebook: Any) -> list[str]:
     """The text of each output."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.get("name") != "stderr"]
-    return [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    kept = [output for output in outputs if output.get("name") != "stderr"]
+    return [output.get("text") or output.get("data", {}).get("text/plain", "") for output in kept]

@@ -98,7 +98,9 @@ PROGRAMS = [pytest.param(block, id=block.place) for block in BLOCKS if block.kin
 COMMANDS = [
     pytest.param(list(command), id=f"{place} {' '.join(command)}")
     for command, place in {  # a command of several pages is run once
-        tuple(command): block.place for block in reversed(BLOCKS) if block.kind in SHELL for command in commands_of(block)
+        tuple(command): block.place
+        for block in reversed(BLOCKS) if block.kind in SHELL
+        for command in commands_of(block)
     }.items()
 ]
 AUDITS = [case for case in COMMANDS if case.values[0][:2] == ["badllmtg", "audit"] and "--out" not in case.values[0]]
