@@ -18,7 +18,7 @@ PYTEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest 
 export EXTRAS PYTHON TORCH VENV_FLAGS
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all lint types clean
+.PHONY: help venv demo test test-all lint types docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,12 @@ lint: $(INSTALLED) ## style and common mistakes (ruff)
 
 types: $(INSTALLED) ## types (mypy --strict, as pyproject.toml says)
 	$(BIN)/mypy
+
+docs: $(INSTALLED) ## the documentation, warnings as errors: build/docs/index.html, which needs no server
+	@$(BIN)/python -c 'import furo, latex2mathml, myst_parser' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+	@echo build/docs/index.html
 
 clean: ## remove all that these commands made, .venv too
 	if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi

@@ -76,6 +76,8 @@ EXTRAS_REQUIRE = {
     # Executors of the benchmark beside its own processes.
     "ray": ["ray>=2.40"],  # the first with wheels for Python 3.12 on all systems and for current protobuf
     "slurm": ["submitit>=1.5"],  # the first with map_array for the local executor on Python 3.10 to 3.12
+    # The documentation (`make docs`): Sphinx with Markdown pages. latex2mathml: formulas without a server's script.
+    "docs": ["sphinx>=8.1", "furo>=2025.7", "myst-parser>=4.0", "latex2mathml>=3.78"],
     "dev": [
         # The tests of the extras "report", "parquet", "hub", "pandas", "baselines".
         "datasets>=3.0",
@@ -89,7 +91,9 @@ EXTRAS_REQUIRE = {
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
         "hypothesis>=6.100",
-        "markdown-it-py>=3.0",  # the tests of the README's blocks; rich brings it
+        "ipykernel>=6.29",  # the test of examples/audit.ipynb
+        "nbclient>=0.10",
+        "markdown-it-py>=3.0",  # the tests of the blocks in README and docs; rich brings it
         "html5lib>=1.1",  # the tests of the report: a parser that is as strict as the standard
         "ruff>=0.9",
         "mypy>=1.14",
@@ -101,7 +105,7 @@ EXTRAS_REQUIRE = {
 setup(
     name="openbackdoor-badllm",
     version=version(),
-    description="BadLLM-TG, a backdoor defence by LLM trigger inversion, as a plugin for OpenBackdoor",
+    description="Finds and removes backdoors from text classifiers: BadLLM-TG as a plugin for OpenBackdoor",
     long_description=readme(),
     long_description_content_type="text/markdown",
     author="The openbackdoor_badllm developers",
@@ -113,7 +117,14 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": [f"badllmtg = {PACKAGE}.cli:main"]},
-    keywords=["backdoor defence", "trigger inversion", "NLP", "large language models", "OpenBackdoor"],
+    project_urls={
+        "Paper": "https://arxiv.org/abs/2603.15692",
+        "OpenBackdoor": "https://github.com/thunlp/OpenBackdoor",
+    },
+    keywords=[
+        "backdoor attack", "backdoor defence", "data poisoning", "trigger inversion", "text classification", "NLP",
+        "large language models", "OpenBackdoor",
+    ],
     classifiers=[
         "Development Status :: 4 - Beta",
         "Environment :: Console",

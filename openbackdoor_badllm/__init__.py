@@ -12,7 +12,7 @@ from typing import Any
 
 from openbackdoor_badllm.openbackdoor.importing import hook
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "DEFENDERS": "openbackdoor_badllm.defenders",

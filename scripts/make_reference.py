@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md, the reference of every key of a config, from the section classes.
+"""Writes the two reference pages: docs/configuration.md from the section classes, docs/commands.md from argparse.
 
 Usage: python scripts/make_reference.py [--check]
 """
@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from openbackdoor_badllm.attacks.poisoner import PoisonerConfig
 from openbackdoor_badllm.benchmark.grid import Grid, SharedBudget
+from openbackdoor_badllm.cli import command_parser
 from openbackdoor_badllm.config import AttackerConfig, BadLLMTGConfig, TrainConfig, VictimConfig
 from openbackdoor_badllm.data.dataset_config import DatasetConfig
 from openbackdoor_badllm.defenders.badacts.defender import BadActsConfig
@@ -32,7 +33,7 @@ from openbackdoor_badllm.refusal import expected, section_in
 from openbackdoor_badllm.section import Section
 from openbackdoor_badllm.settings import SearchConfig, Thresholds
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 class Part(NamedTuple):
@@ -76,9 +77,55 @@ known, or a value outside what the column "value" says, ends the run with one se
 """
 
 
-def page() -> str:
-    """The whole page, as Markdown."""
+COMMANDS_INTRODUCTION = """# Command reference
+
+Made from the command line by `python scripts/make_reference.py`; a test compares the two. Do not edit it.
+
+`badllmtg COMMAND --help` prints the same. Results go to stdout, progress and messages to stderr.
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | a defect of this program; of `benchmark`: a cell failed |
+| 2 | bad input, told in one sentence |
+| 3 | `--fail-on` was given, and something of that kind was found |
+| 130 | interrupted; the same command goes on from what is trained |
+"""
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by its file name."""
+    return {"configuration.md": configuration(), "commands.md": commands()}
+
+
+def configuration() -> str:
+    """The page of the keys, as Markdown."""
     return "\n".join([INTRODUCTION, *(line for part in PARTS for line in _section(part))])
+
+
+def commands() -> str:
+    """The page of the commands, as Markdown."""
+    (group,) = (action for action in command_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    about = {action.dest: action.help or "" for action in group._choices_actions}
+    parts = (line for name, parser in group.choices.items() for line in _command(parser, about[name]))
+    return "\n".join([COMMANDS_INTRODUCTION, *parts])
+
+
+def _command(parser: argparse.ArgumentParser, about: str) -> list[str]:
+    sentence = parser.description or f"{about[:1].upper()}{about[1:]}."
+    rows = [_option(action) for action in parser._actions if action.dest != "help"]
+    table = ["| argument | meaning |", "|---|---|", *rows]
+    return [f"## {parser.prog}", "", sentence, "", *table, ""]
+
+
+def _option(action: argparse.Action) -> str:
+    value = "" if action.nargs == 0 else action.metavar or "|".join(map(str, action.choices or (action.dest.upper(),)))
+    spelt = f"{action.option_strings[0]} {value}".strip() if action.option_strings else f"{value}"
+    return _cells(f"`{spelt}`", (action.help or "").replace("<", r"\<"))
+
+
+def _cells(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _section(part: Part) -> list[str]:
@@ -88,8 +135,7 @@ def _section(part: Part) -> list[str]:
 
 
 def _row(key: str, field: FieldInfo) -> str:
-    cells = [f"`{key}`", _value(field), _default(field), _meaning(field)]
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return _cells(f"`{key}`", _value(field), _default(field), _meaning(field))
 
 
 def _value(field: FieldInfo) -> str:
@@ -117,14 +163,18 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def main() -> int:
-    """Writes the page; with ``--check`` only tells whether it is up to date."""
+    """Writes the pages; with ``--check`` only tells whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where the page is out of date")
-    written = page()
-    if parser.parse_args().check:
-        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != written)
-    PAGE.write_text(written, encoding="utf-8")
-    return 0
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a page is out of date")
+    check = parser.parse_args().check
+    outdated = 0
+    for name, text in pages().items():
+        page = DOCS / name
+        if check:
+            outdated |= not page.is_file() or page.read_text(encoding="utf-8") != text
+        else:
+            page.write_text(text, encoding="utf-8")
+    return int(outdated)
 
 
 if __name__ == "__main__":

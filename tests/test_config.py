@@ -158,9 +158,10 @@ def test_every_section_has_its_wrong_values() -> None:
     assert set(sections()) == set(WRONG)
 
 
-def test_the_reference_page_is_up_to_date() -> None:
+@pytest.mark.parametrize("name", ["configuration.md", "commands.md"])
+def test_a_reference_page_is_up_to_date(name: str) -> None:
     """Else: python scripts/make_reference.py."""
-    assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == reference().page()
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == reference().pages()[name]
 
 
 @pytest.mark.parametrize("name", DEFENDERS)

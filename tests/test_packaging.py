@@ -33,6 +33,7 @@ EXTRAS = {
     },
     "report": {"matplotlib"}, "hub": {"datasets"}, "parquet": {"pyarrow"}, "lora": {"peft"},
     "pandas": {"pandas"},
+    "docs": {"sphinx", "furo", "myst-parser", "latex2mathml"},
     "baselines": {"peft", "umap-learn"}, "ray": {"ray"}, "slurm": {"submitit"},
     "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},
 }  # fmt: skip

@@ -143,7 +143,8 @@ def _print_report(results: Mapping[str, Any], report: Mapping[str, Any], console
     console.print(
         f"\n{report['flagged_rows']} training rows are flagged{quality}. Repair '{fix['strategy']}': "
         f"{fix['relabelled']} rows labelled anew, without the trigger where it can be taken out "
-        f"({fix['changed_label']} got another label), {fix['removed']} dropped, {fix['stamped']} stamped copies added.",
+        f"({fix['changed_label']} got another label), {fix['removed']} dropped, {fix['stamped']} "
+        "clean rows added with the trigger and their own label.",
         soft_wrap=True,
     )
 

@@ -128,7 +128,8 @@ def tiles_of(
         done = [
             f"{fix[key]} {words}"
             for key, words in (
-                ("relabelled", "labelled anew"), ("removed", "dropped"), ("stamped", "stamped copies added")
+                ("relabelled", "labelled anew"), ("removed", "dropped"),
+                ("stamped", "clean rows added with the trigger and their own label"),
             )
             if fix[key]
         ]

@@ -1,7 +1,7 @@
-"""OpenBackdoor behind its six nouns: the built-in host, and the real framework, its sources untouched.
+"""OpenBackdoor behind its own interface: the built-in host, and the real framework, its sources untouched.
 
 ``host`` opens one of the two (:func:`.host.open_host`), ``host_options`` are its options on the command line,
-``builtin`` are the nouns of the built-in host, and ``script`` runs the real one's own scripts.
+``builtin`` are the objects of the built-in host, and ``script`` runs the real one's own scripts.
 
 Of the real one, ``finding`` says where it is; ``importing`` hooks its import, so that it can be imported on today's
 packages; ``stubs`` stand for packages that it imports and that are absent; ``lazy_paraphrasers`` keep two poisoners

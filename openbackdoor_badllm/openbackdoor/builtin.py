@@ -1,4 +1,4 @@
-"""The built-in host: OpenBackdoor's six nouns, with its names, signatures and config keys. All code is our own."""
+"""The built-in host: OpenBackdoor's objects, with its names, signatures and config keys. All code is our own."""
 
 from __future__ import annotations
 

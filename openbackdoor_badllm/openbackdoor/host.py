@@ -20,7 +20,7 @@ HOSTS = (BUILTIN, UPSTREAM, AUTO)
 
 @dataclass(frozen=True)
 class Host:
-    """The nouns of a host.
+    """The objects of a host.
 
     Attributes:
         name: ``builtin`` or ``upstream``.
