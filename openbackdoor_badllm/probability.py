@@ -69,9 +69,14 @@ def grade(report: AuditReport) -> Grade:
 
 def probability(report: AuditReport) -> float:
     """Probability that the audited rows have a backdoor, in (0, 1), where it was as likely as not beforehand."""
+    return probability_of(grade(report))
+
+
+def probability_of(found: Grade) -> float:
+    """The same of a grade."""
     totals = [sum(side) + 0.5 * len(CALIBRATION) for side in zip(*CALIBRATION.values(), strict=True)]
     attacked, clean = (
-        (count + 0.5) / total for count, total in zip(CALIBRATION[grade(report)], totals, strict=True)
+        (count + 0.5) / total for count, total in zip(CALIBRATION[found], totals, strict=True)
     )
     return float(attacked / (attacked + clean))
 

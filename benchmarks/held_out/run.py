@@ -66,7 +66,7 @@ def evaluate(made: HeldOut, cache: Path, *, oracle: bool) -> dict[str, Any]:
     victim = victim_of(made, cache)
     told: dict[str, Any] = {
         "set": made.name, "kind": made.kind, "rows": len(made.train), "poisoned": made.poisoned,
-        "target": made.target, "verdict": result.verdict, "probability": result.probability,
+        "target": made.target, "verdict": result.verdict, "evidence": result.results["evidence"],
         "found_label": result.target_label, "triggers": result.triggers,
         "styles": [marks[:8] for marks in result.styles],
         "seconds": {"audit": round(audited - started, 1), "repair": round(ended - audited, 1)},

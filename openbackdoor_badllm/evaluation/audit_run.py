@@ -33,7 +33,7 @@ from openbackdoor_badllm.evaluation.folder import MODEL, PLAN, REPAIRED, RESULTS
 from openbackdoor_badllm.evaluation.given_model import examine
 from openbackdoor_badllm.evaluation.measuring import DEFENDED, UNDEFENDED
 from openbackdoor_badllm.evaluation.standard_input import located
-from openbackdoor_badllm.probability import probability
+from openbackdoor_badllm.probability import grade, probability
 from openbackdoor_badllm.protocols import Classifier, Victim
 from openbackdoor_badllm.report import AuditReport
 from openbackdoor_badllm.rows import Row, blind
@@ -196,6 +196,7 @@ class AuditRun:
             "schema_version": SCHEMA_VERSION,
             "verdict": report.verdict.value,
             "probability": round(probability(report), 3),
+            "evidence": grade(report).value,
             "complete": not (report.unsearched or report.unasked),
             "dataset": rows.name,
             "rows": len(rows.train),
