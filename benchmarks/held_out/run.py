@@ -24,7 +24,6 @@ from sets import HeldOut, make, named_sets
 
 from openbackdoor_badllm import AuditResult, __version__, audit
 from openbackdoor_badllm.evaluation.audit_config import Sections, resolve_audit
-from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.rows import Example
 from openbackdoor_badllm.training.classifier import TrainedClassifier, train_classifier
 from openbackdoor_badllm.training.store import Store
@@ -42,8 +41,11 @@ def victim_of(made: HeldOut, cache: Path, *, without_poison: bool = False) -> Tr
     return train_classifier(sections.spec(made.classes), examples, store=Store(cache))
 
 
-def rates(model: Classifier, made: HeldOut) -> dict[str, float]:
-    """CACC and ASR in percent; ``floor`` is how often untouched rows of other labels get the target label."""
+def rates(model: Any, made: HeldOut) -> dict[str, float]:
+    """CACC and ASR of a model with ``logits(texts)``, in percent.
+
+    ``floor`` is how often untouched rows of other labels get the target label.
+    """
     said = model.logits([row.text for row in made.test_clean]).argmax(axis=1)
     labels = np.array([row.label for row in made.test_clean])
     shown = {
@@ -61,7 +63,7 @@ def evaluate(made: HeldOut, cache: Path, *, oracle: bool) -> dict[str, Any]:
     started = time.monotonic()
     result = audit([row.text for row in made.train], [row.label for row in made.train], victim=VICTIM, cache=cache)
     audited = time.monotonic()
-    repaired = result.repair().model if result.verdict == "backdoor" else None
+    repaired = result.repair() if result.verdict == "backdoor" else None
     ended = time.monotonic()
     victim = victim_of(made, cache)
     told: dict[str, Any] = {
