@@ -43,7 +43,7 @@ from openbackdoor_badllm.trigger_inversion.in_place import RepairPlan, check_rep
 
 __all__ = ["SCHEMA_VERSION", "AuditRun", "Outcome", "accuracy_line", "resolve_audit"]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Of the audit's JSON. A new key raises the second number, a key that is dropped or means another thing the first."""
 
 
