@@ -137,7 +137,7 @@ class LabelSearcher:
         each = max(1, 2 * self.config.candidates // max(1, len(best)))
         order = np.argsort(-log_odds(self.asked.alone, label), kind="stable")
         leading = [self.asked.words[int(place)] for place in order[: each // 2 if self.gradient is not None else each]]
-        made: dict[Trigger, None] = {}
+        made: dict[frozenset[str], Trigger] = {}  # words that stand apart have no order
         for trigger in best:
             words = list(leading)
             if self.gradient is not None:
@@ -145,8 +145,11 @@ class LabelSearcher:
                 words += self.gradient.best(texts, label, self.seed, each - len(words))
             for word in words:
                 if word not in (trigger.text, *trigger.apart):
-                    made[Trigger(trigger.kind, trigger.text, apart=(*trigger.apart, word))] = None
-        return list(made)
+                    apart = (*trigger.apart, word)
+                    made.setdefault(
+                        frozenset((trigger.text, *apart)), Trigger(trigger.kind, trigger.text, apart=apart)
+                    )
+        return list(made.values())
 
 
 class _State:
@@ -179,7 +182,7 @@ class _State:
             if reward.flip_rate < bounds.flip_rate:
                 self.history.append(Scored(iteration, trigger, reward, f"flips {reward.flip_rate:.0%} of the probes"))
                 continue
-            null = self._null(self._ranked[0]) if null is None else null
+            null = self._null() if null is None else null
             candidate = self._candidate(trigger, null)
             verdict, reason = judge(candidate, bounds)
             if verdict is not Verdict.NOTHING and self._is_near(candidate):
@@ -202,9 +205,11 @@ class _State:
         tried = len(self.of.asked.words)
         return ModelCandidate(trigger, (search, select, report), tail_p(gain, null), tried, shift)
 
-    def _null(self, like: Trigger) -> list[float]:
-        """Shift of the least moved probes by words drawn by chance, as many together as a candidate has."""
-        drawn = self._drawn
+    def _null(self) -> list[float]:
+        """Shift of the least moved probes by words drawn by chance, as many together as the candidates have."""
+        like = self._ranked[0]
+        leading = {part.text for trigger in self._ranked for part in trigger.parts}
+        drawn = [item for item in self._drawn if item.text not in leading]
         if like.apart:
             rng = random.Random(f"{self.of.seed}/null/apart/{self.label}")
             apart = [tuple(item.text for item in rng.sample(drawn, min(len(like.apart), len(drawn)))) for _ in drawn]

@@ -15,7 +15,7 @@ class ModelSearchConfig(Section):
 
     place: ClassVar[str] = "search"
 
-    texts: Count = 600
+    texts: Count = 400
     """Texts that are looked at, at most; drawn by chance from more."""
     probe_rows: Count = 40
     """Texts in each of the three probe sets (search, select, report)."""
@@ -23,9 +23,9 @@ class ModelSearchConfig(Section):
     """A label with fewer texts of other labels in each set is not searched."""
     words: Count = 40000
     """Words of the vocabulary and of the texts that are tried alone, at most."""
-    candidates: Count = 200
+    candidates: Count = 120
     """Words that go into the race: so many by the answer to the word alone, so many by the gradient."""
-    pairs: Natural = 8
+    pairs: Natural = 6
     """Words that are tried together with a second and a third one, where none is enough; 0 tries none."""
     flip_rate: Share = 0.95
     """Share of the probes that a trigger must flip in each of the three sets."""
