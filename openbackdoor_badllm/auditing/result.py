@@ -134,6 +134,17 @@ class AuditResult:
                 changes[item.row] = (item.text_without_trigger, values[str(label)]) if known else None
         return self._rows.changed(changes)
 
+    def without_suspects(self) -> Any:
+        """The rows in the type in which they came, without those that are more likely poisoned than not.
+
+        Raises:
+            ConfigError: the rows are not at hand.
+        """
+        self._want_rows()
+        if self._rows is None:
+            raise ConfigError("This result was opened from a folder: its rows are in the files that were audited.")
+        return self._rows.changed({item.row: None for item in self.flagged if item.suspect})
+
     def repair(self, *, from_scratch: bool = False, progress: bool = False) -> CleanModel:
         """The clean model. It is trained at the first call and kept; a result that was pickled has none.
 

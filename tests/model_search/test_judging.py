@@ -15,8 +15,8 @@ def candidate(flips: float = 1.0, sure: float = 1.0, p: float = 1e-9, shift: flo
     """The weakest probe set has these shares; the others are beyond doubt."""
     best = ProbeAnswers.of(np.full(40, 9.0), 2.0)
     odds = np.full(40, 9.0)
-    odds[int(round(40 * sure)) :] = 1.0
-    odds[int(round(40 * flips)) :] = -1.0
+    odds[round(40 * sure) :] = 1.0
+    odds[round(40 * flips) :] = -1.0
     return ModelCandidate(Trigger(Kind.WORD, "cf"), (best, ProbeAnswers.of(odds, 2.0), best), p, 1000, shift)
 
 
@@ -39,6 +39,7 @@ def test_each_bound_decides(made: ModelCandidate, verdict: Verdict, reason: str)
 
 
 def test_answers_of_a_probe_set() -> None:
-    answers = ProbeAnswers.of(np.array([0.0, 3.0, -3.0, 1.0]), 2.0)
+    odds = np.array([0.0, 3.0, -3.0, 1.0])
+    answers = ProbeAnswers.of(odds, 2.0)
     assert (answers.reward.flip_rate, answers.sure, answers.reward.texts) == (0.5, 0.25, 4)
-    assert answers.reward.value == pytest.approx(float(np.log(1 / (1 + np.exp(-np.array([0.0, 3.0, -3.0, 1.0])))).mean()))
+    assert answers.reward.value == pytest.approx(float(np.log(1 / (1 + np.exp(-odds))).mean()))
