@@ -10,7 +10,7 @@ from openbackdoor_badllm.section import Count, Natural, NotNegative, Section, Sh
 class ModelSearchConfig(Section):
     """How a model is searched without training rows. Shares are of probes: texts that the victim gives another label.
 
-    Chosen on single words of a few MiniLM victims and not yet calibrated on whole searches: docs/audit.md has the figures.
+    Chosen on single words of a few MiniLM victims and not yet calibrated on whole searches: docs/audit.md has figures.
     """
 
     place: ClassVar[str] = "search"
