@@ -69,6 +69,7 @@ EXTRAS_REQUIRE = {
     "hub": ["datasets>=3.0"],
     "parquet": ["pyarrow>=17.0"],
     "pandas": ["pandas>=2.2"],  # the table `flagged_rows` of an audit in Python
+    "cleanlab": ["cleanlab>=2.7", "datasets>=3.0", "pandas>=2.2"],  # the kind of issue of its Datalab; 2.7: numpy 2
     "lora": ["peft>=0.18"],
     # Published defences. musclelora: peft, of which 0.17 imports a name that transformers 5 no longer has;
     # cube's reduction: umap-learn, of which 0.5.8 is the first for scikit-learn 1.6; without it principal components.

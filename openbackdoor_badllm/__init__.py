@@ -20,6 +20,7 @@ _HOMES = {
     "register": "openbackdoor_badllm.defenders",
     "AuditResult": "openbackdoor_badllm.auditing.result",
     "audit": "openbackdoor_badllm.auditing.api",
+    "audit_model": "openbackdoor_badllm.auditing.model_audit",
     "AuditConfig": "openbackdoor_badllm.settings",
     "AuditReport": "openbackdoor_badllm.report",
     "run_audit": "openbackdoor_badllm.pipeline",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from openbackdoor_badllm.data.labels import plain_label
-from openbackdoor_badllm.data.table_files import find_columns
+from openbackdoor_badllm.data.structured import read_table, table_from_columns
+from openbackdoor_badllm.data.table_files import TEXT_COLUMNS, find_columns, read_text_file
 from openbackdoor_badllm.errors import ConfigError, DataError
 
 Change = tuple[str, Any] | None
@@ -85,11 +87,7 @@ def as_given_rows(texts: Any, labels: Any, text_column: str | None, label_column
                 "the texts as one column."
             )
         return _from_columns(texts, text_column, label_column)
-    if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
-        raise DataError(
-            f"The texts should be a list, an array, a Series, a DataFrame or a Dataset, but are a "
-            f"{type(texts).__name__}: give one of these (of a DatasetDict, one split)."
-        )
+    _want_container(texts)
     if labels is None:
         raise ConfigError("The labels are missing: give one for each text, audit(texts, labels).")
     read = _values(texts, "texts"), _values(labels, "labels")
@@ -98,6 +96,51 @@ def as_given_rows(texts: Any, labels: Any, text_column: str | None, label_column
     if not read[0]:
         raise DataError("There are no texts: give labelled rows of at least two classes.")
     return GivenRows(*read, None, (texts, labels))
+
+
+def as_given_texts(texts: Any, text_column: str | None) -> list[str]:
+    """Takes texts without labels out of their container.
+
+    Raises:
+        DataError: the container cannot be used.
+    """
+    if _is_frame(texts) or _is_dataset(texts):
+        columns = [str(name) for name in (texts.columns if _is_frame(texts) else texts.column_names)]
+        name = text_column or next((name for name in TEXT_COLUMNS if name in columns), None)
+        place, _ = find_columns(columns, name, name, f"The {type(texts).__name__}")
+        texts = texts.with_format(None)[columns[place]] if _is_dataset(texts) else texts[texts.columns[place]]
+    _want_container(texts)
+    values = _values(texts, "texts")
+    return [record.text for record in table_from_columns(values, [None] * len(values), "the texts").records]
+
+
+def texts_of_file(path: Path, text_column: str | None) -> list[str]:
+    """The texts of a file as every command reads it; labels are no part of them, and need not be there.
+
+    A ``.txt`` file without a header has a text in each line.
+
+    Raises:
+        DataError: it cannot be read, or has no column of texts.
+    """
+    told = ""
+    for name in (text_column,) if text_column is not None else TEXT_COLUMNS:
+        try:
+            return [record.text for record in read_table(path, text_column, name).records]
+        except DataError as error:
+            told = str(error)
+            if path.suffix.lower() == ".txt" and text_column is None and told.endswith("with the key text_column."):
+                return [line for line in read_text_file(path).splitlines() if line.strip()]
+            if not told.endswith("with the key label_column."):
+                raise
+    raise DataError(told)
+
+
+def _want_container(texts: Any) -> None:
+    if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
+        raise DataError(
+            f"The texts should be a list, an array, a Series, a DataFrame or a Dataset, but are a "
+            f"{type(texts).__name__}: give one of these (of a DatasetDict, one split)."
+        )
 
 
 def _from_columns(whole: Any, text_column: str | None, label_column: str | None) -> GivenRows:

@@ -23,7 +23,9 @@ def as_notebook(result: AuditResult) -> str:
     heading = HEADINGS.get(result.verdict, result.verdict)
     if result.verdict == "nothing" and not result.complete:
         heading += " in what was searched"
-    parts = [Markup("<strong>{}</strong> (probability of a backdoor {:.0%})").format(heading, result.probability)]
+    parts = [Markup("<strong>{}</strong>").format(heading)]
+    if result.probability is not None:
+        parts.append(Markup(" (probability of a backdoor {:.0%})").format(result.probability))
     if result.target_label is not None:
         parts.append(Markup(". Target label: <code>{}</code>").format(_text(result.target_label)))
     if result.triggers:

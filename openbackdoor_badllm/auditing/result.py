@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from openbackdoor_badllm.auditing.inputs import Change, GivenRows
+from openbackdoor_badllm.auditing.model_summary import print_model_summary
 from openbackdoor_badllm.auditing.notebook import as_notebook
 from openbackdoor_badllm.auditing.sarif import as_sarif
 from openbackdoor_badllm.errors import ConfigError, DataError, MissingExtraError
@@ -58,8 +59,8 @@ class AuditResult:
             config, results, search = (
                 json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, RESULTS, SEARCH)
             )
-            if not {"verdict", "probability"} <= results.keys():
-                raise KeyError("probability")
+            if "verdict" not in results:
+                raise KeyError("verdict")
             return cls(config, results, search, read_records(folder / FLAGGED))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
@@ -72,9 +73,10 @@ class AuditResult:
         return str(self.results["verdict"])
 
     @property
-    def probability(self) -> float:
-        """Probability that there is a backdoor, where it was as likely as not beforehand."""
-        return float(self.results["probability"])
+    def probability(self) -> float | None:
+        """Probability that there is a backdoor, where it was as likely as not beforehand; None of a model alone."""
+        told = self.results.get("probability")
+        return None if told is None else float(told)
 
     @property
     def triggers(self) -> list[str]:
@@ -124,8 +126,9 @@ class AuditResult:
         label was looked for (another repair than ``relabel``), it is left out. All others stay, in their order.
 
         Raises:
-            ConfigError: the result was opened from a folder: its rows are in ``repaired.jsonl``.
+            ConfigError: the result was opened from a folder: its rows are in ``repaired.jsonl``; or there are none.
         """
+        self._want_rows()
         if self._rows is None:
             raise ConfigError("This result was opened from a folder: the repaired rows are in its repaired.jsonl.")
         values = self._rows.values_by_name(self.results["label_index"], self.results["label_names"])
@@ -137,6 +140,17 @@ class AuditResult:
                 changes[item.row] = (item.text_without_trigger, values[str(label)]) if known else None
         return self._rows.changed(changes)
 
+    def without_suspects(self) -> Any:
+        """The rows in the type in which they came, without those that are more likely poisoned than not.
+
+        Raises:
+            ConfigError: the rows are not at hand.
+        """
+        self._want_rows()
+        if self._rows is None:
+            raise ConfigError("This result was opened from a folder: its rows are in the files that were audited.")
+        return self._rows.changed({item.row: None for item in self.flagged if item.suspect})
+
     def repair(self, *, from_scratch: bool = False, progress: bool = False) -> CleanModel:
         """The clean model. It is trained at the first call and kept; a result that was pickled has none.
 
@@ -145,9 +159,11 @@ class AuditResult:
             progress: tell it on stderr.
 
         Raises:
+            ConfigError: no training rows were audited.
             DataError: nothing was found that could be repaired.
             VictimError: the audited model cannot be had again.
         """
+        self._want_rows()
         if self._repairing is None:
             raise DataError("Nothing was found that could be repaired, so there is no clean model to make.")
         if self._clean is None or from_scratch:
@@ -169,7 +185,12 @@ class AuditResult:
         return as_json(as_sarif(self.results, self.flagged))
 
     def to_html(self) -> str:
-        """One page with everything; needs nothing from elsewhere and runs nothing."""
+        """One page with everything; needs nothing from elsewhere and runs nothing.
+
+        Raises:
+            ConfigError: no training rows were audited, which is all that the page is about.
+        """
+        self._want_rows()
         with TemporaryDirectory(prefix="badllmtg-") as name:
             folder = RunFolder(Path(name) / "audit", self.config)
             write_findings(folder, self.flagged, self.search)
@@ -179,7 +200,8 @@ class AuditResult:
     def summary(self) -> str:
         """The text that the command prints."""
         stream = io.StringIO()
-        print_summary(self.results, None, Console(file=stream, width=120, no_color=True))
+        tell = print_model_summary if self.results.get("basis") == "model" else print_summary
+        tell(self.results, None, Console(file=stream, width=120, no_color=True))
         return stream.getvalue().strip("\n")
 
     def __repr__(self) -> str:
@@ -192,6 +214,13 @@ class AuditResult:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_clean": None}
+
+    def _want_rows(self) -> None:
+        if self.results.get("basis") == "model":
+            raise ConfigError(
+                "No training rows were audited, only a model: audit(texts, labels, model=...) tells the rows, repairs "
+                "them and has a page."
+            )
 
     @property
     def _findings(self) -> Sequence[Mapping[str, Any]]:

@@ -147,6 +147,9 @@ def _verdict(results: Mapping[str, Any]) -> str:
         raw = [note for note in results["notes"] if note.startswith(RAW_TEXT)]
         return _message(" ".join([*shortcut_sentences(results, report), *raw]) or "A shortcut was found.")
     label = results["label_names"][report["target_label"]]
+    if results.get("basis") == "model":
+        named = ", ".join(f"'{item['text']}'" for item in report["triggers"])
+        return _message(f"The model gives texts with {named} the label '{label}', whatever they say.")
     return _message(f"A {results['verdict']} toward the label '{label}' was found; no row carries it word by word.")
 
 

@@ -29,6 +29,7 @@ WELCOME = """badllmtg finds and removes backdoors from text classifiers. Type on
   badllmtg scan rows.csv                      a first look in seconds, without a model
   badllmtg audit rows.csv                     is there a backdoor in these labelled texts?
   badllmtg audit rows.csv --model DIR         ... and in the classifier that was trained on them?
+  badllmtg audit --model DIR --texts FILE     ... in a classifier alone, without its rows?
   badllmtg audit rows.csv --fail-on backdoor  for a pipeline: exit code 3 where one is found
   badllmtg report RUN                         everything about a run on one page
   badllmtg doctor                             what is installed, and what can be reached

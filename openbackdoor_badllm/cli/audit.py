@@ -28,13 +28,18 @@ def add_command(commands: Commands) -> None:
         "audit",
         help="look for a backdoor in your own rows, and in your own classifier; no attack is planted",
         description="Looks for a backdoor in labelled rows (CSV, TSV, JSONL, Parquet) and, where one is named, in a "
-        "classifier that was trained on them. Leaves the rows that carry it, the repaired rows, a clean model and a "
+        "classifier that was trained on them; or (--texts) in a classifier alone. Leaves the rows that carry it, the "
+        "repaired rows, a clean model and a "
         "page with everything.",
         epilog=EXIT_CODES,
     )
     audit.add_argument(
-        "rows", nargs="+", metavar="ROWS",
+        "rows", nargs="*", metavar="ROWS",
         help="files of the training rows, '*' patterns among them; - for standard input; hf://NAME for a hub data set",
+    )
+    audit.add_argument(
+        "--texts", type=Path, metavar="FILE",
+        help="audit the --model alone, without training rows, on these texts (labelled or not); a weaker verdict",
     )
     audit.add_argument("--test", type=Path, metavar="FILE", help="clean rows to tell the accuracy on; nothing else")
     audit.add_argument("--model", metavar="DIR", help="classifier that was trained on the rows (folder or hub name)")
@@ -72,6 +77,12 @@ def add_command(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs it."""
+    if options.texts is not None:
+        from openbackdoor_badllm.cli.audit_model import run as run_model
+
+        return EXIT_FOUND if run_model(options) in FOUND[options.fail_on] else EXIT_OK
+    if not options.rows:
+        raise ConfigError("No rows are named: name a file of training rows, or a model alone with --model and --texts.")
     options.rows = expanded(options.rows)
     config = audit_config(options)
     # Imported here: torch and transformers take seconds, and a misspelt file name should not wait for them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from openbackdoor_badllm.trigger_inversion.repair_check import (
     moved,
     planted,
 )
+
+FEWEST_STEPS = 40
+"""Of a repair in place."""
 
 
 class CleanModel(NamedTuple):
@@ -119,9 +123,10 @@ def repair_in_place(
     """A copy of the victim, trained further on the rows of the plan.
 
     It ends when no inserted trigger flips more probes than :attr:`Thresholds.repaired_flip_rate` allows and nothing
-    else that the repaired rows share moves a label, after ``fine_tune_epochs`` at the latest.
+    else that the repaired rows share moves a label, after ``fine_tune_epochs`` at the latest. The probes are rows that
+    the victim knows by heart, so few steps can seem enough: there are :data:`FEWEST_STEPS` in any case.
     """
-    rows, repaired, bounds = list(plan.rows), trained, config.thresholds
+    rows, repaired, bounds, steps = list(plan.rows), trained, config.thresholds, 0
     before = moved(trained, plan.probes, config.seed)
     for epoch in range(config.fine_tune_epochs):
         progress.stage(f"(c) train the victim further on {len(rows)} rows, epoch {epoch + 1}")
@@ -131,7 +136,8 @@ def repair_in_place(
         repaired = train_classifier(spec, rows, start=repaired, store=store, progress=progress)
         found = planted(before, moved(repaired, plan.probes, config.seed), bounds.planted_flip_rate)
         worst = max(plan.flips(repaired, config.seed).values(), default=0.0)
-        if worst <= bounds.repaired_flip_rate and not found:
+        steps += math.ceil(len(rows) / trained.spec.batch_size)
+        if worst <= bounds.repaired_flip_rate and not found and steps >= FEWEST_STEPS:
             break
         rows += counterexamples(found, plan.probes, random.Random(f"{config.seed}:counterexamples:{epoch}"))
     return repaired
