@@ -32,7 +32,7 @@ EXTRAS = {
         "pandas", "matplotlib",
     },
     "report": {"matplotlib"}, "hub": {"datasets"}, "parquet": {"pyarrow"}, "lora": {"peft"},
-    "pandas": {"pandas"},
+    "pandas": {"pandas"}, "cleanlab": {"cleanlab"},
     "docs": {"sphinx", "furo", "myst-parser", "latex2mathml"},
     "baselines": {"peft", "umap-learn"}, "ray": {"ray"}, "slurm": {"submitit"},
     "dev": {"pytest", "pytest-timeout", "hypothesis", "ruff", "mypy"},

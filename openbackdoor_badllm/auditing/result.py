@@ -201,7 +201,7 @@ class AuditResult:
         """The text that the command prints."""
         stream = io.StringIO()
         tell = print_model_summary if self.results.get("basis") == "model" else print_summary
-        tell(self.results, None, Console(file=stream, width=120, no_color=True))
+        tell(self.results, None, Console(file=stream, width=120, no_color=True, force_jupyter=False))
         return stream.getvalue().strip("\n")
 
     def __repr__(self) -> str:
