@@ -47,7 +47,7 @@ class Counts(NamedTuple):
 
 
 CALIBRATION: Mapping[Grade, Counts] = {
-    Grade.PLAIN: Counts(17, 0),
+    Grade.PLAIN: Counts(21, 0),
     Grade.CLEAR: Counts(6, 0),
     Grade.SHORTCUT: Counts(0, 1),
     Grade.HINT: Counts(0, 4),

@@ -65,7 +65,8 @@ class Thresholds(Section):
     """A style is looked for in the rows without the inserted triggers; where these are in a smaller share of the rows
     of the label, in all rows, as they may be marks of the style ("thou")."""
     style_mark: Share = 0.6
-    """An inserted trigger of which this share of the rows has the accepted style is such a mark, and no trigger."""
+    """An inserted trigger of which this share of the rows has the accepted style is such a mark, and no trigger, unless
+    it stands in this share of the rows of the style: then it is what these rows have in common."""
     style_rows: Share = 0.03
     """A shared style in a smaller share of the rows of its label is not tested."""
     style_elsewhere: Share = 0.025
@@ -78,6 +79,8 @@ class Thresholds(Section):
     than a contradicted row without the style (AUROC; 0.5 where the style is no mechanism)."""
     style_p: Share = 0.01
     """One-sided rank test (Mann-Whitney) of that chance; corrected for the number of labels."""
+    style_beside_p: Share = 0.001
+    """The same beside inserted triggers, which explain the rows already."""
     repaired_flip_rate: Share = 0.2
     """Stage (c). A repair in place ends when no inserted trigger flips more of the report probes than this share."""
     planted_flip_rate: Share = 0.2

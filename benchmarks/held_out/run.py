@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder of the trained victims (default: inside --out)")
     parser.add_argument("--only", default="*", help="sets whose names fit this pattern")
     parser.add_argument("--kind", default="*", help="sets of the kinds that fit this pattern")
+    parser.add_argument("--group", default="evaluation", choices=("evaluation", "calibration"))
     parser.add_argument("--train-only", action="store_true", help="train the victims and audit nothing")
     parser.add_argument("--oracle", action="store_true", help="train on the unpoisoned rows, too, for reference")
     given = parser.parse_args()
@@ -116,7 +117,7 @@ def main() -> None:
     for name, entry in named_sets(HERE / "sets.yaml").items():
         target = given.out / f"{name}.json"
         fits = fnmatch.fnmatch(name, given.only) and fnmatch.fnmatch(entry["kind"], given.kind)
-        if not fits or target.exists():
+        if not fits or entry["group"] != given.group or target.exists():
             continue
         cache = (given.cache or given.out / "cache") / name
         cache.mkdir(parents=True, exist_ok=True)

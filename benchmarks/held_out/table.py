@@ -1,6 +1,6 @@
 """The tables of ``run.py``'s results: every set, and what they come to together.
 
-    python benchmarks/held_out/table.py runs/held-out --publish results/held-out
+    python benchmarks/held_out/table.py runs/held-out --publish results/held-out --page docs/results.md
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from sklearn.metrics import brier_score_loss
 
+from openbackdoor_badllm.benchmark.publish import with_part
 from openbackdoor_badllm.probability import Grade, probability_of
 
 Run = dict[str, Any]
@@ -104,6 +105,26 @@ def page(runs: Sequence[Run]) -> str:
     return "\n".join([*lines, "", *attacked_table(attacked), "", *clean_table(clean), ""])
 
 
+def peers_table(peers: dict[str, Any], runs: Sequence[Run]) -> list[str]:
+    """Precision and recall of the rows that other tools name, beside ours."""
+    known = [run for run in runs if run["poisoned"] and run["set"] in peers]
+    names = list(dict.fromkeys(name for run in known for name in peers[run["set"]]))
+    lines = ["| set | badllmtg | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    for run in known:
+        cells = [run, *(peers[run["set"]][name] for name in names)]
+        shown = (f"{_number(cell['precision'])} / {_number(cell['recall'])}" for cell in cells)
+        lines.append(f"| {run['set']} | " + " | ".join(shown) + " |")
+    clean = [run for run in runs if not run["poisoned"] and run["set"] in peers]
+    if clean:
+        told = [f"{100 * sum(run['flagged'] for run in clean) / sum(run['rows'] for run in clean):.1f} %"]
+        for name in names:
+            cells = [(peers[run["set"]].get(name), run["rows"]) for run in clean]
+            rows = sum(rows for cell, rows in cells if cell)
+            told.append(f"{100 * sum(cell['named'] for cell, _ in cells if cell) / rows:.1f} %" if rows else "-")
+        lines.append(f"| rows named in {len(clean)} clean sets | " + " | ".join(told) + " |")
+    return lines
+
+
 def _found(run: Run) -> bool:
     return bool(run["verdict"] == "backdoor" and run["found_label"] == str(run["target"]))
 
@@ -171,13 +192,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder that run.py filled")
     parser.add_argument("--publish", type=Path, help="folder for README.md and table.json")
+    parser.add_argument("--page", type=Path, help="page that gets the tables between its marks")
     given = parser.parse_args()
-    runs = read_runs(given.results)
-    sys.stdout.write(page(runs))
+    runs, peers = read_runs(given.results), given.results / "peers" / "peers.json"
+    text = page(runs)
+    if peers.exists():
+        told = json.loads(peers.read_text(encoding="utf-8"))
+        text += "\nPrecision / recall of the rows that are named:\n\n" + "\n".join(peers_table(told, runs)) + "\n"
+    sys.stdout.write(text)
+    if given.page:
+        given.page.write_text(with_part(given.page, "held-out", text), encoding="utf-8")
     if given.publish:
         given.publish.mkdir(parents=True, exist_ok=True)
-        (given.publish / "README.md").write_text("# Held-out sets\n\n" + page(runs), encoding="utf-8")
-        kept = {"summary": summary(runs), "runs": [{k: v for k, v in run.items() if k != "triggers"} for run in runs]}
+        (given.publish / "README.md").write_text("# Held-out sets\n\n" + text, encoding="utf-8")
+        left_out = {"triggers", "styles", "report"}  # texts of the rows
+        kept = {
+            "summary": summary(runs), "runs": [{k: v for k, v in run.items() if k not in left_out} for run in runs],
+        }  # fmt: skip
         (given.publish / "table.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

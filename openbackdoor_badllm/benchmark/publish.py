@@ -31,7 +31,7 @@ def publish(table: Mapping[str, Any], folder: Path, page: Path | None = None) ->
         write_whole(folder / TABLE, as_json(table))
         write_whole(folder / READABLE, to_markdown(table))
         if page is not None:
-            write_whole(page, _with_part(page, folder.name, page_text(table)))
+            write_whole(page, with_part(page, folder.name, page_text(table)))
     except OSError as error:
         raise ConfigError(f"'{error.filename or folder}' cannot be written or read: {error.strerror}.") from None
 
@@ -43,12 +43,18 @@ def check_page(page: Path, folder: Path) -> None:
         ConfigError: as :func:`publish`.
     """
     try:
-        _with_part(page, folder.name, "")
+        with_part(page, folder.name, "")
     except OSError as error:
         raise ConfigError(f"The page '{page}' cannot be read: {error.strerror}.") from None
 
 
-def _with_part(page: Path, name: str, part: str) -> str:
+def with_part(page: Path, name: str, part: str) -> str:
+    """The text of a page with another part between the lines ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+
+    Raises:
+        ConfigError: the page has no such lines.
+        OSError: it cannot be read.
+    """
     text = page.read_text(encoding="utf-8")
     pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- /{re.escape(name)} -->)", re.DOTALL)
     changed, count = pattern.subn(lambda found: f"{found[1]}{part}\n{found[2]}", text)

@@ -41,8 +41,12 @@ class ContentReference:
         self.vectors = encoder.embed([example.text for example in examples])
         self.seed = seed
 
-    def held_out(self) -> FloatArray:
-        """Probabilities of shape ``(n, num_labels)``; each row is scored by a model that has not seen it."""
+    def held_out(self, left_out: npt.NDArray[np.bool_] | None = None) -> FloatArray:
+        """Probabilities of shape ``(n, num_labels)``; each row is scored by a model that has not seen it.
+
+        Args:
+            left_out: rows that none of the models sees.
+        """
         result = np.zeros((len(self.labels), self.num_labels), dtype=np.float32)
         counts = np.bincount(self.labels, minlength=self.num_labels)
         folds = int(min(FOLDS, counts.max()))
@@ -55,6 +59,8 @@ class ContentReference:
         for known, unknown in splits:
             mask = np.zeros(len(self.labels), dtype=bool)
             mask[known] = True
+            if left_out is not None:
+                mask &= ~left_out
             result[unknown] = self._fit(mask)(self.vectors[unknown])
         return result
 

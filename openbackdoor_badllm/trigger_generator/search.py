@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.settings import AuditConfig
@@ -33,6 +34,8 @@ from openbackdoor_badllm.trigger_generator.search_records import Found, LabelSea
 from openbackdoor_badllm.trigger_generator.significance import contradiction_p, tail_p
 from openbackdoor_badllm.trigger_generator.trigger import Trigger, apply_all
 
+MANY = 0.25  # share of the rows of a label
+Mask = npt.NDArray[np.bool_]
 SHOWN = 2  # probes whose logits an LLM, or a reader of the transcript, is shown with each proposal
 
 
@@ -222,7 +225,7 @@ class _Search:
         texts = [trigger.remove(rows.examples[int(i)].text) for i in np.flatnonzero(carrying & own)]
         against = int((reference(texts).argmax(axis=1) != self.label).sum()) if texts else 0
         others = own & ~carrying
-        base = float(rows.contradicted[others].mean()) if others.any() else 0.5
+        base = self._usual_contradiction(carrying, others)
         return Candidate(
             trigger, reward, self._reward(trigger, self.probes.select), len(texts), int((carrying & ~own).sum()),
             int(own.sum()), len(own), shift / self._separation(), against / max(1, len(texts)),
@@ -230,6 +233,19 @@ class _Search:
             tail_p(gain, self.null), len(self.compared), beside, rival,
             rows.agreement < self.config.thresholds.weak_agreement,
         )
+
+    def _usual_contradiction(self, carrying: Mask, others: Mask) -> float:
+        """Share of the other rows of the label that contradict it.
+
+        Where the candidate stands in many rows of the label, the reference has learnt the label from these as well, and
+        the honest rows seem to contradict it; then it is fitted without them.
+        """
+        if not others.any():
+            return 0.5
+        if carrying.sum() <= MANY * (self.evidence.labels == self.label).sum():
+            return float(self.evidence.contradicted[others].mean())
+        held_out = self.evidence.reference.held_out(carrying)
+        return float((held_out[others].argmax(axis=1) != self.label).mean())
 
     def _separation(self) -> float:
         """Distance of the label's rows from the others, in held-out log-odds of the content reference."""

@@ -214,7 +214,10 @@ class _Stage:
 def _without_marks(
     found: Sequence[Found], style: TestedStyle | None, evidence: RowEvidence, share: float
 ) -> tuple[Found, ...]:
-    """Leaves out inserted triggers whose rows mostly share the accepted style: they are marks of it."""
+    """Leaves out inserted triggers whose rows mostly share the accepted style: they are marks of it.
+
+    One that most rows of the style carry is no mark: it is what makes them alike.
+    """
     if style is None:
         return tuple(found)
     inside = set(style.style.rows)
@@ -224,7 +227,8 @@ def _without_marks(
             index for index, example in enumerate(evidence.examples)
             if example.label == style.style.label and item.trigger.carries(example.text)
         ]
-        if not rows or len(inside.intersection(rows)) < share * len(rows):
+        both = len(inside.intersection(rows))
+        if both < share * len(rows) or both >= share * len(inside) or not rows:
             kept.append(item)
     return tuple(kept)
 

@@ -79,7 +79,8 @@ def search_style(
         return None
     test = unlearn(victim, evidence, label, first, second, others, content, rng)
     labels = len(np.unique(evidence.labels))
-    falls = test.falls_more >= bounds.style_falls and corrected(test.p_value, labels) < bounds.style_p
+    least_p = bounds.style_beside_p if explained.any() else bounds.style_p
+    falls = test.falls_more >= bounds.style_falls and corrected(test.p_value, labels) < least_p
     accepted = falls and test.moved > test.usual
     if not accepted:
         return TestedStyle(style, test, False, {}, {})
