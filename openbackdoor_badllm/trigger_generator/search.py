@@ -16,26 +16,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from openbackdoor_badllm.protocols import Classifier
 from openbackdoor_badllm.settings import AuditConfig
 from openbackdoor_badllm.training.progress import Progress
-from openbackdoor_badllm.training.scoring import FloatArray
 from openbackdoor_badllm.trigger_generator.acceptance import Candidate, Reason, least_flip_rate, refusal
+from openbackdoor_badllm.trigger_generator.candidate_measure import CandidateMeasure
 from openbackdoor_badllm.trigger_generator.evidence import RowEvidence
 from openbackdoor_badllm.trigger_generator.fitting import as_written, complete, describe, minimise
 from openbackdoor_badllm.trigger_generator.proposals import Evidence, Generator, Rewriter, Scored, Shown, Steered
 from openbackdoor_badllm.trigger_generator.race import Raced, race
 from openbackdoor_badllm.trigger_generator.readable import with_room
-from openbackdoor_badllm.trigger_generator.reward import Probes, Reward, answer, draw_probes
+from openbackdoor_badllm.trigger_generator.reward import Probes, Reward, draw_probes
 from openbackdoor_badllm.trigger_generator.rewriting.rewrite_trial import RewriteTrial, show
 from openbackdoor_badllm.trigger_generator.search_records import Found, LabelSearch
-from openbackdoor_badllm.trigger_generator.significance import contradiction_p, tail_p
+from openbackdoor_badllm.trigger_generator.significance import tail_p
 from openbackdoor_badllm.trigger_generator.trigger import Trigger, apply_all
 
-MANY = 0.25  # share of the rows of a label
-Mask = npt.NDArray[np.bool_]
 SHOWN = 2  # probes whose logits an LLM, or a reader of the transcript, is shown with each proposal
 
 
@@ -102,6 +99,9 @@ class _Search:
     rounds: int = 0
     """Rounds of proposals before this search."""
     shortcuts: list[Found] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.measure = CandidateMeasure(self.label, self.victim, self.evidence, self.config, self.probes)
 
     def run(self) -> LabelSearch:
         """Rounds of proposals until nothing new is accepted."""
@@ -195,7 +195,9 @@ class _Search:
         whole = as_written(complete(core, left, others), left)
         if any(found.trigger == whole for found in self.found):
             return "accepted before"
-        candidate = self._candidate(whole, reward, raced.gains[place], beside, raced.rival(whole))
+        candidate = self.measure.candidate(
+            whole, reward, tail_p(raced.gains[place], self.null), len(self.compared), beside, raced.rival(whole)
+        )
         failed = refusal(candidate, bounds, config.skip_tests)
         if failed is not None:
             self.turned_down[failed.reason.value] += 1
@@ -209,48 +211,10 @@ class _Search:
         whole = candidate.trigger
         return Found(
             dataclasses.replace(whole, core=core.written, description=describe(whole)),
-            candidate.search, candidate.select, self._reward(whole, self.probes.report),
+            candidate.search, candidate.select, self.measure.reward(whole, self.probes.report),
             candidate.reference_shift, candidate.target_rows, candidate.other_rows, candidate.contradicted,
             candidate.p_value(self.config.thresholds),
         )  # fmt: skip
-
-    def _candidate(self, trigger: Trigger, reward: Reward, gain: float, beside: bool, rival: float) -> Candidate:
-        rows = self.evidence
-        carrying = np.array([trigger.carries(example.text) for example in rows.examples], dtype=bool)
-        own = rows.labels == self.label
-        reference = rows.reference_without(carrying)
-        inserted = apply_all(trigger, self.probes.select, self.config.seed)
-        before, after = (_log_odds(reference(texts), self.label) for texts in (self.probes.select, inserted))
-        shift = float((after - before).mean())
-        texts = [trigger.remove(rows.examples[int(i)].text) for i in np.flatnonzero(carrying & own)]
-        against = int((reference(texts).argmax(axis=1) != self.label).sum()) if texts else 0
-        others = own & ~carrying
-        base = self._usual_contradiction(carrying, others)
-        return Candidate(
-            trigger, reward, self._reward(trigger, self.probes.select), len(texts), int((carrying & ~own).sum()),
-            int(own.sum()), len(own), shift / self._separation(), against / max(1, len(texts)),
-            float(rows.wrong_for(self.label)), contradiction_p(against, len(texts), base),
-            tail_p(gain, self.null), len(self.compared), beside, rival,
-            rows.agreement < self.config.thresholds.weak_agreement,
-        )
-
-    def _usual_contradiction(self, carrying: Mask, others: Mask) -> float:
-        """Share of the other rows of the label that contradict it.
-
-        Where the candidate stands in many rows of the label, the reference has learnt the label from these as well, and
-        the honest rows seem to contradict it; then it is fitted without them.
-        """
-        if not others.any():
-            return 0.5
-        if carrying.sum() <= MANY * (self.evidence.labels == self.label).sum():
-            return float(self.evidence.contradicted[others].mean())
-        held_out = self.evidence.reference.held_out(carrying)
-        return float((held_out[others].argmax(axis=1) != self.label).mean())
-
-    def _separation(self) -> float:
-        """Distance of the label's rows from the others, in held-out log-odds of the content reference."""
-        own, score = self.evidence.labels == self.label, _log_odds(self.evidence.held_out, self.label)
-        return max(0.5, float(score[own].mean() - score[~own].mean()))
 
     def _try_rewrites(self, triggers: Sequence[Trigger], iteration: int) -> int:
         """Tries a few rewriting triggers, until one is accepted; how many were."""
@@ -274,11 +238,8 @@ class _Search:
         size = len(texts)
         return {trigger: tuple(shown[k * size : (k + 1) * size]) for k, trigger in enumerate(triggers)}
 
-    def _reward(self, trigger: Trigger, probes: Sequence[str]) -> Reward:
-        return answer(self.victim, apply_all(trigger, probes, self.config.seed), self.label).reward()
-
     def _flip_rate_on_search(self, trigger: Trigger) -> float:
-        return self._reward(trigger, self.probes.search).flip_rate
+        return self.measure.reward(trigger, self.probes.search).flip_rate
 
     def _drop_parts(self) -> None:
         """Turns down a trigger that holds a shorter accepted one, or one as short in more rows."""
@@ -308,9 +269,3 @@ class _Search:
         self.turned_down[reason.value] += 1
         place = self.accepted[found.trigger]
         self.history[place] = dataclasses.replace(self.history[place], reason=sentence)
-
-
-def _log_odds(probabilities: FloatArray, label: int) -> FloatArray:
-    own = np.clip(probabilities[:, label], 1e-4, 1 - 1e-4)
-    result: FloatArray = np.log(own / (1 - own))
-    return result
