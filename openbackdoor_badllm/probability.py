@@ -47,11 +47,11 @@ class Counts(NamedTuple):
 
 
 CALIBRATION: Mapping[Grade, Counts] = {
-    Grade.PLAIN: Counts(21, 0),
+    Grade.PLAIN: Counts(26, 0),
     Grade.CLEAR: Counts(6, 0),
-    Grade.SHORTCUT: Counts(0, 1),
-    Grade.HINT: Counts(0, 4),
-    Grade.NONE: Counts(0, 5),
+    Grade.SHORTCUT: Counts(0, 2),
+    Grade.HINT: Counts(1, 4),
+    Grade.NONE: Counts(1, 5),
 }
 """The sets are those of :class:`~openbackdoor_badllm.settings.Thresholds`; docs/results.md lists their grades."""
 

@@ -11,12 +11,14 @@ class Thresholds(Section):
     """Section ``defender.thresholds``: every bound by which the method decides.
 
     Calibrated on (MiniLM, 1,600 rows, seed 42): SST-2 with badnets, addsent, stylebkd, synbkd, two further styles
-    (Shakespeare, lyrics) and clean; HSOL with stylebkd, synbkd and clean; Yelp with stylebkd; OLID with word
-    substitution and a syntax; hate-speech with the Bible's style; clean AG News; and, of 1,200 rows of SST-2, two words
-    together, words that act only together, three kinds mixed, a clean-label word, 25 % wrong labels. The shift of the
-    content reference was also looked at on HSOL badnets and addsent and on AG News addsent. Not calibrated by these:
-    the flip rates and shares of stage (b), which were chosen for 0.1.0 on all twelve pairs, ``weak_agreement``,
-    ``repaired_flip_rate`` and ``planted_flip_rate``. None of these is an evaluation set.
+    (Shakespeare, lyrics) and clean; HSOL with stylebkd, synbkd and clean; Yelp with badnets and stylebkd; OLID with word
+    substitution and a syntax; hate-speech with the Bible's and Shakespeare's style; clean AG News; of 1,200 rows of
+    SST-2, HSOL and AG News, words, names, signs and sentences at 1 to 20 %, two words together, words that act only
+    together, three kinds mixed, clean labels, wrong labels, a rare label, the mark of a source; and the group
+    ``calibration`` of ``benchmarks/held_out/sets.yaml``. docs/results.md lists how they end. Not calibrated by these:
+    the flip rates and shares of stage (b), which were chosen for 0.1.0 on twelve pairs of SST-2, HSOL and AG News,
+    ``weak_agreement``, ``repaired_flip_rate`` and ``planted_flip_rate``. No bound was chosen on the group
+    ``evaluation``.
     """
 
     flip_rate: Share = 0.85
@@ -47,7 +49,7 @@ class Thresholds(Section):
     and that it shifts the victim as far (``tail_p``), by Fisher's method; corrected for the number of candidates."""
     sibling_p: Share = 0.01
     """The same beside an accepted trigger: where there is one, a second is likelier."""
-    tail_p: Share = 0.05
+    tail_p: Share = 0.001
     """Chance that an ordinary n-gram of the label shifts the victim as far, from an exponential tail fitted to the
     candidates that lost; corrected for their number. Decides where the rows do not contradict their label."""
     certain_flip_rate: Share = 0.95

@@ -65,8 +65,10 @@ def named_sets(path: Path) -> dict[str, dict[str, Any]]:
     clean = told["clean"]
     for base in clean["bases"]:
         for variant, keys in clean["variants"].items():
+            name = f"{base}-{variant}"
+            group = "calibration" if name in clean["calibration"] else "evaluation"
             entries.append({
-                **told["defaults"], "name": f"{base}-{variant}", "kind": "clean", "base": base, "attack": "none",
+                **told["defaults"], "name": name, "group": group, "kind": "clean", "base": base, "attack": "none",
                 "rows": clean["rows"], **keys,
             })
     return {entry["name"]: entry for entry in entries}
