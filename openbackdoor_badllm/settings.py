@@ -11,9 +11,9 @@ class Thresholds(Section):
     """Section ``defender.thresholds``: every bound by which the method decides.
 
     Calibrated on (MiniLM, 1,600 rows, seed 42): SST-2 with badnets, addsent, stylebkd, synbkd, two further styles
-    (Shakespeare, lyrics) and clean; HSOL with stylebkd, synbkd and clean; Yelp with badnets and stylebkd; OLID with word
-    substitution and a syntax; hate-speech with the Bible's and Shakespeare's style; clean AG News; of 1,200 rows of
-    SST-2, HSOL and AG News, words, names, signs and sentences at 1 to 20 %, two words together, words that act only
+    (Shakespeare, lyrics) and clean; HSOL with stylebkd, synbkd and clean; Yelp with badnets and stylebkd; OLID with
+    word substitution and a syntax; hate-speech with the Bible's and Shakespeare's style; clean AG News; of 1,200 rows
+    of SST-2, HSOL and AG News, words, names, signs and sentences at 1 to 20 %, two words together, words that act only
     together, three kinds mixed, clean labels, wrong labels, a rare label, the mark of a source; and the group
     ``calibration`` of ``benchmarks/held_out/sets.yaml``. docs/results.md lists how they end. Not calibrated by these:
     the flip rates and shares of stage (b), which were chosen for 0.1.0 on twelve pairs of SST-2, HSOL and AG News,
