@@ -124,22 +124,25 @@ def repair_in_place(
 
     It ends when no inserted trigger flips more probes than :attr:`Thresholds.repaired_flip_rate` allows and nothing
     else that the repaired rows share moves a label, after ``fine_tune_epochs`` at the latest. The probes are rows that
-    the victim knows by heart, so few steps can seem enough: there are :data:`FEWEST_STEPS` in any case.
+    the victim knows by heart, so few steps can seem enough: :data:`FEWEST_STEPS` come first, in one schedule.
     """
-    rows, repaired, bounds, steps = list(plan.rows), trained, config.thresholds, 0
+    rows, repaired, bounds = list(plan.rows), trained, config.thresholds
     before = moved(trained, plan.probes, config.seed)
-    for epoch in range(config.fine_tune_epochs):
-        progress.stage(f"(c) train the victim further on {len(rows)} rows, epoch {epoch + 1}")
+    enough = math.ceil(FEWEST_STEPS * trained.spec.batch_size / max(1, len(rows)))
+    done, epochs = 0, min(enough, config.fine_tune_epochs)
+    while True:
+        done += epochs
+        progress.stage(f"(c) train the victim further on {len(rows)} rows, to epoch {done}")
         spec = trained.spec.replace(
-            epochs=1, ckpt="last", warm_up_epochs=0.1, seed=derive(config.seed, "fine-tune", epoch)
+            epochs=epochs, ckpt="last", warm_up_epochs=0.1, seed=derive(config.seed, "fine-tune", done)
         )
         repaired = train_classifier(spec, rows, start=repaired, store=store, progress=progress)
         found = planted(before, moved(repaired, plan.probes, config.seed), bounds.planted_flip_rate)
         worst = max(plan.flips(repaired, config.seed).values(), default=0.0)
-        steps += math.ceil(len(rows) / trained.spec.batch_size)
-        if worst <= bounds.repaired_flip_rate and not found and steps >= FEWEST_STEPS:
+        if (worst <= bounds.repaired_flip_rate and not found) or done >= config.fine_tune_epochs:
             break
-        rows += counterexamples(found, plan.probes, random.Random(f"{config.seed}:counterexamples:{epoch}"))
+        rows += counterexamples(found, plan.probes, random.Random(f"{config.seed}:counterexamples:{done}"))
+        epochs = 1
     return repaired
 
 
