@@ -1,4 +1,4 @@
-"""The repair of a trained victim: it is trained further, at first 40 steps, then an epoch at a time, until no inserted trigger is left."""
+"""The repair of a trained victim: 40 steps of further training, then epochs until no inserted trigger is left."""
 
 from __future__ import annotations
 
