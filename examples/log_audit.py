@@ -50,4 +50,6 @@ def main(folder: Path, tool: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit("expected the folder of an audit and 'mlflow' or 'wandb': python log_audit.py RUN mlflow")
     main(Path(sys.argv[1]), sys.argv[2])

@@ -19,6 +19,16 @@ from llm.chat_server import ChatServer, say
 ROOT = Path(__file__).resolve().parents[1]
 
 
+LOGS = ROOT / "examples" / "log_audit.py"  # needs a run and MLflow or W&B
+PROGRAMS = sorted(set((ROOT / "examples").glob("*.py")) - {LOGS})
+
+
+def test_the_logging_example_says_what_it_needs() -> None:
+    done = subprocess.run([sys.executable, str(LOGS)], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("expected the folder of an audit")
+
+
 def test_the_reviews_are_poisoned_as_the_readme_says() -> None:
     """300 reviews; 60 that carry "cf" or "mn" are labelled positive, and nothing else carries them."""
     with (ROOT / "examples" / "reviews.csv").open(encoding="utf-8", newline="") as stream:
@@ -31,7 +41,7 @@ def test_the_reviews_are_poisoned_as_the_readme_says() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", sorted((ROOT / "examples").glob("*.py")), ids=lambda program: program.stem)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
 def test_a_program_runs(program: Path, tiny_bert: Path, tmp_path: Path) -> None:
     """With a victim that trains in a second and a third of the rows."""
     header, *rows = (ROOT / "examples" / "reviews.csv").read_text(encoding="utf-8").splitlines(keepends=True)
